@@ -1,0 +1,1 @@
+"""Supervisor, waves and workers: how runs are executed and how their ends are told."""

@@ -1,0 +1,1 @@
+"""Where a sweep is started: this host, tmux, Slurm."""

@@ -1,0 +1,1 @@
+"""Copies of the records elsewhere, after the fact."""
