@@ -1,0 +1,133 @@
+"""Datasets read from files and artifacts, and the faults such files have."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from models.two_body import DatasetError, load
+from models.two_body.files import write_file
+
+DATA = load("complex_TBP_4_train")
+ARRAYS = {"t": DATA.t, "y": DATA.y, "elements": DATA.elements}
+SUFFIXES = [
+    ".npz",
+    pytest.param(
+        ".parquet",
+        marks=pytest.mark.skipif(
+            importlib.util.find_spec("pyarrow") is None, reason="pyarrow isn't installed"
+        ),
+    ),
+]
+
+
+def padded():
+    t, y = np.array(DATA.t), np.array(DATA.y)
+    t[1, 100:], y[1, 100:] = np.nan, np.nan
+    return t, y
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_write_and_read(suffix, tmp_path):
+    t, y = padded()
+    data = type(DATA)("padded", t, y, DATA.elements)
+    path = tmp_path / f"odd name'{suffix}"
+    write_file(data, path)
+    for text in (path, str(path)):
+        back = load(text)
+        assert back.name == str(path)
+        for field in ("t", "y", "elements"):
+            assert np.array_equal(getattr(back, field), getattr(data, field), equal_nan=True)
+    assert list(back.lengths) == [360, 100, 360, 360]
+
+
+def test_elements_are_found_when_a_file_has_none(tmp_path):
+    np.savez(tmp_path / "bare.npz", t=DATA.t.astype(np.float32), y=DATA.y)
+    assert np.allclose(load(tmp_path / "bare.npz").elements, DATA.elements, rtol=1e-9)
+
+
+def with_gap(key):
+    t, y = padded()
+    array = {"t": t, "y": y}[key]
+    array[2, 50] = np.nan
+    return {"t": t, "y": y}
+
+
+def falling():
+    t = np.array(DATA.t)
+    t[3, 7] = t[3, 6]
+    return {**ARRAYS, "t": t}
+
+
+FAULTS = {
+    "lacks the array `y`; it has `t`": {"t": DATA.t},
+    "must have the shape (orbits, samples, 6)": {"t": DATA.t, "y": DATA.y[..., :4]},
+    "`t` must have the shape (4, 360)": {"t": DATA.t[:, :-1], "y": DATA.y},
+    "`elements` must have the shape (4, 6)": {**ARRAYS, "elements": DATA.elements[:2]},
+    "orbit 2 lacks sample 50 but has sample 51": with_gap("t"),
+    "missing samples may only be NaN padding": with_gap("y"),
+    "orbit 3: `t` must grow": falling(),
+    "fewer than two samples": {**ARRAYS, "y": np.full_like(DATA.y, np.nan)},
+    "orbit 0: sample 0 lies at the centre": {**ARRAYS, "y": np.zeros_like(DATA.y)},
+    "`y` holds no real numbers": {**ARRAYS, "y": DATA.y.astype(complex)},
+    "Object arrays cannot be loaded": {**ARRAYS, "y": np.array([object()])},
+}
+
+
+@pytest.mark.parametrize("message", FAULTS)
+def test_faults_are_told(message, tmp_path):
+    np.savez(tmp_path / "faulty.npz", **FAULTS[message])
+    with pytest.raises(DatasetError) as caught:
+        load(tmp_path / "faulty.npz")
+    assert message in str(caught.value)
+    assert "faulty.npz" in str(caught.value)
+
+
+def test_files_that_are_none(tmp_path):
+    write_file(DATA, tmp_path / "orbits.npz")
+    with pytest.raises(DatasetError, match=r"no such file; did you mean `.*orbits\.npz`"):
+        load(tmp_path / "orbit.npz")
+    (tmp_path / "text.npz").write_text("orbits")
+    with pytest.raises(DatasetError, match="can't be read"):
+        load(tmp_path / "text.npz")
+    with pytest.raises(DatasetError, match=r"must end in one of \.npz, \.parquet"):
+        load(tmp_path / "orbits.csv")
+    with pytest.raises(DatasetError, match="must end in one of"):
+        write_file(DATA, tmp_path / "orbits.csv")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pyarrow") is not None, reason="pyarrow is installed")
+def test_parquet_without_pyarrow_says_what_to_do(tmp_path):
+    (tmp_path / "orbits.parquet").touch()
+    with pytest.raises(DatasetError, match=r"need the package pyarrow.*use \.npz"):
+        load(tmp_path / "orbits.parquet")
+
+
+def test_an_artifact_needs_a_login(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    with pytest.raises(DatasetError, match="not logged in to W&B"):
+        load("wandb:them/orbits/complex:v3", cache=tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_an_artifact_that_is_here_needs_no_network(tmp_path):
+    folder = tmp_path / "wandb" / "them" / "orbits" / "complex" / "v3"
+    folder.mkdir(parents=True)
+    with pytest.raises(DatasetError, match="but it holds none"):
+        load("wandb:them/orbits/complex:v3", cache=tmp_path)
+    write_file(DATA, folder / "any.npz")
+    assert np.array_equal(load("wandb:them/orbits/complex:v3", cache=tmp_path).y, DATA.y)
+    write_file(DATA, folder / "other.npz")
+    with pytest.raises(DatasetError, match=r"it holds any\.npz, other\.npz"):
+        load("wandb:them/orbits/complex:v3", cache=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "reference", ["wandb:orbits/complex:v3", "wandb:a/b/c", "wandb:a/../c:v1", "wandb:a/b/c:v1/x"]
+)
+def test_an_artifact_is_named_in_full(reference):
+    with pytest.raises(DatasetError, match="`wandb:entity/project/name:version`"):
+        load(reference)
