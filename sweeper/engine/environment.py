@@ -1,0 +1,109 @@
+"""The environment of a wave's processes: Ray's settings, thread caps, caches, the mark."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sweeper.engine.processes import MARK_VARIABLE
+
+__all__ = ["compile_cache_folder", "run_environment", "wave_environment"]
+
+# Read by Ray's processes when they start, so they must be set before `import ray`.
+_RAY = {
+    # Despite its name: every port on loopback, on Linux too.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_AUTH_MODE": "token",
+    # Ray's memory monitor killed innocent neighbours; RLIMIT_DATA limits each run instead.
+    "RAY_memory_monitor_refresh_ms": "0",
+    # Workers' own output goes to the runs' logs; what is left must not grow without bound.
+    "RAY_ROTATION_MAX_BYTES": "10000000",
+    "RAY_ROTATION_BACKUP_COUNT": "1",
+    # After GCS's death the driver waits this long before it gives up (default 60).
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "15",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    # One worker per slot is started when it is needed, not one per CPU at once.
+    "RAY_prestart_worker_first_driver": "0",
+    # Without these, GCS alone makes 241 threads on 192 CPUs.
+    "RAY_worker_num_grpc_internal_threads": "1",
+    "RAY_gcs_server_rpc_server_thread_num": "2",
+    "RAY_gcs_server_rpc_client_thread_num": "1",
+    "RAY_num_server_call_thread": "1",
+    "RAY_object_manager_rpc_threads_num": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+
+def wave_environment(
+    inherited: Mapping[str, str],
+    *,
+    mark: str,
+    token_file: Path,
+    tmp: Path,
+    cpus_per_run: int,
+    preload: Sequence[str],
+    search: Sequence[Path],
+) -> dict[str, str]:
+    """The whole environment of a wave child and so of everything it starts.
+
+    Inherited ``RAY_*`` and ``WANDB_SERVICE`` are dropped: they would tie the wave to somebody
+    else's session. What the user has set for caps and caches stands.
+    """
+    env = {
+        name: value
+        for name, value in inherited.items()
+        if not name.startswith("RAY_") and name != "WANDB_SERVICE"
+    }
+    env |= run_environment(inherited, cpus_per_run=cpus_per_run)
+    path = [str(folder) for folder in search]
+    if inherited.get("PYTHONPATH"):
+        path.append(inherited["PYTHONPATH"])
+    return env | {
+        **_RAY,
+        "RAY_AUTH_TOKEN_PATH": str(token_file),
+        "RAY_preload_python_modules": ",".join(preload),
+        "TMPDIR": str(tmp),
+        "PYTHONPATH": os.pathsep.join(path),
+        "PYTHONUNBUFFERED": "1",
+        MARK_VARIABLE: mark,
+    }
+
+
+def run_environment(inherited: Mapping[str, str], *, cpus_per_run: int) -> dict[str, str]:
+    """Thread caps and caches of a training; what `inherited` sets already is left out."""
+    threads = str(cpus_per_run)
+    wanted = {
+        # NumPy's and SciPy's pools; XLA's follow the affinity.
+        "OMP_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "JAX_COMPILATION_CACHE_DIR": str(compile_cache_folder(inherited)),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # several runs share a GPU
+    }
+    return {name: value for name, value in wanted.items() if name not in inherited}
+
+
+def compile_cache_folder(inherited: Mapping[str, str]) -> Path:
+    """Where compiled programs are kept between processes, apart per CPU model and jaxlib.
+
+    A program compiled for another CPU's instructions may be rejected or, worse, accepted.
+    """
+    base = inherited.get("SWEEPER_CACHE") or (
+        (inherited.get("XDG_CACHE_HOME") or f"{inherited.get('HOME', '/tmp')}/.cache") + "/sweeper"
+    )
+    try:
+        jaxlib = importlib.metadata.version("jaxlib")
+    except importlib.metadata.PackageNotFoundError:
+        jaxlib = "none"
+    return Path(base) / "xla" / f"{jaxlib}-{_cpu_fingerprint()}"
+
+
+def _cpu_fingerprint() -> str:
+    """Short hash of the CPU's model and instruction sets."""
+    lines = Path("/proc/cpuinfo").read_text().split("\n\n", 1)[0].splitlines()
+    telling = [line for line in lines if line.startswith(("model name", "flags", "Features"))]
+    return hashlib.sha256("\n".join(telling).encode()).hexdigest()[:8]

@@ -1,0 +1,163 @@
+"""Finding and ending exactly our own processes.
+
+Every process of a launch carries the variable `MARK_VARIABLE` in its environment from birth. Its
+value names the supervisor by pid and start time, so that anybody of the same user can tell later
+whether that supervisor still lives. A process is ours to end if it has our uid, carries a mark and
+either descends from this supervisor or its supervisor is provably dead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+__all__ = [
+    "MARK_VARIABLE",
+    "Mark",
+    "become_subreaper",
+    "die_with_parent",
+    "kill_all",
+    "marked_processes",
+    "reap_adopted",
+    "start_ticks",
+]
+
+MARK_VARIABLE = "SWEEPER_MARK"
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _pid_namespace() -> str:
+    return os.readlink("/proc/self/ns/pid")  # noqa: PTH115  (a text, not a path)
+
+
+def start_ticks(pid: int) -> int | None:
+    """Start time of a process in clock ticks since boot; None if it is gone or a zombie.
+
+    Together with the pid it names a process for good: pids are used again, pairs aren't.
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = text.rsplit(")", 1)[1].split()
+    return None if fields[0] in {"Z", "X"} else int(fields[19])
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Names a launch and the supervisor process it belongs to."""
+
+    launch: str
+    pid: int
+    ticks: int
+    boot: str
+    namespace: str
+
+    @classmethod
+    def of_this_process(cls, launch: str) -> Mark:
+        """The mark of a launch that this very process supervises."""
+        ticks = start_ticks(os.getpid())
+        assert ticks is not None  # this process lives
+        return cls(launch, os.getpid(), ticks, _boot_id(), _pid_namespace())
+
+    def __str__(self) -> str:
+        return f"{self.launch} {self.pid} {self.ticks} {self.boot} {self.namespace}"
+
+    @classmethod
+    def parse(cls, text: str) -> Mark | None:
+        """Back from `str`; None for anything else."""
+        parts = text.split()
+        if len(parts) != 5 or not (parts[1].isdigit() and parts[2].isdigit()):
+            return None
+        return cls(parts[0], int(parts[1]), int(parts[2]), parts[3], parts[4])
+
+    def is_provably_dead(self) -> bool:
+        """Whether the supervisor is gone; False too where this can't be told (a container)."""
+        if self.boot != _boot_id():
+            return True
+        return self.namespace == _pid_namespace() and start_ticks(self.pid) != self.ticks
+
+
+def become_subreaper() -> None:
+    """Let orphans among our descendants become our children instead of init's."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def die_with_parent() -> None:
+    """For a child, before exec: be killed when the supervisor dies."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def marked_processes(wanted: Callable[[Mark], bool]) -> Iterator[psutil.Process]:
+    """Processes of our uid whose mark is wanted; never this process."""
+    uid = os.getuid()
+    for pid in psutil.pids():
+        if pid == os.getpid():
+            continue
+        with contextlib.suppress(OSError, psutil.Error):
+            if Path(f"/proc/{pid}").stat().st_uid != uid:
+                continue
+            mark = _mark_of(pid)
+            if mark is not None and wanted(mark):
+                yield psutil.Process(pid)
+
+
+def _mark_of(pid: int) -> Mark | None:
+    prefix = f"{MARK_VARIABLE}=".encode()
+    for entry in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+        if entry.startswith(prefix):
+            return Mark.parse(entry[len(prefix) :].decode(errors="replace"))
+    return None
+
+
+def kill_all(
+    find: Callable[[], Iterable[psutil.Process]], *, give_up_s: float = 10.0
+) -> tuple[int, int]:
+    """SIGKILL what `find` finds, again and again until it finds nothing.
+
+    Returns how many processes were killed and how many resisted (stuck in the kernel). Repeated,
+    because a process can fork between the look and the kill.
+    """
+    killed: set[tuple[int, float]] = set()
+    deadline = time.monotonic() + give_up_s
+    while True:
+        found = [process for process in find() if _alive(process)]
+        if not found or time.monotonic() > deadline:
+            return len(killed), len(found)
+        for process in found:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+                killed.add((process.pid, process.create_time()))
+        time.sleep(0.005)
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD})
+    except psutil.Error:
+        return False
+
+
+def reap_adopted(keep: Iterable[int]) -> None:
+    """Take the exit status of dead children that we adopted, but not of those in `keep`.
+
+    Whoever started a child itself waits for it, so all such children must be kept.
+    """
+    kept = set(keep)
+    for child in psutil.Process().children():
+        if child.pid not in kept and not _alive(child):
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(child.pid, os.WNOHANG)

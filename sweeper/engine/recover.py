@@ -1,0 +1,51 @@
+"""After a launch that died: what became of the attempts it left open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sweeper.engine.decide import Running
+from sweeper.engine.traces import died_record, finished_record
+from sweeper.records.folders import GroupFolder, read_json
+from sweeper.records.outcomes import Cause, CauseKind, Outcome
+from sweeper.records.state import Attempt, GroupState
+
+__all__ = ["interrupted_ends"]
+
+
+def interrupted_ends(folder: GroupFolder, state: GroupState) -> list[dict[str, Any]]:
+    """An `ended` event for every attempt without an end.
+
+    Must be called under the group's lock and after the dead launch's processes were reaped. A run
+    that had written its result is taken as it says; any other was lost.
+    """
+    return [
+        _end(folder, run.id, attempt)
+        for run in state.runs.values()
+        for attempt in run.attempts
+        if attempt.outcome is None
+    ]
+
+
+def _end(folder: GroupFolder, run: str, attempt: Attempt) -> dict[str, Any]:
+    run_folder = folder.run(run)
+    record = read_json(run_folder.result_file)
+    if record is None or record.get("attempt") != attempt.number:
+        began = attempt.started or 0.0
+        running = Running(run, attempt.number, attempt.slot or 0, began, began)
+        last_sign = _last_sign(run_folder.metrics_file, run_folder.log_file, default=began)
+        cause = Cause(CauseKind.HOST, "the launch that ran it died")
+        record = died_record(running, Outcome.LOST, cause, run_folder, last_sign)
+    return {
+        "event": "ended",
+        "run": run,
+        "wave": attempt.wave,
+        "of": attempt.writer,
+        **finished_record(record),
+    }
+
+
+def _last_sign(*files: Any, default: float) -> float:
+    """When the run last wrote anything."""
+    times = [file.stat().st_mtime for file in files if file.exists()]
+    return max([default, *times])

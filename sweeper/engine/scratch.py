@@ -1,0 +1,172 @@
+"""The launch's private files under the temp folder: Ray's sessions, TMPDIR, start marks, the token.
+
+Layout: ``<base>/<launch>/{owner, token, w1/{ray, tmp, marks, wave.log, stop}, w2/…}``. The base is
+``sweeper-<uid>`` in the temp folder, mode 0700. ``/tmp/ray`` is never touched. What a launch leaves
+behind is deleted by the next command that looks, if its supervisor is provably dead.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweeper.engine.processes import Mark, kill_all, marked_processes
+from sweeper.errors import HostError
+
+__all__ = ["Leftovers", "Scratch", "WaveScratch", "folder_bytes", "reap_dead_launches"]
+
+BASE_VARIABLE = "SWEEPER_SCRATCH"
+# Ray puts Unix sockets below its folder; their paths may have 107 characters.
+_RAY_PATH_LIMIT = 43
+
+
+@dataclass(frozen=True)
+class WaveScratch:
+    """The part of the scratch that one wave owns."""
+
+    path: Path
+
+    @property
+    def ray(self) -> Path:
+        return self.path / "r"
+
+    @property
+    def tmp(self) -> Path:
+        return self.path / "tmp"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "wave.log"
+
+    @property
+    def stop_flag(self) -> Path:
+        """Exists once the running trainings are asked to stop."""
+        return self.path / "stop"
+
+    def mark(self, run_id: str) -> Path:
+        """Start mark of a run: written by its worker right before the training is called."""
+        return self.path / "marks" / run_id
+
+    def exit_note(self, run_id: str) -> Path:
+        """Left by a run that calls `os._exit`: the only trace of such an end."""
+        return self.path / "marks" / f"{run_id}.exit"
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """The scratch folder of one launch."""
+
+    path: Path
+    mark: Mark
+
+    @classmethod
+    def create(cls, launch: str) -> Scratch:
+        """Make the folder, its owner file and the token of this launch's Ray sessions.
+
+        Raises `HostError` when no temp folder is short enough, writable and ours alone.
+        """
+        mark = Mark.of_this_process(launch)
+        path = _base() / launch
+        try:
+            path.mkdir(mode=0o700)
+            (path / "owner").write_text(f"{mark}\n")
+            token = os.open(path / "token", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            with os.fdopen(token, "w") as file:
+                file.write(secrets.token_hex(32))
+        except OSError as error:
+            raise HostError(f"can't write scratch files below {path}: {error.strerror}") from error
+        return cls(path, mark)
+
+    @property
+    def token_file(self) -> Path:
+        return self.path / "token"
+
+    def wave(self, number: int) -> WaveScratch:
+        """Make the scratch of wave `number`."""
+        wave = WaveScratch(self.path / f"w{number}")
+        for folder in (wave.path, wave.tmp, wave.path / "marks"):
+            folder.mkdir(mode=0o700)
+        return wave
+
+    def remove(self) -> None:
+        """Delete everything of this launch."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _base() -> Path:
+    """The user's own base folder, made if need be; raises `HostError`."""
+    name = f"sweeper-{os.getuid()}"
+    asked = os.environ.get(BASE_VARIABLE)
+    candidates = [Path(asked)] if asked else [Path(tempfile.gettempdir()) / name, Path("/tmp") / name]
+    room = _RAY_PATH_LIMIT - len("/12345678/w1000/r")
+    short = [path for path in candidates if len(str(path)) <= room]
+    if not short:
+        raise HostError(
+            f"the temp folder's path {str(candidates[0])!r} is too long for Ray's sockets; "
+            f"set {BASE_VARIABLE} to an absolute path of at most {room} characters"
+        )
+    base = short[0]
+    if not base.is_absolute():
+        raise HostError(f"{BASE_VARIABLE} must be an absolute path, but got {str(base)!r}")
+    try:
+        base.mkdir(mode=0o700, exist_ok=True)
+        info = base.lstat()
+    except OSError as error:
+        raise HostError(
+            f"can't make the scratch folder {base}: {error.strerror}; set {BASE_VARIABLE}"
+        ) from error
+    if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid():
+        raise HostError(f"{base} isn't a folder of yours; set {BASE_VARIABLE} to another place")
+    if stat.S_IMODE(info.st_mode) != 0o700:
+        base.chmod(0o700)
+    return base
+
+
+def folder_bytes(folder: Path) -> int:
+    """Disk space of everything below `folder`, as allocated; what vanishes meanwhile counts 0."""
+    total = 0
+    pending = [str(folder)]
+    while pending:
+        try:
+            with os.scandir(pending.pop()) as entries:
+                for entry in entries:
+                    info = entry.stat(follow_symlinks=False)
+                    total += info.st_blocks * 512
+                    if stat.S_ISDIR(info.st_mode):
+                        pending.append(entry.path)
+        except OSError:
+            continue
+    return total
+
+
+@dataclass(frozen=True)
+class Leftovers:
+    """What dead launches had left: processes killed, folders deleted."""
+
+    processes: int
+    folders: int
+
+
+def reap_dead_launches() -> Leftovers:
+    """Kill the processes and delete the scratch of launches whose supervisor is provably dead."""
+    killed, _ = kill_all(lambda: marked_processes(Mark.is_provably_dead))
+    asked = os.environ.get(BASE_VARIABLE)
+    name = f"sweeper-{os.getuid()}"
+    bases = {Path(asked)} if asked else {Path(tempfile.gettempdir()) / name, Path("/tmp") / name}
+    folders = 0
+    for base in bases:
+        for owner in base.glob("*/owner"):
+            try:
+                mark = Mark.parse(owner.read_text())
+                ours = owner.lstat().st_uid == os.getuid()
+            except OSError:
+                continue
+            if mark is not None and ours and mark.is_provably_dead():
+                shutil.rmtree(owner.parent, ignore_errors=True)
+                folders += 1
+    return Leftovers(killed, folders)

@@ -1,0 +1,157 @@
+"""The supervisor's side of one wave: its process, pipes, scratch and end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+
+from sweeper.engine.cpus import Slot
+from sweeper.engine.decide import Running
+from sweeper.engine.processes import (
+    Mark,
+    die_with_parent,
+    kill_all,
+    marked_processes,
+)
+from sweeper.engine.protocol import LineReader, WaveSpec, send
+from sweeper.engine.scratch import WaveScratch, folder_bytes
+
+__all__ = ["WaveHandle"]
+
+_LOG_TAIL = 600
+_EXIT_WAIT_S = 5.0
+
+
+@dataclass
+class WaveHandle:
+    """One wave child as its supervisor sees it."""
+
+    number: int
+    mark: Mark
+    scratch: WaveScratch
+    process: subprocess.Popen[bytes]
+    events: LineReader
+    waiting: dict[str, int]
+    """Runs that were handed over and not started yet, with the number of the attempt to come."""
+    running: dict[str, Running] = field(default_factory=dict)
+    granted: set[int] = field(default_factory=set)
+    born: float = field(default_factory=time.monotonic)
+    startup_s: float | None = None
+    shutdown_s: float | None = None
+    last_end: float | None = None
+    failure: str | None = None
+    scratch_peak: int = 0
+
+    @classmethod
+    def start(
+        cls, number: int, mark: Mark, scratch: WaveScratch, spec: WaveSpec, env: Mapping[str, str]
+    ) -> WaveHandle:
+        """Start the wave child in a session of its own."""
+        spec_file = scratch.path / "spec.json"
+        spec.write(spec_file)
+        ours, theirs = os.pipe()
+        with scratch.log.open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "sweeper.engine.wave", str(spec_file), str(theirs)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=dict(env),
+                pass_fds=[theirs],
+                start_new_session=True,
+                preexec_fn=die_with_parent,  # noqa: PLW1509  (the supervisor has one thread)
+            )
+        os.close(theirs)
+        waiting = {a.run: a.attempt for _, attempts in spec.packs for a in attempts}
+        return cls(number, mark, scratch, process, LineReader(ours), waiting)
+
+    @property
+    def ready(self) -> bool:
+        return self.startup_s is not None
+
+    def grant(self, slot: Slot) -> None:
+        """Let the wave use a slot."""
+        self.granted.add(slot.index)
+        self._say({"do": "grant", "slot": slot.index, "cpus": list(slot.cpus)})
+
+    def stop(self) -> None:
+        """Start nothing more; ask what runs to end at its next step."""
+        self.scratch.stop_flag.touch()
+        self._say({"do": "stop"})
+
+    def _say(self, message: dict[str, Any]) -> None:
+        assert self.process.stdin is not None
+        try:
+            send(self.process.stdin.fileno(), message)
+        except BrokenPipeError:
+            pass  # it died; the end of its event stream tells the rest
+
+    def read(self) -> list[dict[str, Any]]:
+        """Messages that have arrived."""
+        return list(self.events.read())
+
+    def measure_scratch(self) -> int:
+        """Disk space of the wave's scratch now; remembers the peak."""
+        now = folder_bytes(self.scratch.path)
+        self.scratch_peak = max(self.scratch_peak, now)
+        return now
+
+    def worker_pid(self, run: str) -> int | None:
+        """The process that executes `run`, from its start mark, if it still is one of ours."""
+        try:
+            pid = int(self.scratch.mark(run).read_text().split()[0])
+        except (OSError, ValueError, IndexError):
+            return None
+        ours = any(process.pid == pid for process in marked_processes(self._is_ours))
+        return pid if ours else None
+
+    def _is_ours(self, mark: Mark) -> bool:
+        return mark == self.mark
+
+    def _descendants(self) -> list[psutil.Process]:
+        found: dict[int, psutil.Process] = {}
+        try:
+            child = psutil.Process(self.process.pid)
+            found |= {p.pid: p for p in [child, *child.children(recursive=True)]}
+        except psutil.Error:
+            pass
+        found |= {process.pid: process for process in marked_processes(self._is_ours)}
+        return list(found.values())
+
+    def log_tail(self) -> str:
+        """The end of what the wave child wrote, on one line."""
+        try:
+            return " ".join(self.scratch.log.read_text(errors="replace")[-_LOG_TAIL:].split())
+        except OSError:
+            return ""
+
+    def exit_status(self) -> int | None:
+        """How the wave child ended, once its event stream has; None if it won't."""
+        try:
+            return self.process.wait(timeout=_EXIT_WAIT_S)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def kill_processes(self) -> int:
+        """SIGKILL everything of the wave; returns how many there were."""
+        killed, _ = kill_all(self._descendants)
+        return killed
+
+    def reap(self) -> int:
+        """End every process of the wave and delete its scratch; returns how many were killed."""
+        self.measure_scratch()
+        killed = self.kill_processes()
+        self.process.wait()
+        os.close(self.events.descriptor)
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        shutil.rmtree(self.scratch.path, ignore_errors=True)
+        return killed

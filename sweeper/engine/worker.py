@@ -1,0 +1,304 @@
+"""What runs inside a worker process: pin, limit, call the trainer, catch everything.
+
+Nothing here imports Ray: the wave wraps `Worker` into an actor, and tests call it directly.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import math
+import os
+import resource
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, TextIO
+
+import psutil
+
+from sweeper.config import from_plain, to_yaml
+from sweeper.engine.faults import Terminated, cause_of_exception
+from sweeper.engine.folder_run import FolderRun
+from sweeper.engine.scratch import WaveScratch
+from sweeper.errors import Diverged
+from sweeper.engine.traces import write_result
+from sweeper.records.folders import RunFolder
+from sweeper.records.outcomes import Cause, CauseKind, Outcome
+from sweeper.trainer import Trainer, load_trainer
+
+__all__ = ["Attempt", "Worker", "pin_process"]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One run to be executed: plain data, as it travels to the worker."""
+
+    run: str
+    attempt: int
+    config: dict[str, Any]
+    folder: str
+
+
+def pin_process(cpus: Sequence[int]) -> None:
+    """Move every thread of this process to `cpus`; threads made later inherit it.
+
+    Must come before JAX's backend is first used: the affinity at that moment sizes XLA's pools.
+    """
+    for task in os.listdir("/proc/self/task"):  # noqa: PTH208  (names, not paths)
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(int(task), cpus)
+
+
+class Worker:
+    """Executes attempts one after another on one slot."""
+
+    def __init__(
+        self, cpus: Sequence[int], trainer_name: str, scratch: Path, memory_per_run: int | None
+    ) -> None:
+        pin_process(cpus)
+        self._trainer_name = trainer_name
+        self._scratch = WaveScratch(scratch)
+        self._memory_per_run = memory_per_run
+        self._trainer: Trainer | None = None
+
+    def execute(self, attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
+        """Train a pack and return one plain record per attempt; raises nothing."""
+        folders = [RunFolder(Path(attempt.folder)) for attempt in attempts]
+        began = time.time()
+        usage = _Usage()
+        try:
+            runs = [self._open(a, f) for a, f in zip(attempts, folders, strict=True)]
+        except OSError as error:
+            outcome, cause = cause_of_exception(error)
+            return [_record(a, outcome, cause, None, began, usage) for a in attempts]
+        with (
+            _output_to(folders[0].log_file, folders[0].stack_file),
+            _watched_exits(self._scratch, attempts),
+            _memory_limit(self._memory_per_run),
+        ):
+            for attempt in attempts:
+                self._scratch.mark(attempt.run).write_text(f"{os.getpid()} {time.time()}")
+            ends = self._train(attempts, runs)
+        for attempt in attempts[1:]:
+            shutil.copyfile(folders[0].log_file, RunFolder(Path(attempt.folder)).log_file)
+        records = [
+            _record(attempt, *end, run, began, usage)
+            for attempt, end, run in zip(attempts, ends, runs, strict=True)
+        ]
+        return [_write_result(f, r) for f, r in zip(folders, records, strict=True)]
+
+    def _open(self, attempt: Attempt, folder: RunFolder) -> FolderRun:
+        """Clear what an earlier attempt left and write the config."""
+        folder.make()
+        for file in (
+            folder.metrics_file,
+            folder.result_file,
+            folder.progress_file,
+            folder.stack_file,
+            folder.log_file,
+        ):
+            file.unlink(missing_ok=True)
+        folder.config_file.write_text(to_yaml(attempt.config))
+        return FolderRun(attempt.run, folder, self._scratch.stop_flag)
+
+    def _train(
+        self, attempts: Sequence[Attempt], runs: Sequence[FolderRun]
+    ) -> list[tuple[Outcome, Cause | None]]:
+        try:
+            if self._trainer is None:
+                self._trainer = load_trainer(self._trainer_name)
+            configs = [from_plain(self._trainer.Config, attempt.config) for attempt in attempts]
+            results = self._trainer.train(configs, runs)
+            _take_results(runs, results)
+        except BaseException as error:
+            if not isinstance(error, Diverged):
+                traceback.print_exc()
+            outcome, cause = cause_of_exception(error)
+            if isinstance(error, Diverged) and error.step is not None:
+                for run in runs:
+                    run.last_step = error.step
+            ends: list[tuple[Outcome, Cause | None]] = [(outcome, cause)] * len(runs)
+        else:
+            stopped = Cause(CauseKind.ASKED_TO_STOP, "stopped at a step, as the sweep asked")
+            ends = [(Outcome.STOPPED, stopped) if r.stopped else (Outcome.FINISHED, None) for r in runs]
+        for index, run in enumerate(runs):
+            try:
+                run.flush()
+            except OSError as error:
+                ends[index] = cause_of_exception(error)
+        return ends
+
+
+def _take_results(
+    runs: Sequence[FolderRun], results: Sequence[Mapping[str, Any] | None] | None
+) -> None:
+    """Add what `train` returned to the runs' metrics; a wrong shape is the trainer's error."""
+    if results is None:
+        return
+    if isinstance(results, Mapping) or len(results) != len(runs):
+        raise TypeError(
+            f"`train` must return None or one mapping per run ({len(runs)}), but got "
+            f"{type(results).__name__}"
+        )
+    for run, result in zip(runs, results, strict=True):
+        if result is not None:
+            run.metrics.update({str(name): float(value) for name, value in result.items()})
+            loss = run.metrics.get("loss", 0.0)
+            if not math.isfinite(loss):
+                raise Diverged(f"the training returned loss {loss}", step=run.last_step)
+
+
+def _record(
+    attempt: Attempt,
+    outcome: Outcome,
+    cause: Cause | None,
+    run: FolderRun | None,
+    began: float,
+    usage: _Usage,
+) -> dict[str, Any]:
+    ended = time.time()
+    return {
+        "id": attempt.run,
+        "attempt": attempt.attempt,
+        "outcome": outcome.value,
+        **({"cause": cause.plain()} if cause else {}),
+        "metrics": dict(run.metrics) if run else {},
+        "last_step": run.last_step if run else None,
+        "wall_s": round(ended - began, 4),
+        "started": began,
+        "ended": ended,
+        **usage.read(),
+    }
+
+
+def _write_result(folder: RunFolder, record: dict[str, Any]) -> dict[str, Any]:
+    """Write result.json; a result that can't be written is no success."""
+    try:
+        write_result(folder, record)
+    except OSError as error:
+        outcome, cause = cause_of_exception(error)
+        return {**record, "outcome": outcome.value, "cause": cause.plain()}
+    return record
+
+
+class _Usage:
+    """CPU time and largest resident set of this process from construction on."""
+
+    def __init__(self) -> None:
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")  # resets the peak, proc(5)
+        self._cpu_s = time.process_time()
+
+    def read(self) -> dict[str, Any]:
+        return {
+            "cpu_s": round(time.process_time() - self._cpu_s, 4),
+            "rss_peak_bytes": _status_kib("VmHWM") * 1024,
+        }
+
+
+def _status_kib(name: str) -> int:
+    """A line of /proc/self/status, in KiB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1])
+    return 0
+
+
+@contextlib.contextmanager
+def _output_to(log: Path, stack: Path) -> Iterator[None]:
+    """Send stdout and stderr, native output too, to the run's log, and fatal stacks to `stack`."""
+    saved = [os.dup(1), os.dup(2)]
+    streams = sys.stdout, sys.stderr
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    descriptor = os.open(log, flags, 0o600)
+    stack_descriptor = os.open(stack, flags, 0o600)
+    text = open(descriptor, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115, PTH123
+    try:
+        for stream in streams:
+            stream.flush()
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
+        sys.stdout = sys.stderr = text
+        faulthandler.enable(stack_descriptor)
+        # The supervisor asks for the stack of a run that overstays before it kills it.
+        faulthandler.register(signal.SIGUSR2, stack_descriptor, chain=False)
+        yield
+    finally:
+        sys.stdout, sys.stderr = streams
+        _flush_quietly(text)
+        for target, copy in enumerate(saved, start=1):
+            os.dup2(copy, target)
+            os.close(copy)
+        faulthandler.enable(sys.__stderr__ or 2)
+        # Registered anew rather than dropped: SIGUSR2's default would end a process between runs.
+        faulthandler.register(signal.SIGUSR2, sys.__stderr__ or 2, chain=False)
+        os.close(stack_descriptor)
+        os.close(descriptor)
+        if stack.stat().st_size == 0:
+            stack.unlink()
+
+
+def _flush_quietly(text: TextIO) -> None:
+    with contextlib.suppress(OSError, ValueError):  # a full disk; closed by the training
+        text.flush()
+
+
+@contextlib.contextmanager
+def _watched_exits(scratch: WaveScratch, attempts: Sequence[Attempt]) -> Iterator[None]:
+    """Leave a trace of `os._exit`, turn SIGTERM into an exception, kill what the run leaves."""
+    leave = os._exit
+
+    def noting_exit(status: int) -> None:
+        for attempt in attempts:
+            with contextlib.suppress(OSError):
+                scratch.exit_note(attempt.run).write_text(str(int(status)))
+        leave(status)
+
+    def terminated(_signal: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    os._exit = noting_exit  # type: ignore[assignment]
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    previous = signal.signal(signal.SIGTERM, terminated) if in_main_thread else None
+    try:
+        yield
+    finally:
+        os._exit = leave
+        if in_main_thread:
+            signal.signal(signal.SIGTERM, previous)
+        _kill_children()
+
+
+def _kill_children() -> None:
+    # The kernel's own lists first: a look at every process of the host costs milliseconds.
+    if any(file.read_text().strip() for file in Path("/proc/self/task").glob("*/children")):
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                child.kill()
+
+
+@contextlib.contextmanager
+def _memory_limit(memory_per_run: int | None) -> Iterator[None]:
+    """Let the process grow by at most `memory_per_run` bytes over what it has now (RLIMIT_DATA).
+
+    Over the limit allocations fail in this process alone: Python raises MemoryError, JAX
+    RESOURCE_EXHAUSTED. The kernel counts reserved private memory, thread stacks too.
+    """
+    if memory_per_run is None:
+        yield
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    base = _status_kib("VmData") * 1024
+    resource.setrlimit(resource.RLIMIT_DATA, (base + memory_per_run, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))

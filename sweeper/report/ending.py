@@ -1,0 +1,81 @@
+"""The end of a launch: counts, the best runs, the table and figure it saves, where to look next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sweeper.records import GroupFolder, GroupState, Outcome, table_rows, write_atomically
+from sweeper.report.figures import save_errors_figure
+from sweeper.report.summaries import axis_words
+from sweeper.report.tables import group_table, render
+
+__all__ = ["ending", "ending_text"]
+
+_BEST = 3
+
+
+def ending(folder: GroupFolder, state: GroupState, *, stopped: bool) -> dict[str, Any]:
+    """What a launch says at its end, as data; writes table and figure to the results folder."""
+    counts = {word: count for word, count in state.counts().items() if count}
+    finished = counts.get("finished", 0)
+    files = _save_results(folder, state) if finished else []
+    return {
+        "group": folder.group,
+        "total": state.total,
+        "counts": counts,
+        "all_finished": finished == state.total,
+        "stopped": stopped,
+        "headline": state.headline,
+        "best": _best(state),
+        "table": render(group_table(folder), "table") if finished else "",
+        "files": [str(file) for file in files],
+        "runs_folder": str(folder.runs_folder),
+    }
+
+
+def _best(state: GroupState) -> list[dict[str, Any]]:
+    headline = state.headline
+    rows = [
+        row
+        for row in table_rows(state)
+        if row["standing"] == Outcome.FINISHED and headline in row["metrics"]
+    ]
+    rows.sort(key=lambda row: (row["metrics"][headline] != row["metrics"][headline], row["metrics"][headline]))
+    return [
+        {"id": row["id"], "axis_values": row["axis_values"], headline: row["metrics"][headline]}
+        for row in rows[:_BEST]
+    ]
+
+
+def _save_results(folder: GroupFolder, state: GroupState) -> list[Path]:
+    table = group_table(folder)
+    folder.results_dir.mkdir(mode=0o700, exist_ok=True)
+    files = []
+    for name, kind in (("table.md", "markdown"), ("table.csv", "csv")):
+        write_atomically(folder.results_dir / name, render(table, kind))
+        files.append(folder.results_dir / name)
+    return [*files, *save_errors_figure(table, folder.results_dir)]
+
+
+def ending_text(answer: Mapping[str, Any]) -> str:
+    """`ending` for people."""
+    group, headline = answer["group"], answer["headline"]
+    lines = []
+    if answer["table"]:
+        lines += [answer["table"]]
+    counts = ", ".join(f"{count} {word}" for word, count in answer["counts"].items())
+    lines.append(f"{group}: {answer['total']} runs: {counts}")
+    for place, run in enumerate(answer["best"], start=1):
+        lines.append(f"  best {place}: {run['id']}  {headline} {run[headline]:.4g}  {axis_words(run['axis_values'])}")
+    lines += [f"saved {file}" for file in answer["files"]]
+    lines.append("next:")
+    if answer["stopped"]:
+        lines.append("  the same launch command again trains only what is missing")
+    if not answer["all_finished"]:
+        lines.append(f"  sweep crashed {group}      why runs ended otherwise")
+    lines.append(f"  sweep table {group} --format markdown")
+    if answer["best"]:
+        lines.append(f"  sweep show {answer['best'][0]['id']}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,180 @@
+"""What the commands print for people. Takes plain data, as ``--json`` prints it; returns text."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+__all__ = [
+    "axis_words",
+    "crashed_text",
+    "diff_text",
+    "doctor_line",
+    "duration",
+    "plan_text",
+    "show_text",
+    "status_text",
+]
+
+_INVALID_SHOWN = 10
+_VALUES_SHOWN = 8
+
+
+def _rendered(*parts: Table | Text | str) -> str:
+    """As plain text, as wide as it needs to be: pipes and logs get the same as a terminal."""
+    console = Console(file=io.StringIO(), width=200, no_color=True, highlight=False)
+    for part in parts:
+        console.print(part, soft_wrap=True, markup=False)
+    assert isinstance(console.file, io.StringIO)
+    return "".join(f"{line.rstrip()}\n" for line in console.file.getvalue().splitlines())
+
+
+def _grid(rows: Sequence[Sequence[object]], heads: Sequence[str] = ()) -> Table:
+    table = Table(box=None, show_header=bool(heads), padding=(0, 2, 0, 0), header_style="")
+    for head in heads or [""] * max(map(len, rows), default=0):
+        table.add_column(head, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    return table
+
+
+def duration(seconds: float) -> str:
+    """``95`` → ``1 min 35 s``: two units at most."""
+    whole = round(seconds)
+    for size, unit, small, small_unit in ((3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            rest = whole % size // small
+            return f"{whole // size} {unit}" + (f" {rest} {small_unit}" if rest else "")
+    return f"{whole} s"
+
+
+def axis_words(axis_values: Mapping[str, Any]) -> str:
+    """``activation=tanh seed=1``: a run's axis values with the last part of each key."""
+    return " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in axis_values.items())
+
+
+def _listed(values: Sequence[object]) -> str:
+    shown = ", ".join(map(str, values[:_VALUES_SHOWN]))
+    more = len(values) - _VALUES_SHOWN
+    return f"{shown}, … ({more} more)" if more > 0 else shown
+
+
+def plan_text(plan: Mapping[str, Any]) -> str:
+    """The answer of `sweep plan`."""
+    done = ", ".join(f"{count} {word}" for word, count in plan["done"].items() if count)
+    rows: list[tuple[str, object]] = [
+        ("group", plan["group"]),
+        ("runs", f"{plan['total']}: {plan['to_train']} to train" + (f", {done}" if done else "")),
+        *((axis["label"], _listed(axis["values"])) for axis in plan["axes"]),
+        ("programs", f"{plan['programs']} to compile, {plan['packs']} packs"),
+        ("waves", f"{len(plan['waves'])} ({_listed(plan['waves'])} runs)"),
+        ("slots", plan["slots"]),
+    ]
+    if plan.get("estimate_s") is not None:
+        rows.append(("estimate", f"{duration(plan['estimate_s'])}, from finished runs"))
+    parts: list[Table | str] = [_grid(rows)]
+    groups = plan["invalid_groups"]
+    if groups:
+        parts.append(f"\n{sum(group['count'] for group in groups)} invalid points, which stop nothing else:")
+        for group in groups[:_INVALID_SHOWN]:
+            where = axis_words(group["axis_values"])
+            parts.append(f"  {group['count']} × {group['reason']}" + (f"  [{where}]" if where else ""))
+        if len(groups) > _INVALID_SHOWN:
+            parts.append(f"  … and {len(groups) - _INVALID_SHOWN} more reasons: see --json")
+    return _rendered(*parts)
+
+
+def status_text(status: Mapping[str, Any]) -> str:
+    """The answer of `sweep status`."""
+    counts = {word: count for word, count in status["counts"].items() if count}
+    finished = counts.get("finished", 0)
+    head = f"{status['group']}: {finished} of {status['total']} finished"
+    rest = ", ".join(f"{count} {word}" for word, count in counts.items() if word != "finished")
+    lines: list[Table | str] = [f"{head}; {rest}" if rest else head]
+    if status.get("eta_s") is not None:
+        lines.append(f"about {duration(status['eta_s'])} left")
+    running = status["running"]
+    if running:
+        lines.append(
+            _grid(
+                [
+                    (
+                        run["id"],
+                        "" if run.get("fraction") is None else f"{run['fraction']:.0%}",
+                        "" if run.get("step") is None else f"step {run['step']}",
+                        axis_words(run["axis_values"]),
+                    )
+                    for run in running
+                ]
+            )
+        )
+    bad = sum(
+        counts.get(word, 0)
+        for word in ("diverged", "crashed", "timed out", "lost", "invalid", "interrupted")
+    )
+    if bad:
+        lines.append(f"Why: sweep crashed {status['group']}")
+    return _rendered(*lines)
+
+
+def crashed_text(group: str, runs: Sequence[Mapping[str, Any]]) -> str:
+    """The answer of `sweep crashed`: runs by cause, each with where to look."""
+    if not runs:
+        return f"{group}: every run that has ended is finished\n"
+    parts: list[Table | str] = [f"{group}: {len(runs)} runs without a good outcome"]
+    for run in runs:
+        cause = ": ".join(part for part in (run.get("type"), run.get("message")) if part)
+        parts.append(f"\n{run['id']}  {run['outcome']}  {cause or run.get('cause') or ''}".rstrip())
+        details = [
+            ("axes", axis_words(run["axis_values"])),
+            ("at", run.get("place")),
+            ("last step", run.get("last_step")),
+            ("attempts", run.get("attempts")),
+            ("log", run.get("log")),
+            ("stack", run.get("stack")),
+        ]
+        parts += [f"    {name:<10}{value}" for name, value in details if value not in (None, "")]
+    parts.append(f"\nLook closer: sweep show {runs[0]['id']}, sweep rerun {runs[0]['id']} --pdb")
+    return _rendered(*parts)
+
+
+def show_text(run: Mapping[str, Any]) -> str:
+    """The answer of `sweep show`."""
+    parts: list[Table | str] = []
+    for title, section in run.items():
+        if isinstance(section, Mapping):
+            if section:
+                parts += [f"{title}:", _grid([(f"  {k}", v) for k, v in _leaves(section)])]
+        elif section is not None:
+            parts.append(f"{title}: {section}")
+    return _rendered(*parts)
+
+
+def _leaves(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Nested mappings as dotted keys."""
+    rows: list[tuple[str, Any]] = []
+    for key, value in data.items():
+        if isinstance(value, Mapping):
+            rows += _leaves(value, f"{prefix}{key}.")
+        else:
+            rows.append((f"{prefix}{key}", f"{value:.6g}" if isinstance(value, float) else value))
+    return rows
+
+
+def diff_text(names: Sequence[str], rows: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+    """The answer of `sweep diff`."""
+    if not rows:
+        return "no parameter differs\n"
+    return _rendered(
+        _grid([(key, *(values.get(n, "–") for n in names)) for key, values in rows], ["", *names])
+    )
+
+
+def doctor_line(name: str, verdict: str, found: str, mend: str | None) -> str:
+    """One line of `sweep doctor`, and its mend below."""
+    return f"{verdict:<8} {name:<14} {found}\n" + (f"{'':<24}mend: {mend}\n" if mend else "")

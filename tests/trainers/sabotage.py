@@ -1,0 +1,117 @@
+"""A trainer that does what tests ask of it: end well, or in one of many bad ways."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sweeper.trainer import Run
+
+
+class OddError(Exception):
+    """Can't be pickled, copied or made again from its arguments."""
+
+    def __init__(self, one: int, two: int, *, three: object) -> None:
+        super().__init__(f"odd {one} {two}")
+        self.three = three
+
+
+@dataclass(frozen=True)
+class Config:
+    deed: Literal[
+        "finish",
+        "raise",
+        "raise oddly",
+        "sys.exit(0)",
+        "os._exit(0)",
+        "os._exit(3)",
+        "abort",
+        "segfault",
+        "kill",
+        "terminate",
+        "no memory",
+        "nan",
+        "nan result",
+        "hang",
+        "hang in native code",
+        "leave children",
+        "bad result",
+        "wait for stop",
+        "slow",
+    ] = "finish"
+    seed: int = 0
+    steps: int = 5
+    step_s: float = 0.0
+
+
+def check(config: Config) -> list[str]:
+    return ["steps must be positive"] if config.steps < 1 else []
+
+
+def train(configs: Sequence[Config], runs: Sequence[Run]) -> Any:
+    config, run = configs[0], runs[0]
+    print(f"deed: {config.deed}")
+    for step in range(config.steps):
+        run.log(step, loss=1.0 / (step + 1 + config.seed))
+        run.progress(step / config.steps)
+        time.sleep(config.step_s)
+        if run.should_stop():
+            return None
+    run.save("model.txt", lambda path: path.write_text("weights"))
+    return _deeds(config, run)
+
+
+def _deeds(config: Config, run: Run) -> Any:  # noqa: PLR0912  (a list of deeds)
+    match config.deed:
+        case "raise":
+            raise ValueError("asked to raise\nwith a second line")
+        case "raise oddly":
+            raise OddError(1, 2, three=(x for x in ()))
+        case "sys.exit(0)":
+            sys.exit(0)
+        case "os._exit(0)":
+            os._exit(0)
+        case "os._exit(3)":
+            os._exit(3)
+        case "abort":
+            os.abort()
+        case "segfault":
+            ctypes.string_at(0)
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "terminate":
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        case "no memory":
+            blocks = [bytearray(64 * 1024**2) for _ in range(64)]
+            print(len(blocks))
+        case "nan":
+            run.log(config.steps, loss=float("nan"))
+        case "nan result":
+            return [{"loss": float("nan")}]
+        case "hang":
+            time.sleep(600)
+        case "hang in native code":
+            ctypes.PyDLL(None).sleep(600)  # holds the GIL
+        case "leave children":
+            pids = []
+            for session in (False, True):
+                child = subprocess.Popen(["sleep", "600"], start_new_session=session)
+                pids.append(str(child.pid))
+            run.save("children.txt", lambda path: path.write_text(" ".join(pids)))
+        case "bad result":
+            return {"loss": 1.0}
+        case "wait for stop":
+            while not run.should_stop():
+                time.sleep(0.02)
+        case "slow":
+            time.sleep(1.0)
+    return [{"score": float(config.seed), "threads": len(list(Path("/proc/self/task").iterdir()))}]
