@@ -1,0 +1,59 @@
+"""The journal, the run folders, and every question that can be asked of them."""
+
+from sweeper.records.folders import (
+    GroupFolder,
+    RunFolder,
+    groups,
+    make_folder,
+    read_json,
+    write_atomically,
+)
+from sweeper.records.folding import fold
+from sweeper.records.journal import Journal, JournalWriter, read_events, read_journal
+from sweeper.records.lock import GroupLock, acquire, host_name, is_held, process_start
+from sweeper.records.lookup import find_group, find_run, latest_group
+from sweeper.records.metrics import append_rows, last_values, read_progress, read_rows
+from sweeper.records.outcomes import SETTLED, Cause, CauseKind, Outcome
+from sweeper.records.queries import crashed, show, snapshot, status, table_rows
+from sweeper.records.state import STANDINGS, Attempt, GroupState, Launch, RunState, Wave
+
+__all__ = [
+    "SETTLED",
+    "STANDINGS",
+    "Attempt",
+    "Cause",
+    "CauseKind",
+    "GroupFolder",
+    "GroupLock",
+    "GroupState",
+    "Journal",
+    "JournalWriter",
+    "Launch",
+    "Outcome",
+    "RunFolder",
+    "RunState",
+    "Wave",
+    "acquire",
+    "append_rows",
+    "crashed",
+    "find_group",
+    "find_run",
+    "fold",
+    "groups",
+    "host_name",
+    "is_held",
+    "last_values",
+    "latest_group",
+    "make_folder",
+    "process_start",
+    "read_events",
+    "read_journal",
+    "read_json",
+    "read_progress",
+    "read_rows",
+    "show",
+    "snapshot",
+    "status",
+    "table_rows",
+    "write_atomically",
+]

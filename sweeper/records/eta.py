@@ -1,0 +1,54 @@
+"""When a launch will be done: an estimate, no promise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sweeper.records.outcomes import SETTLED, Outcome
+from sweeper.records.state import GroupState, Launch
+
+__all__ = ["eta_s"]
+
+# Below this a fraction says more about the start of a run than about its length.
+LEAST_FRACTION = 0.02
+
+
+def eta_s(
+    state: GroupState, launch: Launch, *, now: float, fractions: Mapping[str, float]
+) -> float | None:
+    """Seconds until `launch` has nothing left to do, or None without anything to go by.
+
+    A heuristic. Every run still to come is taken to last as long as the finished ones did on
+    average (before any has finished: as the running ones will, by their `fractions`, which map run
+    ids to [0, 1]). A running one lasts by its fraction, else for the rest of that average. The sum
+    is spread evenly over the launch's slots, but nothing ends before the longest running one.
+    Retries aren't foreseen.
+    """
+    elapsed: dict[str, float] = {}
+    to_come = state.total - len(state.runs)
+    for run in state.runs.values():
+        if run.running:
+            starts = [a.started for a in run.attempts if a.running and a.started is not None]
+            elapsed[run.id] = max(now - max(starts, default=now), 0.0)
+        elif run.outcome not in SETTLED and all(a.writer != launch.writer for a in run.attempts):
+            to_come += 1
+    rests = {
+        run_id: elapsed[run_id] * (1 - fraction) / fraction
+        for run_id, fraction in fractions.items()
+        if run_id in elapsed and fraction >= LEAST_FRACTION
+    }
+    walls = [
+        run.wall_s
+        for run in state.runs.values()
+        if run.outcome is Outcome.FINISHED and run.wall_s is not None
+    ]
+    walls = walls or [elapsed[run_id] + rest for run_id, rest in rests.items()]
+    if not to_come and not elapsed:
+        return 0.0
+    if not walls:
+        return None
+    typical = sum(walls) / len(walls)
+    left = [rests.get(run_id, max(typical - spent, 0.0)) for run_id, spent in elapsed.items()]
+    # A pack trains several runs on one slot.
+    at_once = max(launch.slots or 1, len(elapsed), 1)
+    return max((sum(left) + to_come * typical) / at_once, max(left, default=0.0))

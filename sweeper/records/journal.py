@@ -1,0 +1,109 @@
+"""The journal: what has happened in a group, event by event, appended and never changed.
+
+Each writer owns one file, so that launches on several hosts can share a folder without a database
+and without locks; the state is the fold over all files (`sweeper.records.state`).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from sweeper.errors import RecordError
+from sweeper.records.folders import folder_name, make_folder, sync_folder
+from sweeper.records.lines import FILE_MODE, append_bytes, encode, read_lines
+
+__all__ = ["VERSION", "Journal", "JournalWriter", "read_events", "read_journal"]
+
+# Readers ignore events and fields that they don't know, so this rises only when the meaning of a
+# known field changes.
+VERSION = 1
+
+
+class JournalWriter:
+    """Appends events to ``<journal dir>/<writer>.jsonl``.
+
+    One process and one thread own a writer's name; two processes with the same name would spoil
+    each other's repair of a torn tail. A file that is already there is continued.
+    """
+
+    def __init__(
+        self, journal_dir: Path, writer: str, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.writer = writer
+        self.path = make_folder(journal_dir) / f"{folder_name(writer)}.jsonl"
+        self._clock = clock
+        known, _ = read_lines(self.path)
+        sequence = [event["seq"] for event in known if isinstance(event.get("seq"), int)]
+        self._next = max(sequence, default=-1) + 1
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._descriptor: int | None = os.open(self.path, flags, FILE_MODE)
+        sync_folder(journal_dir)
+
+    def append(self, *events: Mapping[str, Any]) -> None:
+        """Append events in one write and one fsync; on return they outlive a power cut.
+
+        Adds `v`, `writer`, `seq` and `time` (seconds since 1970) to each. All or nothing: when the
+        disk is full this raises OSError, and the same events can be appended again later.
+        """
+        if self._descriptor is None:
+            raise RecordError(f"{self.path} has been closed: nothing can be appended any more")
+        stamp = {"v": VERSION, "writer": self.writer, "seq": 0, "time": self._clock()}
+        stamped = [
+            encode({**stamp, **event, **stamp, "seq": seq})
+            for seq, event in enumerate(events, start=self._next)
+        ]
+        append_bytes(self._descriptor, stamped, durable=True)
+        self._next += len(stamped)
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> JournalWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The events of a group in the order of their files, and how many lines were none."""
+
+    events: list[dict[str, Any]]
+    damaged_lines: int
+
+
+def read_journal(journal_dir: Path) -> Journal:
+    """Read every file of a journal. Torn lines and garbage are counted and skipped.
+
+    Raises `RecordError` when a file may not be read.
+    """
+    events: list[dict[str, Any]] = []
+    damaged = 0
+    for path in sorted(journal_dir.glob("*.jsonl")):
+        try:
+            objects, skipped = read_lines(path)
+        except OSError as error:
+            raise RecordError(f"{path} can't be read: {error.strerror}") from error
+        kept = [item for item in objects if isinstance(item.get("event"), str)]
+        events.extend(kept)
+        damaged += skipped + len(objects) - len(kept)
+    return Journal(events, damaged)
+
+
+def read_events(journal_dir: Path) -> list[dict[str, Any]]:
+    """The events of every file of a journal; see `read_journal`."""
+    return read_journal(journal_dir).events

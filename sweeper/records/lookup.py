@@ -1,0 +1,90 @@
+"""From what a person types to the folder of a group or run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from sweeper.errors import RecordError
+from sweeper.records.folders import GroupFolder, RunFolder, groups
+from sweeper.records.folding import fold
+from sweeper.records.journal import read_events
+
+__all__ = ["find_group", "find_run", "latest_group"]
+
+SHOWN = 8
+
+
+def find_group(runs_dir: Path, group: str) -> GroupFolder:
+    """The folder of a group that has records. Raises `RecordError` with the nearest name."""
+    folder = GroupFolder(runs_dir, group)
+    if folder.journal_dir.is_dir():
+        return folder
+    known = groups(runs_dir)
+    if not known:
+        raise RecordError(f"no group `{group}`: {runs_dir.absolute()} holds no records yet")
+    raise RecordError(
+        f"no group `{group}` in {runs_dir.absolute()}{_did_you_mean(group, known)}; "
+        f"groups there: {_some(known)}"
+    )
+
+
+def latest_group(runs_dir: Path) -> GroupFolder:
+    """The group in which something happened last. Raises `RecordError` if there is none."""
+    folders = [GroupFolder(runs_dir, group) for group in groups(runs_dir)]
+    if not folders:
+        raise RecordError(
+            f"{runs_dir.absolute()} holds no records yet: start with `sweep launch FILE`, or "
+            f"name the place of your records with --runs-dir"
+        )
+    return max(folders, key=_last_change)
+
+
+def find_run(runs_dir: Path, prefix: str) -> RunFolder:
+    """The run whose id begins with `prefix`, in any group; ``GROUP/PREFIX`` looks in one.
+
+    A run that never started has no folder, but is found in the journal all the same; the folder
+    that is returned then doesn't exist. Raises `RecordError` for none (with the nearest id) and for
+    several (naming them).
+    """
+    group, _, start = prefix.rpartition("/")
+    folders = [find_group(runs_dir, name) for name in ([group] if group else groups(runs_dir))]
+    if not start:
+        raise RecordError(f"{prefix!r} names no run: give the first characters of an id")
+    known = [folder.run(run_id) for folder in folders for run_id in folder.run_ids()]
+    found = [run for run in known if run.id.startswith(start)]
+    if not found:
+        known = [
+            folder.run(run_id)
+            for folder in folders
+            for run_id in fold(read_events(folder.journal_dir)).runs
+        ]
+        found = [run for run in known if run.id.startswith(start)]
+    exact = [run for run in found if run.id == start]
+    if len(exact) == 1 or len(found) == 1:
+        return (exact or found)[0]
+    if found:
+        names = _some(f"{run.group.group}/{run.id}" for run in found)
+        raise RecordError(f"`{prefix}` could be {len(found)} runs: {names}; type more of it")
+    where = f"group `{group}`" if group else str(runs_dir.absolute())
+    raise RecordError(
+        f"no run `{prefix}` in {where}{_did_you_mean(start, {run.id for run in known})}"
+    )
+
+
+def _last_change(folder: GroupFolder) -> int:
+    times = [path.stat().st_mtime_ns for path in folder.journal_dir.glob("*.jsonl")]
+    return max(times, default=0)
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = list(names)
+    more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
+    return ", ".join(f"`{name}`" for name in listed[:SHOWN]) + more
+
+
+def _did_you_mean(word: str, words: Iterable[str]) -> str:
+    import difflib  # only for errors: keeps `sweep status` fast
+
+    close = difflib.get_close_matches(word, sorted(words), n=1)
+    return f"; did you mean `{close[0]}`?" if close else ""

@@ -1,0 +1,90 @@
+"""The metrics of one run, step by step: ``metrics.jsonl`` in its folder.
+
+One JSON object per logged step: ``step``, ``time`` (seconds since the run began) and a number per
+metric; numbers that are not finite are the words ``"nan"``, ``"inf"``, ``"-inf"`` on disk.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sweeper.records import events as read
+from sweeper.records.folders import read_json
+from sweeper.records.lines import FILE_MODE, append_bytes, encode, number, parse, read_lines
+
+__all__ = ["Progress", "append_rows", "last_values", "read_progress", "read_rows"]
+
+Row = dict[str, float]
+
+
+def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Append rows in one write, without fsync: they outlive the process, not a power cut.
+
+    The file must have no other writer at the time. A torn last line, left by an attempt that was
+    killed, is closed first. Raises OSError, and then has appended nothing.
+    """
+    lines = [encode(row) for row in rows]
+    if not lines:
+        return
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
+    try:
+        append_bytes(descriptor, lines, durable=False)
+    finally:
+        os.close(descriptor)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Every row in the order of the file; torn lines and what is no number are left out."""
+    return [_numbers(item) for item in read_lines(path)[0]]
+
+
+def last_values(path: Path, *, within_bytes: int = 1 << 18) -> Row:
+    """The last value of each metric, with the last `step` and `time`, read from the file's end.
+
+    Reads at most `within_bytes`, so its cost doesn't grow with the file; a metric that was last
+    logged before that (some thousand rows at the default of 256 KiB) is missing.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            start = max(size - within_bytes, 0)
+            file.seek(start)
+            data = file.read()
+    except FileNotFoundError:
+        return {}
+    if start:
+        # The first line is most likely cut.
+        data = data.partition(b"\n")[2]
+    values: Row = {}
+    for item in parse(data)[0]:
+        values.update(_numbers(item))
+    return values
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: `fraction` in [0, 1], `step`, and when it said so (unix time)."""
+
+    fraction: float | None
+    step: int | None
+    time: float | None
+
+
+def read_progress(path: Path) -> Progress:
+    """What ``progress.json`` says; each part None if it isn't there (yet)."""
+    data = read_json(path) or {}
+    fraction = read.real(data, "fraction")
+    return Progress(
+        None if fraction is None else min(max(fraction, 0.0), 1.0),
+        read.integer(data, "step"),
+        read.real(data, "time"),
+    )
+
+
+def _numbers(item: Mapping[str, Any]) -> Row:
+    row = {name: number(value) for name, value in item.items()}
+    return {name: value for name, value in row.items() if value is not None}

@@ -1,0 +1,280 @@
+"""What people ask of the records: how far a group is, what went wrong, what one run did.
+
+Everything is answered from the records alone, while a launch works or long after, and is ready to
+be written as JSON.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sweeper.errors import RecordError
+from sweeper.records import lock
+from sweeper.records.eta import eta_s
+from sweeper.records.folders import GroupFolder, RunFolder
+from sweeper.records.folding import fold
+from sweeper.records.journal import read_journal
+from sweeper.records.lines import finite
+from sweeper.records.metrics import Progress, last_values, read_progress
+from sweeper.records.outcomes import Outcome
+from sweeper.records.state import INTERRUPTED, RUNNING, WAITING, GroupState, Launch, RunState
+
+__all__ = ["Snapshot", "crashed", "launch_lives", "show", "snapshot", "status", "table_rows"]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A group as it is now: the fold, corrected by which launches still live."""
+
+    state: GroupState
+    alive: Mapping[str, bool | None]  # by writer; None where this host can't know
+    damaged_lines: int
+
+
+def snapshot(folder: GroupFolder) -> Snapshot:
+    """Read the journal and look which of its launches live. Raises `RecordError` without one."""
+    if not folder.journal_dir.is_dir():
+        raise RecordError(f"no records of a group `{folder.group}` in {folder.runs_dir.absolute()}")
+    journal = read_journal(folder.journal_dir)
+    state = fold(journal.events)
+    alive: dict[str, bool | None] = {}
+    for launch in state.launches:
+        # Launches are in the order of their start: the last of a writer speaks for it.
+        alive[launch.writer] = launch_lives(launch, folder.lock_file)
+    running = {a.writer for run in state.runs.values() for a in run.attempts if a.running}
+    for writer in running - alive.keys():
+        # Its `launched` line is torn; only the lock can tell.
+        alive[writer] = lock.is_held(folder.lock_file)
+    dead = {writer for writer in running if alive[writer] is False}
+    return Snapshot(state.without_writers(dead), alive, journal.damaged_lines)
+
+
+def launch_lives(launch: Launch, lock_file: Path) -> bool | None:
+    """Whether a launch still works; None if it ran on another host, which this one can't ask."""
+    if launch.ended is not None:
+        return False
+    owner = lock.owner(lock_file)
+    if owner and (owner.host, owner.pid) == (launch.host, launch.pid) and lock.is_held(lock_file):
+        return launch.pid_start in (None, owner.pid_start)
+    if launch.host != lock.host_name():
+        return None
+    return launch.pid is not None and lock.process_lives(launch.pid, launch.pid_start)
+
+
+def status(folder: GroupFolder, *, now: float | None = None) -> dict[str, Any]:
+    """How far a group is, for `sweep status`; `now` is unix time and defaults to the clock.
+
+    Returns `group`, `total`, `counts` (by standing, zeroes included, adding up to `total`),
+    `running` (a list), `eta_s` (an estimate, see `eta_s`, or None), `wall_s` (how long the last
+    launch has worked: until its end, now, or the last thing it wrote), `launch` (the last one, with
+    `alive`: True, False, or None for unknown), `headline`, `damaged_lines` of the journal.
+    Raises `RecordError` for a group without records.
+    """
+    now = time.time() if now is None else now
+    seen = snapshot(folder)
+    state = seen.state
+    launch = state.launches[-1] if state.launches else None
+    alive = seen.alive[launch.writer] if launch else None
+    running = [run for run in state.runs.values() if run.running]
+    progress = {run.id: _progress(folder, run) for run in running}
+    fractions = {key: item.fraction for key, item in progress.items() if item.fraction is not None}
+    works = launch is not None and launch.ended is None and alive is not False
+    return {
+        "group": folder.group,
+        "total": state.total,
+        "counts": state.counts(),
+        "running": [_running(run, progress[run.id], now) for run in running],
+        "eta_s": eta_s(state, launch, now=now, fractions=fractions) if launch and works else None,
+        "wall_s": _wall_s(state, launch, now if works else None) if launch else None,
+        "launch": _launch(launch, alive) if launch else None,
+        "headline": state.headline,
+        "damaged_lines": seen.damaged_lines,
+    }
+
+
+def crashed(folder: GroupFolder) -> list[dict[str, Any]]:
+    """Every run that has ended without being finished, by cause, outcome and id.
+
+    Diverged and invalid ones are among them, each under its outcome, and those whose launch died
+    under them, as ``"interrupted"``. A run that is being tried again right now is not.
+    Each item has `id`, `outcome`, `cause` (its kind), `message` (one line), `type`, `place`,
+    `last_step`, `attempts` (how many), `log` and `stack` (paths of files that exist, else None) and
+    `axis_values`. Raises `RecordError` for a group without records.
+    """
+    leave_out = {RUNNING, WAITING, str(Outcome.FINISHED)}
+    runs = [run for run in snapshot(folder).state.runs.values() if run.standing not in leave_out]
+    items = [_crash(folder, run) for run in runs]
+    return sorted(items, key=lambda item: (item["cause"] or "", item["outcome"], item["id"]))
+
+
+def show(run_folder: RunFolder) -> dict[str, Any]:
+    """Everything about one run, for `sweep show`.
+
+    Returns `id`, `group`, `outcome` (its standing), `cause`, `axis_values`, `metrics` (final ones),
+    `last` (last logged value of each metric, with step and time), `progress`, `wall_s`,
+    `last_step`, `attempts`, `config` (the YAML text, or None if the run never started) and `paths`
+    (None for files that aren't there). Raises `RecordError` for a run that nobody knows.
+    """
+    group = run_folder.group
+    run = snapshot(group).state.runs.get(run_folder.id)
+    if run is None:
+        raise RecordError(f"the journal of group `{group.group}` knows no run `{run_folder.id}`")
+    files = {
+        "folder": run_folder.path,
+        "config": run_folder.config_file,
+        "metrics": run_folder.metrics_file,
+        "result": run_folder.result_file,
+        "log": run_folder.log_file,
+        "stack": run_folder.stack_file,
+    }
+    progress = _progress(group, run)
+    shown: dict[str, Any] = finite(
+        {
+            "id": run.id,
+            "group": group.group,
+            "outcome": run.standing,
+            "cause": run.cause.plain() if run.cause else None,
+            "axis_values": run.axis_values,
+            "metrics": run.metrics,
+            "last": last_values(run_folder.metrics_file),
+            "progress": {"fraction": progress.fraction, "step": progress.step},
+            "wall_s": run.wall_s,
+            "last_step": run.last_step,
+            "attempts": [_attempt(run, index) for index in range(len(run.attempts))],
+            "config": _text(run_folder.config_file),
+            "paths": {name: _if_there(path) for name, path in files.items()},
+        }
+    )
+    return shown
+
+
+def table_rows(state: GroupState) -> list[dict[str, Any]]:
+    """One flat mapping per run in planned order, for tables and files.
+
+    Each has `id`, `standing`, `axis_values`, `metrics` (floats, NaN among them; empty unless the
+    run has ended), `last_step`, `wall_s` and `attempts` (how many).
+    """
+    return [
+        {
+            "id": run.id,
+            "standing": run.standing,
+            "axis_values": dict(run.axis_values),
+            "metrics": dict(run.metrics),
+            "last_step": run.last_step,
+            "wall_s": run.wall_s,
+            "attempts": len(run.attempts),
+        }
+        for run in state.runs.values()
+    ]
+
+
+def _progress(folder: GroupFolder, run: RunState) -> Progress:
+    """The progress of the last attempt; what an earlier one left in the file doesn't count."""
+    progress = read_progress(_run_folder(folder, run).progress_file)
+    started = run.attempts[-1].started if run.attempts else None
+    if started is not None and progress.time is not None and progress.time < started:
+        return Progress(None, None, None)
+    return progress
+
+
+def _run_folder(folder: GroupFolder, run: RunState) -> RunFolder:
+    """The folder of a run in the journal; for an id that is none, one that doesn't exist."""
+    try:
+        return folder.run(run.id)
+    except RecordError:
+        return RunFolder(folder.runs_folder / "no-such-run")
+
+
+def _running(run: RunState, progress: Progress, now: float) -> dict[str, Any]:
+    attempt = next(a for a in reversed(run.attempts) if a.running)
+    since = None if attempt.started is None else max(now - attempt.started, 0.0)
+    return {
+        "id": run.id,
+        "axis_values": dict(run.axis_values),
+        "attempt": attempt.number,
+        "slot": attempt.slot,
+        "fraction": progress.fraction,
+        "step": progress.step,
+        "since_s": since,
+    }
+
+
+def _wall_s(state: GroupState, launch: Launch, now: float | None) -> float:
+    moments = [launch.ended, now, state.last_time, launch.started]
+    end = next(moment for moment in moments if moment is not None)
+    return max(end - launch.started, 0.0)
+
+
+def _launch(launch: Launch, alive: bool | None) -> dict[str, Any]:
+    return {
+        "id": launch.id,
+        "host": launch.host,
+        "pid": launch.pid,
+        "alive": alive,
+        "started": launch.started,
+        "ended": launch.ended,
+        "reason": launch.reason,
+        "cpus": launch.cpus,
+        "slots": launch.slots,
+        "version": launch.version,
+        "trainer": launch.trainer,
+    }
+
+
+def _crash(folder: GroupFolder, run: RunState) -> dict[str, Any]:
+    files = _run_folder(folder, run)
+    cause, last_step = run.cause, run.last_step
+    kind = str(cause.kind) if cause else None
+    message = cause.message if cause else ""
+    if run.standing == INTERRUPTED:
+        # An earlier attempt may have a cause of its own; this one has none that is known.
+        cause, kind, message = None, INTERRUPTED, "its launch ended without a word about this run"
+        last_step = _progress(folder, run).step
+    return {
+        "id": run.id,
+        "outcome": run.standing,
+        "cause": kind,
+        "message": " ".join(message.split()),
+        "type": cause.type if cause else None,
+        "place": cause.place if cause else None,
+        "last_step": last_step,
+        "attempts": len(run.attempts),
+        "log": _if_there(files.log_file),
+        "stack": _if_there(files.stack_file),
+        "axis_values": dict(run.axis_values),
+    }
+
+
+def _attempt(run: RunState, index: int) -> dict[str, Any]:
+    attempt = run.attempts[index]
+    return {
+        "attempt": attempt.number,
+        "writer": attempt.writer,
+        "wave": attempt.wave,
+        "slot": attempt.slot,
+        "started": attempt.started,
+        "ended": attempt.ended,
+        "outcome": str(attempt.outcome) if attempt.outcome else None,
+        "cause": attempt.cause.plain() if attempt.cause else None,
+        "running": attempt.running,
+        "last_step": attempt.last_step,
+        "wall_s": attempt.wall_s,
+        "cpu_s": attempt.cpu_s,
+        "startup_s": attempt.startup_s,
+        "rss_peak_bytes": attempt.rss_peak_bytes,
+    }
+
+
+def _if_there(path: Path) -> str | None:
+    return str(path) if path.exists() else None
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return None

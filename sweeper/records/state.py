@@ -1,0 +1,163 @@
+"""The state of a group, as `sweeper.records.folding` reads it out of the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sweeper.records.outcomes import SETTLED, Cause, Outcome
+
+__all__ = ["STANDINGS", "Attempt", "GroupState", "Launch", "RunState", "Wave"]
+
+RUNNING, INTERRUPTED, WAITING = "running", "interrupted", "waiting"
+
+# How a run can stand, in the order of summaries: by its outcome, or by one of three other words.
+STANDINGS = (*(str(outcome) for outcome in Outcome), INTERRUPTED, RUNNING, WAITING)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One execution of a run, identified by (run, writer, number)."""
+
+    number: int
+    writer: str
+    wave: int | None = None
+    slot: int | None = None
+    pid: int | None = None
+    started: float | None = None  # unix time
+    ended: float | None = None
+    outcome: Outcome | None = None
+    cause: Cause | None = None
+    last_step: int | None = None
+    wall_s: float | None = None
+    cpu_s: float | None = None
+    startup_s: float | None = None
+    rss_peak_bytes: int | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    running: bool = False  # started, not ended, and its launch has not said goodbye
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What is known of one run; `attempts` are in the order of their starts."""
+
+    id: str
+    axis_values: Mapping[str, Any] = field(default_factory=dict)
+    attempts: tuple[Attempt, ...] = ()
+    deciding: Attempt | None = None  # the attempt whose outcome is the run's
+
+    @property
+    def outcome(self) -> Outcome | None:
+        return self.deciding.outcome if self.deciding else None
+
+    @property
+    def cause(self) -> Cause | None:
+        return self.deciding.cause if self.deciding else None
+
+    @property
+    def last_step(self) -> int | None:
+        return self.deciding.last_step if self.deciding else None
+
+    @property
+    def wall_s(self) -> float | None:
+        return self.deciding.wall_s if self.deciding else None
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """The final metrics of the deciding attempt; empty for a run that has not ended."""
+        return self.deciding.metrics if self.deciding else {}
+
+    @property
+    def running(self) -> bool:
+        return self.outcome is not Outcome.FINISHED and any(a.running for a in self.attempts)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the last attempt neither runs nor has an end: its launch died or forgot it."""
+        last = self.attempts[-1] if self.attempts else None
+        open_end = last is not None and last.outcome is None
+        return open_end and not self.running and self.outcome not in SETTLED
+
+    @property
+    def standing(self) -> str:
+        """One of `STANDINGS`: the word under which the run is counted."""
+        if self.running:
+            return RUNNING
+        if self.interrupted:
+            return INTERRUPTED
+        return str(self.outcome) if self.outcome else WAITING
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One `sweep launch`; `ended` stays None for a launch that was killed."""
+
+    id: str
+    writer: str
+    started: float
+    host: str | None = None
+    pid: int | None = None
+    pid_start: str | None = None  # tells a pid from the same number used again, see `lock`
+    cpus: int | None = None
+    slots: int | None = None
+    version: str | None = None
+    total: int | None = None
+    trainer: str | None = None
+    sweep_sha: str | None = None
+    ended: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Wave:
+    """One Ray session of a launch."""
+
+    number: int
+    writer: str
+    runs: int | None = None
+    slots: int | None = None
+    started: float | None = None
+    ended: float | None = None
+    startup_s: float | None = None
+    training_s: float | None = None
+    shutdown_s: float | None = None
+    scratch_peak_bytes: int | None = None
+    processes_reaped: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class GroupState:
+    """Everything the journal says. `runs` are in the order in which they were planned."""
+
+    total: int = 0
+    runs: Mapping[str, RunState] = field(default_factory=dict)
+    launches: tuple[Launch, ...] = ()
+    waves: tuple[Wave, ...] = ()
+    headline: str | None = None
+    last_time: float | None = None  # of the last event
+
+    def counts(self) -> dict[str, int]:
+        """Runs by standing, zeroes included; they add up to `total`."""
+        counts = dict.fromkeys(STANDINGS, 0)
+        for run in self.runs.values():
+            counts[run.standing] += 1
+        counts[WAITING] += self.total - len(self.runs)
+        return counts
+
+    def without_writers(self, dead: Collection[str]) -> GroupState:
+        """The state once it is known that the launches of these writers live no more."""
+        if not dead:
+            return self
+        runs = {
+            run_id: replace(run, attempts=tuple(_stopped(a, dead) for a in run.attempts))
+            if run.running
+            else run
+            for run_id, run in self.runs.items()
+        }
+        return replace(self, runs=runs)
+
+
+def _stopped(attempt: Attempt, dead: Collection[str]) -> Attempt:
+    return replace(attempt, running=False) if attempt.writer in dead else attempt

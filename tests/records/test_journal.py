@@ -1,0 +1,232 @@
+"""The journal survives what happens to files: kills, full disks, garbage, two writers."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sweeper.errors import RecordError
+from sweeper.records import JournalWriter, fold, read_events, read_journal
+from sweeper.records import lines as lines_module
+
+
+def clock_of(*times):
+    moments = iter(times)
+    return lambda: next(moments)
+
+
+def test_appended_events_come_back_stamped(tmp_path):
+    with JournalWriter(tmp_path / "journal", "host-1", clock=clock_of(10.0, 11.5)) as journal:
+        journal.append({"event": "launched", "total": 2}, {"event": "started", "run": "a"})
+        journal.append({"event": "ended", "run": "a"})
+    assert read_events(tmp_path / "journal") == [
+        {"v": 1, "writer": "host-1", "seq": 0, "time": 10.0, "event": "launched", "total": 2},
+        {"v": 1, "writer": "host-1", "seq": 1, "time": 10.0, "event": "started", "run": "a"},
+        {"v": 1, "writer": "host-1", "seq": 2, "time": 11.5, "event": "ended", "run": "a"},
+    ]
+
+
+def test_an_event_cannot_forge_its_stamp(tmp_path):
+    with JournalWriter(tmp_path, "mine", clock=clock_of(1.0)) as journal:
+        journal.append({"event": "ended", "writer": "other", "seq": 99, "time": 5.0, "v": 7})
+    (event,) = read_events(tmp_path)
+    assert (event["writer"], event["seq"], event["time"], event["v"]) == ("mine", 0, 1.0, 1)
+
+
+def test_one_append_is_one_write_and_one_fsync(tmp_path, monkeypatch):
+    calls = []
+    real_write, real_sync = os.write, os.fsync
+    with JournalWriter(tmp_path, "w") as journal:
+        monkeypatch.setattr(
+            lines_module.os, "write", lambda fd, data: calls.append("write") or real_write(fd, data)
+        )
+        monkeypatch.setattr(
+            lines_module.os, "fsync", lambda fd: calls.append("fsync") or real_sync(fd)
+        )
+        journal.append(*({"event": "started", "run": str(index)} for index in range(50)))
+    assert calls == ["write", "fsync"]
+    assert len(read_events(tmp_path)) == 50
+
+
+def test_a_continued_file_goes_on_counting(tmp_path):
+    for _ in range(3):
+        with JournalWriter(tmp_path, "w") as journal:
+            journal.append({"event": "launched"}, {"event": "launch_ended"})
+    assert [event["seq"] for event in read_events(tmp_path)] == list(range(6))
+
+
+@given(st.data())
+def test_a_tail_torn_at_any_byte_costs_only_itself(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("torn")
+    with JournalWriter(folder, "w", clock=lambda: 1000.0) as journal:
+        journal.append(*({"event": "started", "run": f"rün-{index}"} for index in range(4)))
+    (file,) = folder.glob("*.jsonl")
+    whole = file.read_bytes()
+    cut = data.draw(st.integers(0, len(whole)))
+    file.write_bytes(whole[:cut])
+    with JournalWriter(folder, "w") as journal:
+        journal.append({"event": "ended", "run": "after"})
+    journal = read_journal(folder)
+    complete = whole[:cut].count(b"\n")
+    kept = [event["run"] for event in journal.events if event["event"] == "started"]
+    # A line that lacks nothing but its line end is whole.
+    assert len(kept) in (complete, complete + 1)
+    assert kept == [f"rün-{index}" for index in range(len(kept))]
+    assert journal.events[-1]["run"] == "after"
+    assert journal.damaged_lines <= 1
+    sequence = [event["seq"] for event in journal.events]
+    assert sequence == sorted(set(sequence))
+
+
+@given(st.lists(st.one_of(st.binary(max_size=40), st.just(b"[1]"), st.just(b"[" * 9999))))
+def test_garbage_between_lines_is_counted_and_hides_nothing(tmp_path_factory, garbage):
+    folder = tmp_path_factory.mktemp("garbage")
+    good = [{"event": "started", "run": str(index)} for index in range(len(garbage))]
+    with (folder / "w.jsonl").open("wb") as file:
+        for event, noise in zip(good, garbage, strict=True):
+            file.write(json.dumps(event).encode() + b"\n" + noise.replace(b"\n", b"") + b"\n")
+    journal = read_journal(folder)
+    assert [event for event in journal.events if event in good] == good
+    fold(journal.events)
+    noisy = [noise for noise in garbage if noise.replace(b"\n", b"").strip()]
+    # Noise may by accident be an object with an event; it never is for these alphabets' sizes.
+    assert journal.damaged_lines == len(noisy)
+
+
+def test_a_power_cut_that_leaves_zeroes_spoils_one_line(tmp_path):
+    (tmp_path / "w.jsonl").write_bytes(b'{"event": "started", "run": "a"}\n' + b"\0" * 300)
+    with JournalWriter(tmp_path, "w") as journal:
+        journal.append({"event": "started", "run": "b"})
+    journal = read_journal(tmp_path)
+    assert [event["run"] for event in journal.events] == ["a", "b"]
+    assert journal.damaged_lines == 1
+
+
+def test_events_of_a_newer_version_are_kept_and_the_fold_ignores_them(tmp_path):
+    (tmp_path / "w.jsonl").write_text(
+        '{"v": 9, "event": "teleported", "run": "a", "time": 1}\n'
+        '{"v": 9, "event": "started", "run": "a", "attempt": 1, "where": {"new": [1]}, "time": 2}\n'
+    )
+    state = fold(read_events(tmp_path))
+    assert state.counts()["running"] == 1
+    assert state.total == 1
+
+
+def test_numbers_that_are_not_finite_are_strict_json(tmp_path):
+    with JournalWriter(tmp_path, "w") as journal:
+        journal.append(
+            {"event": "ended", "run": "a", "outcome": "diverged", "metrics": {"loss": math.nan}},
+            {"event": "ended", "run": "b", "outcome": "finished", "metrics": {"loss": -math.inf}},
+        )
+    text = (tmp_path / "w.jsonl").read_text()
+    for line in text.splitlines():
+        json.loads(line, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    state = fold(read_events(tmp_path))
+    assert math.isnan(state.runs["a"].metrics["loss"])
+    assert state.runs["b"].metrics["loss"] == -math.inf
+
+
+def test_a_full_disk_leaves_no_half_event(tmp_path, monkeypatch):
+    real_write = os.write
+
+    def full(fd, data):
+        if len(data) > 5:
+            return real_write(fd, data[:5])
+        raise OSError(28, "No space left on device")
+
+    with JournalWriter(tmp_path, "w") as journal:
+        journal.append({"event": "started", "run": "a"})
+        with monkeypatch.context() as patch:
+            # The first write gets through in part, the next ones end the disk.
+            remaining = iter([real_write, None])
+            patch.setattr(
+                lines_module.os,
+                "write",
+                lambda fd, data: full(fd, data if next(remaining, None) else data[:3]),
+            )
+            with pytest.raises(OSError, match="No space"):
+                journal.append({"event": "ended", "run": "a"})
+        journal.append({"event": "ended", "run": "a"})
+    journal = read_journal(tmp_path)
+    assert [(event["event"], event["seq"]) for event in journal.events] == [
+        ("started", 0),
+        ("ended", 1),
+    ]
+    assert journal.damaged_lines == 0
+
+
+def test_files_are_private(tmp_path):
+    old = os.umask(0o022)
+    try:
+        with JournalWriter(tmp_path / "new" / "journal", "w") as journal:
+            journal.append({"event": "launched"})
+    finally:
+        os.umask(old)
+    modes = {
+        path.name: path.stat().st_mode & 0o777
+        for path in [tmp_path / "new", tmp_path / "new" / "journal", journal.path]
+    }
+    assert modes == {"new": 0o700, "journal": 0o700, "w.jsonl": 0o600}
+
+
+def test_a_writers_name_makes_no_path(tmp_path):
+    with JournalWriter(tmp_path / "journal", "../host/0:1") as journal:
+        journal.append({"event": "launched"})
+    assert journal.path.parent == tmp_path / "journal"
+    assert [event["writer"] for event in read_events(tmp_path / "journal")] == ["../host/0:1"]
+
+
+def test_a_closed_writer_says_so(tmp_path):
+    journal = JournalWriter(tmp_path, "w")
+    journal.close()
+    with pytest.raises(RecordError, match="closed"):
+        journal.append({"event": "launched"})
+
+
+def test_what_was_appended_survives_a_kill_of_the_writer(tmp_path):
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from sweeper.records import JournalWriter\n"
+        "journal = JournalWriter(Path(sys.argv[1]), 'w')\n"
+        "journal.append({'event': 'started', 'run': 'a'})\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert [event["run"] for event in read_events(tmp_path)] == ["a"]
+
+
+def test_a_hundred_thousand_events_take_seconds(tmp_path):
+    runs = [f"run{index:07d}" for index in range(50_000)]
+    began = time.process_time()
+    with JournalWriter(tmp_path, "w") as journal:
+        for start in range(0, len(runs), 500):
+            batch = runs[start : start + 500]
+            journal.append(*({"event": "started", "run": run, "attempt": 1} for run in batch))
+            journal.append(
+                *(
+                    {
+                        "event": "ended",
+                        "run": run,
+                        "attempt": 1,
+                        "outcome": "finished",
+                        "wall_s": 12.5,
+                        "metrics": {"loss": 0.1, "test/mean": 2.0},
+                    }
+                    for run in batch
+                )
+            )
+    state = fold(read_events(tmp_path))
+    spent = time.process_time() - began
+    assert state.counts()["finished"] == len(runs)
+    assert spent < 15, f"{spent:.1f} s of processor time"  # 3 s on an idle core
