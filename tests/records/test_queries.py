@@ -1,0 +1,359 @@
+"""What people ask of the records, asked of real folders and real processes."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from sweeper.errors import RecordError
+from sweeper.records import (
+    GroupFolder,
+    JournalWriter,
+    acquire,
+    append_rows,
+    crashed,
+    host_name,
+    process_start,
+    show,
+    snapshot,
+    status,
+    table_rows,
+    write_atomically,
+)
+
+START = 1_000_000.0
+
+
+class Recorder:
+    """Writes a group's records with a clock that the test sets."""
+
+    def __init__(self, tmp_path):
+        self.folder = GroupFolder(tmp_path / "runs", "heads").make()
+        self.now = START
+        self.journal = JournalWriter(self.folder.journal_dir, "w", clock=lambda: self.now)
+
+    def launch(self, total=4, slots=2, **more):
+        me = {"host": host_name(), "pid": os.getpid(), "pid_start": process_start(os.getpid())}
+        self.journal.append(
+            {"event": "launched", "launch": "L1", "total": total, "slots": slots, **me, **more},
+            {
+                "event": "planned",
+                "headline": "test/mean",
+                "runs": {f"run{i}": {"lr": 0.1 * i} for i in range(total)},
+            },
+        )
+
+    def start(self, run, attempt=1, slot=0):
+        self.journal.append({"event": "started", "run": run, "attempt": attempt, "slot": slot})
+
+    def end(self, run, outcome, attempt=1, **more):
+        self.journal.append(
+            {"event": "ended", "run": run, "attempt": attempt, "outcome": outcome, **more}
+        )
+
+    def progress(self, run, fraction, step, moment):
+        text = json.dumps({"fraction": fraction, "step": step, "time": moment})
+        write_atomically(self.folder.run(run).make().progress_file, text)
+
+
+@pytest.fixture
+def recorder(tmp_path):
+    recorder = Recorder(tmp_path)
+    yield recorder
+    recorder.journal.close()
+
+
+def test_status_of_a_launch_that_works(recorder):
+    recorder.launch()
+    recorder.start("run0")
+    recorder.start("run1", slot=1)
+    recorder.now += 10
+    recorder.end("run0", "finished", wall_s=10.0)
+    recorder.start("run2")
+    recorder.progress("run1", 0.5, 40, recorder.now)
+    report = status(recorder.folder, now=START + 15)
+    json.dumps(report, allow_nan=False)
+    assert report["group"] == "heads"
+    assert report["total"] == 4
+    assert {key: n for key, n in report["counts"].items() if n} == {
+        "finished": 1,
+        "running": 2,
+        "waiting": 1,
+    }
+    assert report["running"] == [
+        {
+            "id": "run1",
+            "axis_values": {"lr": 0.1},
+            "attempt": 1,
+            "slot": 1,
+            "fraction": 0.5,
+            "step": 40,
+            "since_s": 15.0,
+        },
+        {
+            "id": "run2",
+            "axis_values": {"lr": 0.2},
+            "attempt": 1,
+            "slot": 0,
+            "fraction": None,
+            "step": None,
+            "since_s": 5.0,
+        },
+    ]
+    assert report["launch"]["alive"] is True
+    assert report["wall_s"] == 15.0
+    # run1 needs 15 s more by its fraction, run2 5 s by the average, run3 10 s: 30 s on two slots.
+    assert report["eta_s"] == pytest.approx(15.0)
+
+
+def test_eta_without_data_and_at_the_end(recorder):
+    recorder.launch(total=2)
+    assert status(recorder.folder, now=START)["eta_s"] is None
+    recorder.start("run0")
+    assert status(recorder.folder, now=START + 5)["eta_s"] is None
+    recorder.progress("run0", 0.25, 1, START + 5)
+    # 20 s in all by the fraction, 15 of them to come; run1 20 s on the other slot.
+    assert status(recorder.folder, now=START + 5)["eta_s"] == pytest.approx(17.5)
+    for run in ("run0", "run1"):
+        recorder.end(run, "finished", wall_s=1.0)
+    assert status(recorder.folder, now=START + 5)["eta_s"] == 0.0
+    recorder.journal.append({"event": "launch_ended", "launch": "L1", "reason": "done"})
+    report = status(recorder.folder, now=START + 500)
+    assert report["eta_s"] is None
+    assert report["wall_s"] == 0.0
+    assert report["launch"]["reason"] == "done"
+    assert report["launch"]["alive"] is False
+
+
+def test_eta_counts_runs_that_an_earlier_launch_left_crashed(recorder):
+    recorder.launch(total=2, slots=1)
+    recorder.end("run0", "finished", wall_s=10.0)
+    recorder.end("run1", "crashed")
+    # This launch won't touch run1 again; the next one will.
+    assert status(recorder.folder, now=START)["eta_s"] == 0.0
+    with JournalWriter(recorder.folder.journal_dir, "w2", clock=lambda: START + 9) as second:
+        me = {"host": host_name(), "pid": os.getpid()}
+        second.append({"event": "launched", "launch": "L2", "total": 2, "slots": 1, **me})
+    assert status(recorder.folder, now=START + 10)["eta_s"] == pytest.approx(10.0)
+
+
+def test_progress_of_an_earlier_attempt_does_not_count(recorder):
+    recorder.launch()
+    recorder.progress("run0", 0.9, 90, START - 5)
+    recorder.start("run0", attempt=2)
+    assert status(recorder.folder, now=START)["running"][0]["fraction"] is None
+
+
+LAUNCH = """
+import os, sys
+from pathlib import Path
+from sweeper.records import GroupFolder, JournalWriter, acquire, host_name, process_start
+folder = GroupFolder(Path(sys.argv[1]), "heads").make()
+lock = acquire(folder.lock_file)
+me = {"host": host_name(), "pid": os.getpid(), "pid_start": process_start(os.getpid())}
+with JournalWriter(folder.journal_dir, "w") as journal:
+    journal.append({"event": "launched", "launch": "L1", "total": 2, **me})
+    journal.append({"event": "planned", "runs": {"run0": {"lr": 1}, "run1": {"lr": 2}}})
+    journal.append({"event": "started", "run": "run0", "attempt": 1})
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_launch_that_was_killed_leaves_interrupted_runs(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", LAUNCH, tmp_path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    folder = GroupFolder(tmp_path, "heads")
+    try:
+        assert process.stdout.readline() == "ready\n"
+        before = status(folder)
+    finally:
+        process.kill()
+        process.communicate()
+    assert before["launch"]["alive"] is True
+    assert [run["id"] for run in before["running"]] == ["run0"]
+    folder.run("run0").make()
+    write_atomically(
+        folder.run("run0").progress_file, json.dumps({"step": 7, "time": time.time() + 1})
+    )
+    after = status(folder)
+    assert after["launch"]["alive"] is False
+    assert after["running"] == []
+    assert after["eta_s"] is None
+    assert (after["counts"]["interrupted"], after["counts"]["waiting"]) == (1, 1)
+    (item,) = crashed(folder)
+    assert (item["id"], item["outcome"], item["last_step"]) == ("run0", "interrupted", 7)
+    # Another launch that holds the lock doesn't bring the dead one back to life.
+    with acquire(folder.lock_file):
+        assert status(folder)["counts"]["running"] == 0
+
+
+def test_a_launch_on_another_host_may_live(recorder):
+    recorder.launch(host="elsewhere-17", pid=1)
+    recorder.start("run0")
+    report = status(recorder.folder, now=START + 5)
+    assert report["launch"]["alive"] is None
+    assert report["counts"]["running"] == 1
+
+
+def test_a_writer_whose_launch_is_torn_away_lives_by_the_lock(recorder):
+    recorder.start("run0")
+    assert snapshot(recorder.folder).state.counts()["interrupted"] == 1
+    with acquire(recorder.folder.lock_file):
+        assert snapshot(recorder.folder).state.counts()["running"] == 1
+
+
+def test_crashed_lists_every_bad_end_by_cause(recorder):
+    recorder.launch(total=8)
+    recorder.end("run0", "finished")
+    recorder.end(
+        "run5",
+        "crashed",
+        last_step=12,
+        cause={
+            "kind": "exception",
+            "type": "builtins.ValueError",
+            "message": "first line\nsecond line",
+            "place": "train.py:3",
+        },
+    )
+    recorder.end(
+        "run1", "crashed", cause={"kind": "signal", "type": "SIGKILL", "message": "killed"}
+    )
+    recorder.end("run2", "diverged", cause={"kind": "not finite", "message": "loss is nan"})
+    recorder.end("run3", "invalid", cause={"kind": "preflight", "message": "segment too long"})
+    recorder.end("run4", "crashed", cause={"kind": "exception", "message": "again"})
+    recorder.start("run4", attempt=2)
+    run = recorder.folder.run("run1").make()
+    write_atomically(run.log_file, "log")
+    write_atomically(run.stack_file, "stack")
+    items = crashed(recorder.folder)
+    json.dumps(items, allow_nan=False)
+    assert [(item["cause"], item["outcome"], item["id"]) for item in items] == [
+        ("exception", "crashed", "run5"),
+        ("not finite", "diverged", "run2"),
+        ("preflight", "invalid", "run3"),
+        ("signal", "crashed", "run1"),
+    ]
+    assert items[0] == {
+        "id": "run5",
+        "outcome": "crashed",
+        "cause": "exception",
+        "message": "first line second line",
+        "type": "builtins.ValueError",
+        "place": "train.py:3",
+        "last_step": 12,
+        "attempts": 1,
+        "log": None,
+        "stack": None,
+        "axis_values": {"lr": 0.5},
+    }
+    assert items[3]["log"] == str(run.log_file)
+    assert items[3]["stack"] == str(run.stack_file)
+
+
+def test_show_gives_everything_about_one_run(recorder):
+    recorder.launch()
+    recorder.start("run1")
+    run = recorder.folder.run("run1").make()
+    write_atomically(run.config_file, "lr: 0.1\n")
+    append_rows(run.metrics_file, [{"step": 1, "loss": 3.0}, {"step": 2, "loss": math.nan}])
+    recorder.end(
+        "run1",
+        "diverged",
+        metrics={"loss": math.nan},
+        last_step=2,
+        cause={"kind": "not finite", "message": "loss is nan"},
+    )
+    data = show(run)
+    json.dumps(data, allow_nan=False)
+    assert (data["id"], data["group"], data["outcome"]) == ("run1", "heads", "diverged")
+    assert data["metrics"] == {"loss": "nan"}
+    assert data["last"] == {"step": 2, "loss": "nan"}
+    assert data["cause"] == {"kind": "not finite", "message": "loss is nan"}
+    assert data["config"] == "lr: 0.1\n"
+    assert data["paths"]["metrics"] == str(run.metrics_file)
+    assert data["paths"]["stack"] is None
+    assert [attempt["outcome"] for attempt in data["attempts"]] == ["diverged"]
+    never = show(recorder.folder.run("run3"))
+    assert (never["outcome"], never["config"], never["attempts"]) == ("waiting", None, [])
+    with pytest.raises(RecordError, match="knows no run"):
+        show(recorder.folder.run("other"))
+
+
+def test_table_rows_are_flat_and_in_planned_order(recorder):
+    recorder.launch(total=2)
+    recorder.end("run1", "finished", metrics={"test/mean": 2.5}, wall_s=3.0, last_step=9)
+    rows = table_rows(snapshot(recorder.folder).state)
+    assert [(row["id"], row["standing"]) for row in rows] == [
+        ("run0", "waiting"),
+        ("run1", "finished"),
+    ]
+    assert rows[1] == {
+        "id": "run1",
+        "standing": "finished",
+        "axis_values": {"lr": 0.1},
+        "metrics": {"test/mean": 2.5},
+        "last_step": 9,
+        "wall_s": 3.0,
+        "attempts": 1,
+    }
+
+
+def test_a_strange_run_id_in_the_journal_is_shown_and_opens_no_file(recorder):
+    recorder.end("../../etc", "crashed", cause={"kind": "exit", "message": "code 3"})
+    (item,) = crashed(recorder.folder)
+    assert (item["id"], item["log"]) == ("../../etc", None)
+
+
+def test_damage_is_counted_and_a_missing_group_is_an_error(recorder):
+    recorder.launch()
+    with recorder.journal.path.open("a") as file:
+        file.write("garbage\n")
+    assert status(recorder.folder)["damaged_lines"] == 1
+    with pytest.raises(RecordError, match="no records"):
+        status(GroupFolder(recorder.folder.runs_dir, "other"))
+
+
+HEAVY = ["numpy", "jax", "ray", "matplotlib", "pydantic", "yaml", "rich", "asyncio", "difflib"]
+
+
+def test_status_is_fast_for_an_ordinary_group(recorder):
+    runs = [f"r{index:09d}" for index in range(3000)]
+    for begin in range(0, len(runs), 500):
+        batch = runs[begin : begin + 500]
+        recorder.journal.append(
+            {"event": "planned", "runs": {run: {"a": 1, "b": "x"} for run in batch}},
+            *({"event": "started", "run": run, "attempt": 1} for run in batch),
+            *(
+                {"event": "ended", "run": run, "attempt": 1, "outcome": "finished", "wall_s": 1.0}
+                for run in batch
+            ),
+        )
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from sweeper.records import GroupFolder, status\n"
+        "print(status(GroupFolder(Path(sys.argv[1]), 'heads'))['counts']['finished'])\n"
+        "print(time.process_time())\n"
+        "print(*(name for name in sys.modules if '.' not in name))"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", code, recorder.folder.runs_dir],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.splitlines()
+    assert output[0] == "3000"
+    assert not set(HEAVY) & set(output[2].split())
+    # 0.15 s on an idle core; the bound is for a busy one.
+    assert float(output[1]) < 1.0
