@@ -220,7 +220,9 @@ def _view(prepared: Prepared, stream: TextIO) -> View:
 
 
 @app.command(group=_SEE)
-def status(group: str | None = None, *, runs_dir: RunsDir = _DEFAULT_RUNS, json: Json = False) -> None:
+def status(
+    group: str | None = None, *, runs_dir: RunsDir = _DEFAULT_RUNS, json: Json = False
+) -> None:
     """How a sweep stands, from its records alone, while it runs or after, from any shell.
 
     Examples:
@@ -243,7 +245,9 @@ def status(group: str | None = None, *, runs_dir: RunsDir = _DEFAULT_RUNS, json:
 
 
 @app.command(group=_SEE)
-def crashed(group: str | None = None, *, runs_dir: RunsDir = _DEFAULT_RUNS, json: Json = False) -> None:
+def crashed(
+    group: str | None = None, *, runs_dir: RunsDir = _DEFAULT_RUNS, json: Json = False
+) -> None:
     """Every run without a good outcome: its cause, last step, log, and its axis values.
 
     Examples:

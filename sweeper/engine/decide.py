@@ -46,9 +46,7 @@ def try_again(ends: Sequence[tuple[Outcome, Cause | None]], policy: Policy) -> b
             return False
 
 
-def overstayed(
-    running: Mapping[str, Running], now: float, policy: Policy
-) -> dict[str, Cause]:
+def overstayed(running: Mapping[str, Running], now: float, policy: Policy) -> dict[str, Cause]:
     """Runs whose time is up, with the cause to record."""
     limit = policy.timeout_s
     if limit is None:

@@ -31,7 +31,7 @@ _FATAL_SIGNALS = {
 
 
 class Terminated(BaseException):
-    """SIGTERM reached a worker; no Exception, so that a training's `except Exception` lets it by."""
+    """SIGTERM reached a worker; no Exception, so `except Exception` in a training lets it by."""
 
 
 def cause_of_exception(error: BaseException) -> tuple[Outcome, Cause]:
@@ -70,12 +70,16 @@ def _one_line(error: BaseException) -> str:
 
 
 def _qualified_name(kind: type) -> str:
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
 
 
 def _place(trace: TracebackType | None) -> str | None:
-    """The innermost ``file:line`` outside of libraries, else the innermost one."""
-    frames = traceback.extract_tb(trace)
+    """The innermost ``file:line`` of the training outside of libraries, else inside."""
+    frames = [f for f in traceback.extract_tb(trace) if not f.filename.startswith(_ENGINE)]
     own = [frame for frame in frames if not _is_library(frame.filename)]
     for frame in reversed(own or frames):
         return f"{frame.filename}:{frame.lineno}"
@@ -93,7 +97,7 @@ _ENGINE = __file__.rsplit("/", 1)[0] + "/"
 
 
 def _is_library(filename: str) -> bool:
-    return filename.startswith((*_LIBRARIES, _ENGINE, "<frozen", sys.prefix + "/lib/"))
+    return filename.startswith((*_LIBRARIES, "<frozen", sys.prefix + "/lib/"))
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,8 @@ _STACK_FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
 def _stack_place(stack: str) -> str | None:
     """The innermost place outside of libraries in the stack of the thread that died."""
     current = stack.split("Current thread", 1)[-1].split("\n\n", 1)[0]
-    frames = [(m["file"], m["line"]) for m in _STACK_FRAME.finditer(current)]
+    found = [(m["file"], m["line"]) for m in _STACK_FRAME.finditer(current)]
+    frames = [frame for frame in found if not frame[0].startswith(_ENGINE)]
     own = [frame for frame in frames if not _is_library(frame[0])]
     for file, line in own or frames:
         return f"{file}:{line}"

@@ -1,7 +1,8 @@
 """What supervisor and wave say to each other: JSON lines over two pipes.
 
 Supervisor → wave: ``grant`` (a slot to work on), ``stop`` (start nothing more).
-Wave → supervisor: ``ready``, ``started``, ``ended``, ``died``, ``released``, ``drained``, ``failed``.
+Wave → supervisor: ``ready``, ``started``, ``ended``, ``died``, ``released``, ``drained``,
+``failed``.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from sweeper.engine.decide import Running
 from sweeper.engine.traces import died_record, finished_record
 from sweeper.records.folders import GroupFolder, read_json
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
@@ -32,10 +32,17 @@ def _end(folder: GroupFolder, run: str, attempt: Attempt) -> dict[str, Any]:
     record = read_json(run_folder.result_file)
     if record is None or record.get("attempt") != attempt.number:
         began = attempt.started or 0.0
-        running = Running(run, attempt.number, attempt.slot or 0, began, began)
         last_sign = _last_sign(run_folder.metrics_file, run_folder.log_file, default=began)
         cause = Cause(CauseKind.HOST, "the launch that ran it died")
-        record = died_record(running, Outcome.LOST, cause, run_folder, last_sign)
+        record = died_record(
+            run,
+            attempt.number,
+            Outcome.LOST,
+            cause,
+            run_folder,
+            wall_s=last_sign - began,
+            ended=last_sign,
+        )
     return {
         "event": "ended",
         "run": run,
@@ -45,7 +52,7 @@ def _end(folder: GroupFolder, run: str, attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _last_sign(*files: Any, default: float) -> float:
+def _last_sign(*files: Path, default: float) -> float:
     """When the run last wrote anything."""
     times = [file.stat().st_mtime for file in files if file.exists()]
     return max([default, *times])

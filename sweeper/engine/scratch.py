@@ -52,6 +52,14 @@ class WaveScratch:
         """Start mark of a run: written by its worker right before the training is called."""
         return self.path / "marks" / run_id
 
+    def step_counter(self, run_id: str) -> Path:
+        """The last step that a run logged, kept by memory map: it survives any death."""
+        return self.path / "marks" / f"{run_id}.step"
+
+    def end_mark(self, run_id: str) -> Path:
+        """Exists once the training has returned: its process must no longer be killed for it."""
+        return self.path / "marks" / f"{run_id}.ended"
+
     def exit_note(self, run_id: str) -> Path:
         """Left by a run that calls `os._exit`: the only trace of such an end."""
         return self.path / "marks" / f"{run_id}.exit"
@@ -98,11 +106,16 @@ class Scratch:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
+def _base_candidates() -> list[Path]:
+    """Where the base folder may lie, best first."""
+    asked = os.environ.get(BASE_VARIABLE)
+    name = f"sweeper-{os.getuid()}"
+    return [Path(asked)] if asked else [Path(tempfile.gettempdir()) / name, Path("/tmp") / name]
+
+
 def _base() -> Path:
     """The user's own base folder, made if need be; raises `HostError`."""
-    name = f"sweeper-{os.getuid()}"
-    asked = os.environ.get(BASE_VARIABLE)
-    candidates = [Path(asked)] if asked else [Path(tempfile.gettempdir()) / name, Path("/tmp") / name]
+    candidates = _base_candidates()
     room = _RAY_PATH_LIMIT - len("/12345678/w1000/r")
     short = [path for path in candidates if len(str(path)) <= room]
     if not short:
@@ -155,11 +168,8 @@ class Leftovers:
 def reap_dead_launches() -> Leftovers:
     """Kill the processes and delete the scratch of launches whose supervisor is provably dead."""
     killed, _ = kill_all(lambda: marked_processes(Mark.is_provably_dead))
-    asked = os.environ.get(BASE_VARIABLE)
-    name = f"sweeper-{os.getuid()}"
-    bases = {Path(asked)} if asked else {Path(tempfile.gettempdir()) / name, Path("/tmp") / name}
     folders = 0
-    for base in bases:
+    for base in set(_base_candidates()):
         for owner in base.glob("*/owner"):
             try:
                 mark = Mark.parse(owner.read_text())

@@ -23,6 +23,7 @@ from sweeper.engine.cpus import Slot
 from sweeper.engine.decide import Policy, Running, next_wave_is_due, overstayed, try_again
 from sweeper.engine.environment import wave_environment
 from sweeper.engine.faults import DeathTraces, cause_of_death
+from sweeper.engine.folder_run import read_step
 from sweeper.engine.processes import become_subreaper, reap_adopted
 from sweeper.engine.protocol import WaveSpec
 from sweeper.engine.scratch import Scratch
@@ -40,7 +41,6 @@ __all__ = ["Job", "Supervisor", "WaveJobs"]
 _POLL_S = 0.2
 _WATCH_S = 1.0
 _SCRATCH_LOOK_S = 5.0
-_STACK_WAIT_S = 0.5
 # Waves in a row that end without one finished attempt, after which the host is taken for sick.
 _BARREN_LIMIT = 3
 
@@ -77,7 +77,6 @@ class Supervisor:
         scratch: Scratch,
         observe: Callable[[Mapping[str, Any]], None],
         tick: Callable[[], None] = lambda: None,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         self._group = group
         self._trainer = trainer
@@ -88,7 +87,6 @@ class Supervisor:
         self._scratch = scratch
         self._observe = observe
         self._tick = tick
-        self._clock = clock
         self._selector = selectors.DefaultSelector()
         self._to_come: deque[WaveJobs] = deque()
         self._again: list[tuple[str, Job]] = []
@@ -137,7 +135,7 @@ class Supervisor:
         for key, _ in self._selector.select(_POLL_S):
             self._listen(key.data)
         self._write_events()
-        now = self._clock()
+        now = time.monotonic()
         if now - self._watched >= _WATCH_S:
             self._watched = now
             self._watch(now)
@@ -226,7 +224,7 @@ class Supervisor:
     def _on_started(self, wave: WaveHandle, message: Mapping[str, Any]) -> None:
         run, attempt, slot = message["run"], message["attempt"], message["slot"]
         wave.waiting.pop(run, None)
-        wave.running[run] = Running(run, attempt, slot, self._clock())
+        wave.running[run] = Running(run, attempt, slot, time.monotonic())
         self._tell("started", run=run, attempt=attempt, wave=wave.number, slot=slot)
 
     def _on_ended(self, wave: WaveHandle, record: Mapping[str, Any]) -> None:
@@ -258,7 +256,17 @@ class Supervisor:
         else:
             traces: DeathTraces = death_traces(wave.scratch, folder, run, killed_for)
             outcome, cause = cause_of_death(traces)
-        record = died_record(running, outcome, cause, folder, self._clock())
+        began = (wave.start_of(run) or (0, running.dispatched))[1]
+        record = died_record(
+            run,
+            running.attempt,
+            outcome,
+            cause,
+            folder,
+            wall_s=time.monotonic() - began,
+            ended=time.time(),
+            counted_step=read_step(wave.scratch.step_counter(run)),
+        )
         write_result(folder, record)
         self._tell("ended", run=run, wave=wave.number, **finished_record(record))
         self._settle(run, running.attempt, outcome, cause)
@@ -317,26 +325,15 @@ class Supervisor:
         """Once a second: note the starts, end what overstays, measure the scratch."""
         for wave in self._waves.values():
             for run, running in wave.running.items():
-                if running.began is None and wave.scratch.mark(run).exists():
-                    wave.running[run] = replace(running, began=now)
+                if running.began is None and (start := wave.start_of(run)) is not None:
+                    wave.running[run] = replace(running, began=start[1])
             for run, cause in overstayed(wave.running, now, self._policy).items():
-                self._end_run(wave, run, cause)
+                if run not in self._killed and wave.kill_worker(run):
+                    self._killed[run] = cause
         if now - self._scratch_looked >= _SCRATCH_LOOK_S:
             self._scratch_looked = now
             for wave in self._waves.values():
                 wave.measure_scratch()
-
-    def _end_run(self, wave: WaveHandle, run: str, cause: Cause) -> None:
-        """Have the worker write its stack, then kill it; its death is told by the wave."""
-        if run in self._killed:
-            return
-        pid = wave.worker_pid(run)
-        if pid is None:
-            return
-        self._killed[run] = cause
-        os.kill(pid, signal.SIGUSR2)
-        time.sleep(_STACK_WAIT_S)
-        os.kill(pid, signal.SIGKILL)
 
     def _end_all(self) -> None:
         """Whatever made us leave: no process and no file stays."""

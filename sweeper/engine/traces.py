@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sweeper.engine.decide import Running
 from sweeper.engine.faults import DeathTraces
 from sweeper.engine.scratch import WaveScratch
 from sweeper.records.folders import RunFolder, write_atomically
@@ -54,23 +53,34 @@ def _head(file: Path) -> str:
 
 
 def died_record(
-    running: Running, outcome: Outcome, cause: Cause, folder: RunFolder, now: float
+    run: str,
+    attempt: int,
+    outcome: Outcome,
+    cause: Cause,
+    folder: RunFolder,
+    *,
+    wall_s: float,
+    ended: float,
+    counted_step: int | None = None,
 ) -> dict[str, Any]:
-    """The result of an attempt that couldn't write one itself."""
-    began = running.began or running.dispatched
+    """The result of an attempt that couldn't write one itself.
+
+    Rows that were still buffered are lost with the process; `counted_step` knows of them.
+    """
     last = last_values(folder.metrics_file)
-    step = last.pop("step", None)
+    written_step = last.pop("step", None)
     last.pop("time", None)
+    step = written_step if counted_step is None else counted_step
     return {
-        "id": running.run,
-        "attempt": running.attempt,
+        "id": run,
+        "attempt": attempt,
         "outcome": outcome.value,
         "cause": cause.plain(),
         "metrics": last,
         "last_step": None if step is None else int(step),
-        "wall_s": round(now - began, 4),
-        "started": began,
-        "ended": now,
+        "wall_s": round(wall_s, 4),
+        "started": ended - wall_s,
+        "ended": ended,
     }
 
 

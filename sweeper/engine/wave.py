@@ -114,7 +114,9 @@ class _Wave:
             self._stillborn = 0 if began else self._stillborn + 1
             send(self._events, {"tell": "died", "runs": runs, "detail": detail})
             if self._stillborn >= _STILLBORN_LIMIT:
-                raise _SickHostError(f"{_STILLBORN_LIMIT} workers died before a run began; last: {detail}") from None
+                raise _SickHostError(
+                    f"{_STILLBORN_LIMIT} workers died before a run began; last: {detail}"
+                ) from None
         else:
             self._stillborn = 0
             send(self._events, {"tell": "ended", "records": records})
@@ -143,7 +145,10 @@ def main(spec_file: str, events: int) -> int:
             _temp_dir=str(scratch.ray),
         )
     except Exception as error:
-        send(events, {"tell": "failed", "message": f"Ray didn't start: {type(error).__name__}: {error}"})
+        send(
+            events,
+            {"tell": "failed", "message": f"Ray didn't start: {type(error).__name__}: {error}"},
+        )
         return 1
     send(events, {"tell": "ready", "startup_s": time.monotonic() - began})
     try:

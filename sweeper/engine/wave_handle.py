@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -28,6 +30,7 @@ __all__ = ["WaveHandle"]
 
 _LOG_TAIL = 600
 _EXIT_WAIT_S = 5.0
+_STACK_WAIT_S = 0.3
 
 
 @dataclass
@@ -89,10 +92,9 @@ class WaveHandle:
 
     def _say(self, message: dict[str, Any]) -> None:
         assert self.process.stdin is not None
-        try:
+        # A broken pipe: it died, and the end of its event stream tells the rest.
+        with contextlib.suppress(BrokenPipeError):
             send(self.process.stdin.fileno(), message)
-        except BrokenPipeError:
-            pass  # it died; the end of its event stream tells the rest
 
     def read(self) -> list[dict[str, Any]]:
         """Messages that have arrived."""
@@ -104,14 +106,34 @@ class WaveHandle:
         self.scratch_peak = max(self.scratch_peak, now)
         return now
 
-    def worker_pid(self, run: str) -> int | None:
-        """The process that executes `run`, from its start mark, if it still is one of ours."""
+    def start_of(self, run: str) -> tuple[int, float] | None:
+        """From its start mark: the process that executes `run`, and when it began (monotonic)."""
         try:
-            pid = int(self.scratch.mark(run).read_text().split()[0])
-        except (OSError, ValueError, IndexError):
+            pid, began = self.scratch.mark(run).read_text().split()
+            return int(pid), float(began)
+        except (OSError, ValueError):
             return None
-        ours = any(process.pid == pid for process in marked_processes(self._is_ours))
-        return pid if ours else None
+
+    def kill_worker(self, run: str) -> bool:
+        """Let the worker of `run` write its stack, then kill it; False if `run` is over anyway.
+
+        The process is halted before the last look, so that it can't begin another run meanwhile.
+        """
+        start = self.start_of(run)
+        if start is None:
+            return False
+        pid = start[0]
+        if all(process.pid != pid for process in marked_processes(self._is_ours)):
+            return False
+        try:
+            os.kill(pid, signal.SIGUSR2)
+            time.sleep(_STACK_WAIT_S)
+            os.kill(pid, signal.SIGSTOP)
+            over = self.scratch.end_mark(run).exists()
+            os.kill(pid, signal.SIGCONT if over else signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return not over
 
     def _is_ours(self, mark: Mark) -> bool:
         return mark == self.mark

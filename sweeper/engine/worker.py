@@ -28,8 +28,8 @@ from sweeper.config import from_plain, to_yaml
 from sweeper.engine.faults import Terminated, cause_of_exception
 from sweeper.engine.folder_run import FolderRun
 from sweeper.engine.scratch import WaveScratch
-from sweeper.errors import Diverged
 from sweeper.engine.traces import write_result
+from sweeper.errors import Diverged
 from sweeper.records.folders import RunFolder
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 from sweeper.trainer import Trainer, load_trainer
@@ -77,20 +77,23 @@ class Worker:
         try:
             runs = [self._open(a, f) for a, f in zip(attempts, folders, strict=True)]
         except OSError as error:
-            outcome, cause = cause_of_exception(error)
-            return [_record(a, outcome, cause, None, began, usage) for a in attempts]
+            end = cause_of_exception(error)
+            return [_record(attempt, end, None, began, usage) for attempt in attempts]
         with (
             _output_to(folders[0].log_file, folders[0].stack_file),
             _watched_exits(self._scratch, attempts),
             _memory_limit(self._memory_per_run),
         ):
             for attempt in attempts:
-                self._scratch.mark(attempt.run).write_text(f"{os.getpid()} {time.time()}")
+                # The monotonic clock is the same for all processes of a host.
+                self._scratch.mark(attempt.run).write_text(f"{os.getpid()} {time.monotonic()}")
             ends = self._train(attempts, runs)
+            for attempt in attempts:
+                self._scratch.end_mark(attempt.run).touch()
         for attempt in attempts[1:]:
             shutil.copyfile(folders[0].log_file, RunFolder(Path(attempt.folder)).log_file)
         records = [
-            _record(attempt, *end, run, began, usage)
+            _record(attempt, end, run, began, usage)
             for attempt, end, run in zip(attempts, ends, runs, strict=True)
         ]
         return [_write_result(f, r) for f, r in zip(folders, records, strict=True)]
@@ -107,7 +110,8 @@ class Worker:
         ):
             file.unlink(missing_ok=True)
         folder.config_file.write_text(to_yaml(attempt.config))
-        return FolderRun(attempt.run, folder, self._scratch.stop_flag)
+        counter = self._scratch.step_counter(attempt.run)
+        return FolderRun(attempt.run, folder, self._scratch.stop_flag, step_counter=counter)
 
     def _train(
         self, attempts: Sequence[Attempt], runs: Sequence[FolderRun]
@@ -128,7 +132,9 @@ class Worker:
             ends: list[tuple[Outcome, Cause | None]] = [(outcome, cause)] * len(runs)
         else:
             stopped = Cause(CauseKind.ASKED_TO_STOP, "stopped at a step, as the sweep asked")
-            ends = [(Outcome.STOPPED, stopped) if r.stopped else (Outcome.FINISHED, None) for r in runs]
+            ends = [
+                (Outcome.STOPPED, stopped) if r.stopped else (Outcome.FINISHED, None) for r in runs
+            ]
         for index, run in enumerate(runs):
             try:
                 run.flush()
@@ -158,12 +164,12 @@ def _take_results(
 
 def _record(
     attempt: Attempt,
-    outcome: Outcome,
-    cause: Cause | None,
+    end: tuple[Outcome, Cause | None],
     run: FolderRun | None,
     began: float,
     usage: _Usage,
 ) -> dict[str, Any]:
+    outcome, cause = end
     ended = time.time()
     return {
         "id": attempt.run,
@@ -220,7 +226,7 @@ def _output_to(log: Path, stack: Path) -> Iterator[None]:
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
     descriptor = os.open(log, flags, 0o600)
     stack_descriptor = os.open(stack, flags, 0o600)
-    text = open(descriptor, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115, PTH123
+    text = open(descriptor, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
     try:
         for stream in streams:
             stream.flush()

@@ -89,9 +89,7 @@ def prepare(file: Path, runs_dir: Path, options: Options) -> Prepared:
         sweep = replace(
             sweep, resources=replace(sweep.resources, runs_per_wave=options.runs_per_wave)
         )
-    slots = cut_slots(
-        cpu_offer(), cpus=options.cpus, cpus_per_run=sweep.resources.cpus_per_run
-    )
+    slots = cut_slots(cpu_offer(), cpus=options.cpus, cpus_per_run=sweep.resources.cpus_per_run)
     folder = GroupFolder(runs_dir, sweep.group)
     state = fold(read_events(folder.journal_dir))
     return Prepared(sweep, folder, state, remaining(sweep, state), slots)

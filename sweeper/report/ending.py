@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sweeper.records import GroupFolder, GroupState, Outcome, table_rows, write_atomically
 from sweeper.report.figures import save_errors_figure
-from sweeper.report.summaries import axis_words
 from sweeper.report.tables import group_table, render
+
+from sweeper.records import GroupFolder, GroupState, Outcome, table_rows, write_atomically
+from sweeper.report.summaries import axis_words
 
 __all__ = ["ending", "ending_text"]
 
@@ -40,9 +42,10 @@ def _best(state: GroupState) -> list[dict[str, Any]]:
     rows = [
         row
         for row in table_rows(state)
-        if row["standing"] == Outcome.FINISHED and headline in row["metrics"]
+        if row["standing"] == Outcome.FINISHED
+        and math.isfinite(row["metrics"].get(headline, math.nan))
     ]
-    rows.sort(key=lambda row: (row["metrics"][headline] != row["metrics"][headline], row["metrics"][headline]))
+    rows.sort(key=lambda row: row["metrics"][headline])
     return [
         {"id": row["id"], "axis_values": row["axis_values"], headline: row["metrics"][headline]}
         for row in rows[:_BEST]
@@ -68,7 +71,8 @@ def ending_text(answer: Mapping[str, Any]) -> str:
     counts = ", ".join(f"{count} {word}" for word, count in answer["counts"].items())
     lines.append(f"{group}: {answer['total']} runs: {counts}")
     for place, run in enumerate(answer["best"], start=1):
-        lines.append(f"  best {place}: {run['id']}  {headline} {run[headline]:.4g}  {axis_words(run['axis_values'])}")
+        words = axis_words(run["axis_values"])
+        lines.append(f"  best {place}: {run['id']}  {headline} {run[headline]:.4g}  {words}")
     lines += [f"saved {file}" for file in answer["files"]]
     lines.append("next:")
     if answer["stopped"]:

@@ -62,9 +62,7 @@ def view_for(
     return LineView(stream, total, names, headline)
 
 
-def describe_event(
-    event: Mapping[str, Any], names: Mapping[str, str], headline: str
-) -> str | None:
+def describe_event(event: Mapping[str, Any], names: Mapping[str, str], headline: str) -> str | None:
     """One line for an event, or None for one that a person needn't see."""
     match event["event"]:
         case "started":
@@ -100,9 +98,7 @@ def _describe_end(event: Mapping[str, Any], names: Mapping[str, str], headline: 
 class LineView:
     """A line per event, each with the time and how far the launch is."""
 
-    def __init__(
-        self, stream: TextIO, total: int, names: Mapping[str, str], headline: str
-    ) -> None:
+    def __init__(self, stream: TextIO, total: int, names: Mapping[str, str], headline: str) -> None:
         self._stream = stream
         self._total = total
         self._names = names
@@ -190,4 +186,3 @@ class LiveView:
                 Text(self._names.get(run["id"], ""), overflow="ellipsis", no_wrap=True),
             )
         return table
-

@@ -80,10 +80,14 @@ def plan_text(plan: Mapping[str, Any]) -> str:
     parts: list[Table | str] = [_grid(rows)]
     groups = plan["invalid_groups"]
     if groups:
-        parts.append(f"\n{sum(group['count'] for group in groups)} invalid points, which stop nothing else:")
+        parts.append(
+            f"\n{sum(group['count'] for group in groups)} invalid points, which stop nothing else:"
+        )
         for group in groups[:_INVALID_SHOWN]:
             where = axis_words(group["axis_values"])
-            parts.append(f"  {group['count']} × {group['reason']}" + (f"  [{where}]" if where else ""))
+            parts.append(
+                f"  {group['count']} × {group['reason']}" + (f"  [{where}]" if where else "")
+            )
         if len(groups) > _INVALID_SHOWN:
             parts.append(f"  … and {len(groups) - _INVALID_SHOWN} more reasons: see --json")
     return _rendered(*parts)

@@ -44,7 +44,15 @@ def test_only_runs_past_their_timeout_overstay() -> None:
 
 @pytest.mark.parametrize(
     ("active", "due"),
-    [([], True), ([(100, 4)], False), ([(4, 4)], True), ([(0, 2)], True), ([(0, 2), (9, 2)], False)],
+    [
+        ([], True),
+        ([(100, 4)], False),
+        ([(4, 4)], True),
+        ([(0, 2)], True),
+        ([(0, 2), (9, 2)], False),
+    ],
 )
-def test_the_next_wave_starts_while_the_last_drains(active: list[tuple[int, int]], due: bool) -> None:
+def test_the_next_wave_starts_while_the_last_drains(
+    active: list[tuple[int, int]], due: bool
+) -> None:
     assert next_wave_is_due(active, slots=4) is due

@@ -28,7 +28,12 @@ class UnprintableError(Exception):
         (SystemExit(0), Outcome.CRASHED, CauseKind.EXIT, "SystemExit: called sys.exit(0)"),
         (SystemExit("bye"), Outcome.CRASHED, CauseKind.EXIT, "SystemExit: called sys.exit('bye')"),
         (Terminated(), Outcome.CRASHED, CauseKind.SIGNAL, "SIGTERM: ended from outside"),
-        (MemoryError(), Outcome.CRASHED, CauseKind.OUT_OF_MEMORY, "MemoryError: memory_per_run reached"),
+        (
+            MemoryError(),
+            Outcome.CRASHED,
+            CauseKind.OUT_OF_MEMORY,
+            "MemoryError: memory_per_run reached",
+        ),
         (
             RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes."),
             Outcome.CRASHED,

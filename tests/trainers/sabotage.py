@@ -100,7 +100,10 @@ def _deeds(config: Config, run: Run) -> Any:  # noqa: PLR0912  (a list of deeds)
         case "hang":
             time.sleep(600)
         case "hang in native code":
-            ctypes.PyDLL(None).sleep(600)  # holds the GIL
+            mutex = ctypes.create_string_buffer(64)
+            libc = ctypes.PyDLL(None)  # holds the GIL
+            libc.pthread_mutex_lock(mutex)
+            libc.pthread_mutex_lock(mutex)  # for ever, whatever signals come
         case "leave children":
             pids = []
             for session in (False, True):
