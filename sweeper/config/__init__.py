@@ -1,0 +1,29 @@
+"""Sweep files: YAML text → typed sweep → runs, and what is wrong with it, all at once.
+
+The stages, each a module: `text` (places, limits) → `schema` (what fields accept) → `axes` (one
+value or several) → `conditions`, `selection` (which points) → `expansion` (the runs).
+"""
+
+from sweeper.config.difference import differing
+from sweeper.config.expansion import Axis, RunSpec
+from sweeper.config.identity import from_plain, plain, run_id, to_yaml
+from sweeper.config.problems import Problem, nearest
+from sweeper.config.resources import Resources, duration_s, size_bytes
+from sweeper.config.sweep import Sweep, read_sweep
+
+__all__ = [
+    "Axis",
+    "Problem",
+    "Resources",
+    "RunSpec",
+    "Sweep",
+    "differing",
+    "duration_s",
+    "from_plain",
+    "nearest",
+    "plain",
+    "read_sweep",
+    "run_id",
+    "size_bytes",
+    "to_yaml",
+]

@@ -1,0 +1,199 @@
+"""The config part of a file: which keys have one value, and which have several (axes)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sweeper.config.kinds import Fault, Kind, Looseness, MisfitError
+from sweeper.config.problems import Mark, Report, listed, meant, nearest, shown
+from sweeper.config.schema import as_section, section_kind
+from sweeper.config.sections import Section, joined
+from sweeper.config.text import ListNode, MappingNode, Node, ScalarNode
+
+__all__ = ["ConfigPart", "DraftAxis", "Slot", "labels", "leaves", "replaced", "several"]
+
+# Every fault is told, but a list of 500 words in a field for numbers is one mistake, not 500.
+MOST_FAULTS = 10
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Stands in a section where an axis puts its values."""
+
+    axis: int
+
+
+@dataclass
+class DraftAxis:
+    """An axis as it was read, before zipping and before repeated values are left out."""
+
+    key: str
+    kind: Kind
+    values: list[Any]
+    nodes: list[Node]
+    mark: Mark
+
+
+def several(kind: Kind, node: Node, key: str, base: Any = None) -> tuple[list[Any], list[Node]]:
+    """The values that a key is given, with their nodes: one, or those of an axis.
+
+    What fits as a value is a value, strictly or by a convenience (a scalar for the list of one);
+    else a list whose items all fit is an axis. Raises `MisfitError`.
+    """
+    try:
+        return [kind.fit(node, Looseness.EASY, key, base)], [node]
+    except MisfitError as misfit:
+        as_value = misfit
+    if not isinstance(node, ListNode):
+        raise as_value
+    if not node.items:
+        empty = "an empty list: give at least one value, or leave the key out"
+        raise MisfitError([Fault(node.mark, key, empty)])
+    values: list[Any] = []
+    faults: list[Fault] = []
+    for item in node.items:
+        try:
+            values.append(kind.fit(item, Looseness.EASY, key, base))
+        except MisfitError as misfit:
+            faults += misfit.faults
+    if not faults:
+        return values, list(node.items)
+    # Where a list could have been meant as one value too, the reading with fewer faults says more.
+    if kind.holds_lists() and len(as_value.faults) <= len(faults):
+        raise as_value
+    raise MisfitError(faults)
+
+
+def leaves(section: Section, key: str = "") -> Iterator[tuple[str, Kind, Any]]:
+    """Dotted path, kind and value of every field, sections entered."""
+    for name, value in section.values.items():
+        path = joined(key, name)
+        if isinstance(value, Section):
+            yield from leaves(value, path)
+        else:
+            yield path, section.form.fields[name].kind, value
+
+
+def replaced(section: Section, path: str, value: Any) -> Section:
+    """The section with one field replaced, by its dotted path."""
+    name, _, rest = path.partition(".")
+    inner = section.values[name]
+    new = replaced(inner, rest, value) if rest else value
+    return Section(section.form, {**section.values, name: new})
+
+
+@dataclass
+class ConfigPart:
+    """Reads the config part of one file onto defaults.
+
+    `known` are the words that are no fields but may stand at the top, for hints; `axes` gathers
+    the axes found; `given` has the place of every key of the file by dotted path.
+    """
+
+    report: Report
+    defaults: Section
+    known: Sequence[str] = ()
+    with_axes: bool = True
+    axes: list[DraftAxis] = field(default_factory=list)
+    given: dict[str, Mark] = field(default_factory=dict)
+    faulty: set[str] = field(default_factory=set)
+
+    def read(self, entries: MappingNode) -> Section:
+        """The section of the file: defaults, what it overrides, and slots for its axes."""
+        return self._section(entries, self.defaults, "")
+
+    def require(self, section: Section) -> None:
+        """Report the required fields that neither the file nor the defaults give."""
+        for path in section.missing():
+            if not any(path == bad or path.startswith(bad + ".") for bad in self.faulty):
+                self.report.error(self._near(path), f"{path}: is required, and has no value")
+
+    def _near(self, path: str) -> Mark:
+        """The place of the nearest section around a path that the file has."""
+        while path and path not in self.given:
+            path = path.rpartition(".")[0]
+        return self.given.get(path, Mark())
+
+    def _section(self, node: MappingNode, start: Section, key: str) -> Section:
+        values = dict(start.values)
+        for entry in node.entries:
+            name, path = entry.key, joined(key, entry.key)
+            known = start.form.fields.get(name)
+            if known is None:
+                self._unknown(name, entry.mark, start, key)
+                continue
+            self.given[path] = entry.mark
+            try:
+                values[name] = self._value(entry.value, known.kind, values[name], path)
+            except MisfitError as misfit:
+                self.faulty.add(path)
+                self._tell(misfit, path)
+        return Section(start.form, values)
+
+    def _value(self, node: Node, kind: Kind, base: Any, path: str) -> Any:
+        """What stands in a field: a section, a value, or the slot of an axis."""
+        section = section_kind(kind)
+        if section is not None:
+            if isinstance(node, MappingNode):
+                return self._section(node, section.choose(node, path, base), path)
+            if isinstance(node, ScalarNode) and node.value is None and not kind.holds(None):
+                return base  # a heading with nothing under it
+        values, nodes = several(kind, node, path, base)
+        if len(values) == 1:
+            return as_section(kind, values[0])
+        if not self.with_axes:
+            many = f"a default has one value, here are {len(values)}"
+            raise MisfitError([Fault(node.mark, path, many)])
+        self.axes.append(DraftAxis(path, kind, values, nodes, node.mark))
+        return Slot(len(self.axes) - 1)
+
+    def _tell(self, misfit: MisfitError, path: str) -> None:
+        for fault in misfit.faults[:MOST_FAULTS]:
+            self.report.error(fault.mark, f"{fault.key}: {fault.message}")
+        more = len(misfit.faults) - MOST_FAULTS
+        if more > 0:
+            self.report.error(misfit.faults[MOST_FAULTS].mark, f"{path}: and {more} more like this")
+
+    def _unknown(self, name: str, mark: Mark, section: Section, key: str) -> None:
+        """An unknown key: it was misspelt, or stands under the wrong heading."""
+        told = f"{joined(key, shown(name))}: unknown key"
+        paths = [*_paths(self.defaults)]
+        elsewhere = [path for path in paths if path.endswith("." + name)]
+        here = [*section.form.fields, *(self.known if not key else ())]
+        if elsewhere:
+            hint = f"; did you mean `{elsewhere[0]}`?"
+        elif nearest(name, here):
+            hint = meant(name, here)
+        else:
+            by_name = {path.rpartition(".")[2]: path for path in reversed(paths)}
+            near = nearest(name, by_name)
+            hint = f"; did you mean `{by_name[near]}`?" if near else f"; known are {listed(here)}"
+        self.report.error(mark, told + hint)
+
+
+def _paths(section: Section, key: str = "") -> Iterator[str]:
+    """The dotted paths of all fields, sections among them."""
+    for name, value in section.values.items():
+        path = joined(key, name)
+        yield path
+        if isinstance(value, Section):
+            yield from _paths(value, path)
+
+
+def labels(keys: Sequence[str]) -> Mapping[str, str]:
+    """For every dotted key the shortest ending that no other one of them has."""
+    found = {}
+    for key in keys:
+        parts = key.split(".")
+        endings = [".".join(parts[start:]) for start in range(len(parts) - 1, -1, -1)]
+        found[key] = next(
+            (
+                ending
+                for ending in endings
+                if sum(other == ending or other.endswith("." + ending) for other in keys) == 1
+            ),
+            key,
+        )
+    return found

@@ -1,0 +1,69 @@
+"""The defaults of a sweep: the trainer's Config, overridden by the nearest default.yaml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweeper.config.axes import ConfigPart
+from sweeper.config.problems import Problem
+from sweeper.config.reserved import RESERVED
+from sweeper.config.sections import Form, Section
+from sweeper.config.text import MappingNode, ScalarNode, parse, read_text
+from sweeper.trainer import DEFAULT_TRAINER
+
+__all__ = ["Defaults", "read_defaults"]
+
+FILE_NAME = "default.yaml"
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """A section with what a sweep file leaves out, the file it comes from, and what is wrong."""
+
+    section: Section
+    file: Path | None = None
+    errors: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+
+def read_defaults(sweep_file: Path, trainer_name: str, form: Form) -> Defaults:
+    """The defaults for a sweep file.
+
+    Looked for in the file's folder, then in the one above. A file for another trainer is passed
+    over: its `trainer` must be the sweep's.
+    """
+    own = form.defaults()
+    here = sweep_file.absolute().parent
+    for file in (here / FILE_NAME, here.parent / FILE_NAME):
+        if not file.is_file() or file == sweep_file.absolute():
+            continue
+        text, report = read_text(_short(file))
+        root = parse(text, report) if text is not None else None
+        if root is None:
+            return Defaults(own, _short(file), tuple(report.errors()))
+        if _trainer_of(root) != trainer_name:
+            continue
+        for entry in root.entries:
+            if entry.key in RESERVED and entry.key != "trainer":
+                report.error(entry.mark, f"{entry.key}: belongs in a sweep file, not in defaults")
+        fields = tuple(entry for entry in root.entries if entry.key not in RESERVED)
+        part = ConfigPart(report, own, known=("trainer",), with_axes=False)
+        section = part.read(MappingNode(fields, root.mark, root.size))
+        return Defaults(section, _short(file), tuple(report.errors()), tuple(report.warnings()))
+    return Defaults(own)
+
+
+def _trainer_of(root: MappingNode) -> object:
+    entry = root.get("trainer")
+    if entry is None or not isinstance(entry.value, ScalarNode):
+        return DEFAULT_TRAINER
+    return entry.value.value
+
+
+def _short(file: Path) -> Path:
+    """The path as seen from the current directory, if the file lies in or below it."""
+    try:
+        return file.relative_to(Path.cwd())
+    except (ValueError, OSError):
+        return file

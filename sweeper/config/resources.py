@@ -1,0 +1,146 @@
+"""What a run may use: `resources` of a sweep file, durations and sizes as people write them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge
+
+from sweeper.config.kinds import Kind, Looseness, MisfitError
+from sweeper.config.problems import Report
+from sweeper.config.schema import form_of
+from sweeper.config.sections import Field, Form, SectionKind
+from sweeper.config.text import Node, ScalarNode
+
+__all__ = ["Resources", "duration_s", "read_resources", "size_bytes"]
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What each run gets, and how the sweep goes about it.
+
+    `memory_per_run` in bytes, `timeout_s` in seconds; None is no limit. `runs_per_wave` None lets
+    the planner choose. `retries` counts attempts after a crash of the run's own.
+    """
+
+    cpus_per_run: int = 1
+    memory_per_run: int | None = None
+    timeout_s: float | None = None
+    runs_per_wave: int | None = None
+    retries: int = 0
+
+
+_SECONDS = {
+    **dict.fromkeys(("s", "sec", "second", "seconds"), 1.0),
+    **dict.fromkeys(("m", "min", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hour", "hours"), 3600.0),
+    **dict.fromkeys(("d", "day", "days"), 86400.0),
+}
+# Single letters count by 1024, as Slurm's do; `GB` and `GiB` are what the standards say.
+_BYTES = {"b": 1}
+for _power, _letter in enumerate("kmgt", start=1):
+    _BYTES |= {_letter: 1024**_power, f"{_letter}ib": 1024**_power, f"{_letter}b": 1000**_power}
+
+_PART = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([a-z]+)\s*")
+
+
+def duration_s(text: str) -> float:
+    """Seconds of a duration: `90 s`, `10 min`, `2 h`, `1 h 30 min`, `1.5 d`. Raises ValueError."""
+    return _sum_of(text, _SECONDS)
+
+
+def size_bytes(text: str) -> int:
+    """Bytes of a size: `2 GB` (10⁹), `2 GiB` or `2G` (2³⁰), `512 MB`. Raises ValueError."""
+    return round(_sum_of(text, _BYTES, parts=1))
+
+
+def _sum_of(text: str, units: dict[str, Any], parts: int = 4) -> float:
+    total, position, text = 0.0, 0, text.lower()
+    while position < len(text) and parts:
+        found = _PART.match(text, position)
+        if found is None or found[2] not in units:
+            break
+        total += float(found[1]) * units[found[2]]
+        position, parts = found.end(), parts - 1
+    if position == 0 or position < len(text):
+        raise ValueError(f"expected numbers with units, got {text!r}")
+    return total
+
+
+@dataclass(frozen=True)
+class _AmountKind(Kind):
+    """A positive number, or a text with units that `read` turns into one."""
+
+    what: str
+    read: Callable[[str], float]
+    whole: bool
+
+    @property
+    def expects(self) -> str:
+        return self.what
+
+    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> Any:
+        amount: Any = None
+        if isinstance(node, ScalarNode):
+            if node.value is None:
+                return None
+            amount = node.value
+            if isinstance(amount, str):
+                try:
+                    amount = self.read(amount)
+                except (ValueError, OverflowError):
+                    raise self._misfit(node, key) from None
+        if isinstance(amount, bool) or not isinstance(amount, int | float):
+            raise self._misfit(node, key)
+        if not 0 < amount < 1e18 or (self.whole and amount != int(amount)):
+            raise self._misfit(node, key)
+        return int(amount) if self.whole else float(amount)
+
+    def plain(self, value: Any) -> Any:
+        return value
+
+    def holds(self, value: Any) -> bool:
+        return value is None or isinstance(value, int | float)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """The keys of `resources` that need no units."""
+
+    cpus_per_run: Annotated[int, Ge(1)] = 1
+    runs_per_wave: Annotated[int, Ge(1)] | Literal["auto"] | None = None
+    retries: Annotated[int, Ge(0)] = 0
+
+
+def _resources(**values: Any) -> Resources:
+    wave = values.pop("runs_per_wave")
+    timeout_s = values.pop("timeout")
+    return Resources(runs_per_wave=None if wave == "auto" else wave, timeout_s=timeout_s, **values)
+
+
+def _form(_: type) -> Form:
+    size = _AmountKind("bytes, or a size such as `2 GB`", size_bytes, whole=True)
+    duration = _AmountKind("seconds, or a duration such as `10 min`", duration_s, whole=False)
+    fields = {
+        **form_of(_Written).fields,
+        "memory_per_run": Field("memory_per_run", size, None),
+        "timeout": Field("timeout", duration, None),
+    }
+    return Form(_resources, fields)
+
+
+def read_resources(node: Node, report: Report) -> Resources:
+    """The resources of a sweep file; every fault goes to the report."""
+    if isinstance(node, ScalarNode) and node.value is None:
+        return Resources()
+    kind = SectionKind((Resources,), None, _form)
+    try:
+        found: Resources = kind.fit(node, Looseness.EASY, "resources")
+    except MisfitError as misfit:
+        for fault in misfit.faults:
+            report.error(fault.mark, f"{fault.key}: {fault.message}")
+        return Resources()
+    return found

@@ -1,0 +1,296 @@
+"""A config dataclass → what a file may say for it.
+
+Known types: `int`, `float`, `bool`, `str`, `None`, `Any`, `Literal`, `Enum`, unions, `tuple`,
+`list`, `dict`, nested dataclasses, unions of dataclasses told apart by a `Literal` field, and
+`Annotated` with the bounds of annotated_types. Other leaves (paths, dates) go through pydantic.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Mapping
+from enum import Enum
+from functools import cache
+from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin
+
+import annotated_types as bounds
+
+from sweeper.config.containers import AnyKind, ListKind, MappingKind, TupleKind, UnionKind
+from sweeper.config.kinds import (
+    BoolKind,
+    BoundedKind,
+    FloatKind,
+    IntKind,
+    Kind,
+    Looseness,
+    MisfitError,
+    NullKind,
+    OtherKind,
+    TextKind,
+    WordKind,
+)
+from sweeper.config.sections import MISSING, Field, Form, Section, SectionKind
+from sweeper.config.text import node_of
+from sweeper.errors import TrainerError
+
+__all__ = ["as_section", "check_types", "form_of", "section_kind"]
+
+_SIMPLE: dict[Any, Kind] = {
+    bool: BoolKind(),
+    int: IntKind(),
+    float: FloatKind(),
+    str: TextKind(),
+    None: NullKind(),
+    type(None): NullKind(),
+    Any: AnyKind(),
+    object: AnyKind(),
+}
+_LISTS: dict[Any, Any] = {tuple: tuple, list: list, collections.abc.Sequence: tuple}
+_MAPPINGS = (dict, collections.abc.Mapping)
+
+
+@cache
+def form_of(cls: type) -> Form:
+    """The form of a dataclass. Raises `TrainerError` for what no file could give."""
+    try:
+        hints = typing.get_type_hints(cls, include_extras=True)
+    except (NameError, TypeError, AttributeError) as error:
+        raise TrainerError(f"{cls.__qualname__}: its field types can't be read: {error}") from error
+    fields = {}
+    for field in dataclasses.fields(cls):
+        if field.init:
+            where = f"{cls.__qualname__}.{field.name}"
+            kind = _kind_of(hints[field.name], where)
+            fields[field.name] = Field(field.name, kind, _default(field, kind, where))
+    return Form(cls, types.MappingProxyType(fields))
+
+
+def check_types(cls: type) -> None:
+    """Read every form below a dataclass, so that an impossible type is told before any file is."""
+    seen: set[type] = set()
+    waiting = [cls]
+    while waiting:
+        one = waiting.pop()
+        if one not in seen:
+            seen.add(one)
+            for field in form_of(one).fields.values():
+                waiting += _classes_below(field.kind)
+
+
+def _classes_below(kind: Kind) -> list[type]:
+    if isinstance(kind, SectionKind):
+        return list(kind.classes)
+    inner: tuple[Kind, ...] = ()
+    if isinstance(kind, BoundedKind):
+        inner = (kind.inner,)
+    elif isinstance(kind, ListKind):
+        inner = (kind.item,)
+    elif isinstance(kind, MappingKind):
+        inner = (kind.value,)
+    elif isinstance(kind, TupleKind):
+        inner = kind.items
+    elif isinstance(kind, UnionKind):
+        inner = kind.options
+    return [cls for one in inner for cls in _classes_below(one)]
+
+
+def section_kind(kind: Kind) -> SectionKind | None:
+    """The section that a field can be, so that its keys are read one by one; None if it can't."""
+    if isinstance(kind, SectionKind):
+        return kind
+    if isinstance(kind, UnionKind):
+        found = [option for option in kind.options if isinstance(option, SectionKind)]
+        return found[0] if found else None
+    return None
+
+
+def as_section(kind: Kind, value: Any) -> Any:
+    """A dataclass instance as a section, so that single keys can be overridden; else `value`."""
+    section = section_kind(kind)
+    if section is None or type(value) not in section.classes:
+        return value
+    cls: type = type(value)
+    form = form_of(cls)
+    return Section(
+        form,
+        {name: as_section(field.kind, getattr(value, name)) for name, field in form.fields.items()},
+    )
+
+
+def _default(field: dataclasses.Field[Any], kind: Kind, where: str) -> Any:
+    """The typed default; of a nested dataclass as a section."""
+    if field.default is not dataclasses.MISSING:
+        value = field.default
+    elif field.default_factory is not dataclasses.MISSING:
+        value = field.default_factory()
+    elif isinstance(kind, SectionKind) and len(kind.classes) == 1:
+        # Required, but if all its own fields have defaults, nothing is left to require.
+        return form_of(kind.classes[0]).defaults()
+    else:
+        return MISSING
+    return _typed(value, kind, where)
+
+
+def _typed(value: Any, kind: Kind, where: str) -> Any:
+    """A default as the file would have given it, nested dataclasses as sections."""
+    section = as_section(kind, value)
+    if isinstance(section, Section):
+        return Section(
+            section.form,
+            {
+                name: _typed(getattr(value, name), field.kind, f"{where}.{name}")
+                for name, field in section.form.fields.items()
+            },
+        )
+    try:
+        return kind.fit(node_of(kind.plain(value)), Looseness.STRICT, where)
+    except (TypeError, ValueError, MisfitError) as error:
+        said = error.faults[0].message if isinstance(error, MisfitError) else str(error)
+        raise TrainerError(f"{where}: its default doesn't fit its type: {said}") from error
+
+
+def _kind_of(annotation: Any, where: str) -> Kind:
+    """The kind of an annotation. Raises `TrainerError`."""
+    while isinstance(annotation, NewType):
+        annotation = annotation.__supertype__
+    if type(annotation).__name__ == "TypeAliasType":  # `type X = …`, from Python 3.12 on
+        return _kind_of(annotation.__value__, where)
+    try:
+        if annotation in _SIMPLE:
+            return _SIMPLE[annotation]
+    except TypeError:  # unhashable metadata
+        pass
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _bounded(annotation, where)
+    if origin is Union or origin is types.UnionType:
+        return _union(arguments, where)
+    if origin is Literal:
+        return WordKind(tuple(_written(word) for word in arguments))
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return _enum(annotation)
+    if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
+        return SectionKind((annotation,), None, form_of)
+    container = annotation if origin is None else origin
+    if container in _LISTS:
+        return _list(container, arguments, where)
+    if container in _MAPPINGS:
+        if arguments and _kind_of(arguments[0], where) != TextKind():
+            raise TrainerError(f"{where}: the keys of a mapping must be `str`")
+        return MappingKind(_kind_of(arguments[1], where) if arguments else AnyKind())
+    return _other(annotation, where)
+
+
+def _list(container: Any, arguments: tuple[Any, ...], where: str) -> Kind:
+    if container is tuple and arguments and arguments[-1] is not Ellipsis:
+        return TupleKind(tuple(_kind_of(item, where) for item in arguments))
+    item = _kind_of(arguments[0], where) if arguments else AnyKind()
+    return ListKind(item, _LISTS[container])
+
+
+def _written(word: Any) -> tuple[Any, Any]:
+    """A member of a `Literal`: what stands in the file, and the value."""
+    return (word.value, word) if isinstance(word, Enum) else (word, word)
+
+
+def _enum(cls: type[Enum]) -> WordKind:
+    """An enum is written by value where all values can be, else by name; read by either."""
+    members = list(cls)
+    by_name = tuple((member.name, member) for member in members)
+    if all(type(member.value) in (str, int, float, bool) for member in members):
+        return WordKind(tuple((member.value, member) for member in members), by_name)
+    return WordKind(by_name)
+
+
+def _union(arguments: tuple[Any, ...], where: str) -> Kind:
+    sections: tuple[Any, ...]
+    sections = tuple(one for one in arguments if dataclasses.is_dataclass(one))
+    options = [_kind_of(one, where) for one in arguments if one not in sections]
+    if sections:
+        tag = _tag(sections, where) if len(sections) > 1 else None
+        options.insert(0, SectionKind(sections, tag, form_of))
+    return options[0] if len(options) == 1 else UnionKind(tuple(options))
+
+
+def _tag(classes: tuple[Any, ...], where: str) -> str:
+    """The first field that every class has as a `Literal` with words of its own."""
+    words: list[dict[str, tuple[Any, ...]]] = [
+        {
+            name: get_args(hint)
+            for name, hint in typing.get_type_hints(cls).items()
+            if get_origin(hint) is Literal
+        }
+        for cls in classes
+    ]
+    for name in words[0]:
+        if all(name in own for own in words):
+            together = [word for own in words for word in own[name]]
+            if len(set(together)) == len(together):
+                return name
+    names = ", ".join(cls.__name__ for cls in classes)
+    raise TrainerError(
+        f"{where}: nothing tells {names} apart: give each a field such as "
+        f'`name: Literal["{classes[0].__name__.lower()}"]`'
+    )
+
+
+# Bound → its test and its words. The letters are those of annotated_types.
+_BOUNDS: Mapping[type, Callable[[Any], tuple[Callable[[Any], bool], str]]] = {
+    bounds.Gt: lambda b: (lambda value: bool(value > b.gt), f"> {b.gt}"),
+    bounds.Ge: lambda b: (lambda value: bool(value >= b.ge), f"≥ {b.ge}"),
+    bounds.Lt: lambda b: (lambda value: bool(value < b.lt), f"< {b.lt}"),
+    bounds.Le: lambda b: (lambda value: bool(value <= b.le), f"≤ {b.le}"),
+    bounds.MultipleOf: lambda b: (
+        lambda value: bool(value % b.multiple_of == 0),
+        f"that is a multiple of {b.multiple_of}",
+    ),
+    bounds.MinLen: lambda b: (
+        lambda value: len(value) >= b.min_length,
+        f"of at least {b.min_length}",
+    ),
+    bounds.MaxLen: lambda b: (
+        lambda value: len(value) <= b.max_length,
+        f"of at most {b.max_length}",
+    ),
+    bounds.Predicate: lambda b: (
+        lambda value: bool(b.func(value)),
+        f"for which `{getattr(b.func, '__name__', b.func)}` holds",
+    ),
+}
+
+
+def _bounded(annotation: Any, where: str) -> Kind:
+    inner, *metadata = get_args(annotation)
+    if any(type(one).__module__.startswith("pydantic") for one in metadata):
+        return _other(annotation, where)
+    kind = _kind_of(inner, where)
+    flat: list[Any] = []
+    for one in metadata:
+        flat += one if isinstance(one, bounds.GroupedMetadata) else [one]
+    for one in flat:
+        # Metadata that isn't a bound (a unit, a text for people) says nothing about values.
+        known = _BOUNDS.get(type(one))
+        if known is None:
+            continue
+        if section_kind(kind) is not None:
+            raise TrainerError(f"{where}: a dataclass checks itself, in its `__post_init__`")
+        kind = BoundedKind(kind, *known(one))
+    return kind
+
+
+def _other(annotation: Any, where: str) -> Kind:
+    origin = get_origin(annotation) or annotation
+    name = getattr(annotation, "__name__", None) or str(annotation)
+    # The order of a set differs between processes, so a run's id would too.
+    if origin not in (set, frozenset, collections.abc.Set):
+        from pydantic import TypeAdapter
+        from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+
+        try:
+            return OtherKind(name, TypeAdapter(annotation))
+        except (PydanticSchemaGenerationError, PydanticUserError, TypeError, NameError):
+            pass
+    raise TrainerError(f"{where}: no sweep file can give a value of the type {name}")

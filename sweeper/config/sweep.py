@@ -1,0 +1,185 @@
+"""A sweep file, read: from its text to a grid of runs, or to every fault in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sweeper.config.axes import ConfigPart, labels
+from sweeper.config.conditions import Dimension, Names, dimensions, read_conditions, read_zip
+from sweeper.config.defaults import read_defaults
+from sweeper.config.expansion import Axis, Expansion, RunSpec
+from sweeper.config.problems import Mark, Problem, Report, listed
+from sweeper.config.reserved import RESERVED, read_group, read_seeds, read_wandb, text_of
+from sweeper.config.resources import Resources, read_resources
+from sweeper.config.schema import check_types, form_of
+from sweeper.config.sections import Form, Section
+from sweeper.config.selection import EntangledError, Selection
+from sweeper.config.text import Entry, MappingNode, parse, read_text
+from sweeper.errors import ConfigError, TrainerError
+from sweeper.trainer import DEFAULT_TRAINER, Trainer, load_trainer
+
+__all__ = ["Sweep", "read_sweep"]
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """A sweep file without faults; iterating gives its runs, each made when it is asked for.
+
+    `defaults_file` is the default.yaml that it builds on, `zipped` the keys of axes that move
+    together, `wandb` what the file says for W&B besides the group.
+    """
+
+    path: Path
+    text: str
+    group: str
+    trainer: Trainer
+    axes: tuple[Axis, ...]
+    resources: Resources
+    defaults_file: Path | None
+    warnings: tuple[Problem, ...]
+    wandb: Mapping[str, Any]
+    zipped: tuple[tuple[str, ...], ...]
+    _expansion: Expansion = field(repr=False)
+
+    def grid_size(self) -> int:
+        """The number of points before `exclude` and `only`."""
+        return self._expansion.selection.grid_size
+
+    def count(self) -> int:
+        """The exact number of runs, without making any."""
+        return self._expansion.selection.count()
+
+    def __iter__(self) -> Iterator[RunSpec]:
+        """The runs, each point once: the first axis of the file changes slowest, seeds fastest."""
+        return iter(self._expansion)
+
+
+def read_sweep(path: Path, *, search: Sequence[Path] = ()) -> Sweep:
+    """Read a sweep file and import its trainer, looked for in `search` before `sys.path`.
+
+    Raises `ConfigError` with every fault of the file and of the default.yaml that it builds on,
+    `TrainerError` for a trainer whose Config no file could fill.
+    """
+    path = Path(path)
+    text, report = read_text(path)
+    root = parse(text, report) if text is not None else None
+    if text is None or root is None:
+        raise ConfigError(report.errors())
+    reserved = {entry.key: entry for entry in root.entries if entry.key in RESERVED}
+    wandb = read_wandb(reserved.get("wandb"), report)
+    group = read_group(path, reserved.get("group"), reserved.get("wandb"), wandb, report)
+    resources = Resources()
+    if "resources" in reserved:
+        resources = read_resources(reserved["resources"].value, report)
+    trainer = _trainer(reserved.get("trainer"), search, report)
+    if trainer is None:
+        raise ConfigError(report.errors())
+    form = _form(trainer)
+    defaults = read_defaults(path, trainer.name, form)
+    fields = tuple(entry for entry in root.entries if entry.key not in RESERVED)
+    part = ConfigPart(report, defaults.section, known=RESERVED)
+    section = part.read(MappingNode(fields, root.mark, root.size))
+    grid = _read_grid(section, part, reserved)
+    problems = [*report.errors(), *defaults.errors]
+    if problems:
+        raise ConfigError(problems)
+    selection = _select(grid, report, reserved)
+    return Sweep(
+        path=path,
+        text=text,
+        group=group,
+        trainer=trainer,
+        axes=_axes(part, grid.dimensions),
+        resources=resources,
+        defaults_file=defaults.file,
+        warnings=(*report.warnings(), *defaults.warnings),
+        wandb={key: value for key, value in wandb.items() if key != "group"},
+        zipped=tuple(tuple(part.axes[axis].key for axis in own) for own in grid.zipped),
+        _expansion=Expansion(
+            trainer.name,
+            grid.section,
+            [(axis.key, axis.kind, axis.values) for axis in part.axes],
+            grid.dimensions,
+            selection,
+        ),
+    )
+
+
+def _trainer(entry: Entry | None, search: Sequence[Path], report: Report) -> Trainer | None:
+    """The trainer; None with the fault reported where the file names it."""
+    name = DEFAULT_TRAINER if entry is None else text_of(entry, report)
+    if name is None:
+        return None
+    try:
+        return load_trainer(name, search=search)
+    except TrainerError as error:
+        if entry is None:
+            raise
+        report.error(entry.value.mark, str(error))
+        return None
+
+
+def _form(trainer: Trainer) -> Form:
+    """The form of the trainer's Config. Raises `TrainerError`."""
+    form = form_of(trainer.Config)
+    check_types(trainer.Config)
+    taken = [name for name in form.fields if name in RESERVED]
+    if taken:
+        raise TrainerError(
+            f"trainer {trainer.name!r}: its Config has the fields {listed(taken)}, which mean "
+            f"something else at the top of a sweep file: rename them, or put them in a section"
+        )
+    return form
+
+
+@dataclass(frozen=True)
+class _Grid:
+    section: Section
+    dimensions: tuple[Dimension, ...]
+    zipped: tuple[tuple[int, ...], ...]
+    excludes: Sequence[Mapping[int, frozenset[int]]]
+    onlys: Sequence[Mapping[int, frozenset[int]]] | None
+
+
+def _read_grid(section: Section, part: ConfigPart, reserved: Mapping[str, Entry]) -> _Grid:
+    """Seeds, zip, exclude and only, on top of the axes found."""
+    if "seeds" in reserved:
+        section = read_seeds(reserved["seeds"], section, part)
+    part.require(section)
+    names = Names(part.report, part.axes, section, frozenset(part.faulty))
+    zipped = read_zip(reserved["zip"].value, names) if "zip" in reserved else []
+    grid = dimensions(part.axes, zipped, part.report)
+    excludes = read_conditions(reserved.get("exclude"), names, grid)
+    onlys = read_conditions(reserved.get("only"), names, grid)
+    return _Grid(section, tuple(grid), tuple(zipped), excludes or (), onlys)
+
+
+def _select(grid: _Grid, report: Report, reserved: Mapping[str, Entry]) -> Selection:
+    """The points that remain. Raises `ConfigError` if none do, or if that can't be told."""
+    conditions = [reserved[key] for key in ("exclude", "only") if key in reserved]
+    mark = conditions[-1].mark if conditions else Mark()
+    keys = " and ".join(f"`{entry.key}`" for entry in conditions)
+    lengths = [len(dimension.rows) for dimension in grid.dimensions]
+    try:
+        selection = Selection(lengths, grid.excludes, grid.onlys)
+    except EntangledError:
+        report.error(mark, f"{keys}: the conditions overlap in too many ways: use fewer")
+        raise ConfigError(report.errors()) from None
+    if not selection.count():
+        report.error(mark, f"{keys}: no run is left")
+        raise ConfigError(report.errors())
+    return selection
+
+
+def _axes(part: ConfigPart, grid: Sequence[Dimension]) -> tuple[Axis, ...]:
+    short = labels([axis.key for axis in part.axes])
+    rows = {axis: dimension.rows for dimension in grid for axis in dimension.axes}
+    found = []
+    for index, draft in enumerate(part.axes):
+        values = tuple(draft.values[row] for row in rows[index])
+        plain_values = tuple(draft.kind.plain(value) for value in values)
+        found.append(Axis(draft.key, values, short[draft.key], plain_values))
+    return tuple(found)
