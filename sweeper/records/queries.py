@@ -116,8 +116,8 @@ def show(run_folder: RunFolder) -> dict[str, Any]:
 
     Returns `id`, `group`, `outcome` (its standing), `cause`, `axis_values`, `metrics` (final ones),
     `last` (last logged value of each metric, with step and time), `progress`, `wall_s`,
-    `last_step`, `attempts`, `config` (the YAML text, or None if the run never started) and `paths`
-    (None for files that aren't there). Raises `RecordError` for a run that nobody knows.
+    `last_step`, `attempts`, `config` (nested, or None if the run never started) and `paths` (None
+    for files that aren't there). Raises `RecordError` for a run that nobody knows.
     """
     group = run_folder.group
     run = snapshot(group).state.runs.get(run_folder.id)
@@ -145,7 +145,7 @@ def show(run_folder: RunFolder) -> dict[str, Any]:
             "wall_s": run.wall_s,
             "last_step": run.last_step,
             "attempts": [_attempt(run, index) for index in range(len(run.attempts))],
-            "config": _text(run_folder.config_file),
+            "config": _config(run_folder.config_file),
             "paths": {name: _if_there(path) for name, path in files.items()},
         }
     )
@@ -273,8 +273,11 @@ def _if_there(path: Path) -> str | None:
     return str(path) if path.exists() else None
 
 
-def _text(path: Path) -> str | None:
+def _config(path: Path) -> dict[str, Any] | None:
+    import yaml  # only here: `sweep status` must start without it
+
     try:
-        return path.read_text(errors="replace")
-    except OSError:
+        config = yaml.safe_load(path.read_bytes())
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return None
+    return config if isinstance(config, dict) else None

@@ -281,7 +281,7 @@ def test_show_gives_everything_about_one_run(recorder):
     assert data["metrics"] == {"loss": "nan"}
     assert data["last"] == {"step": 2, "loss": "nan"}
     assert data["cause"] == {"kind": "not finite", "message": "loss is nan"}
-    assert data["config"] == "lr: 0.1\n"
+    assert data["config"] == {"lr": 0.1}
     assert data["paths"]["metrics"] == str(run.metrics_file)
     assert data["paths"]["stack"] is None
     assert [attempt["outcome"] for attempt in data["attempts"]] == ["diverged"]

@@ -1,0 +1,19 @@
+"""What still has to be trained, in which order and together with what."""
+
+from sweeper.plan.describe import describe
+from sweeper.plan.dispatch import Queue, choose
+from sweeper.plan.plans import Pack, Plan, Planned, Wave, plan_runs, remaining
+from sweeper.plan.preflight import invalid_cause
+
+__all__ = [
+    "Pack",
+    "Plan",
+    "Planned",
+    "Queue",
+    "Wave",
+    "choose",
+    "describe",
+    "invalid_cause",
+    "plan_runs",
+    "remaining",
+]

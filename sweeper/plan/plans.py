@@ -1,0 +1,228 @@
+"""From the runs of a sweep and the state of its group to what still has to be trained."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil
+from typing import TYPE_CHECKING
+
+from sweeper.errors import TrainerError
+from sweeper.plan.estimates import Estimator, Finished
+from sweeper.plan.preflight import failure, invalid_cause, reasons_against
+from sweeper.plan.programs import Programs
+from sweeper.records.outcomes import SETTLED, Outcome
+
+if TYPE_CHECKING:
+    from sweeper.config import RunSpec, Sweep
+    from sweeper.records import GroupState, RunState
+    from sweeper.trainer import Trainer
+
+__all__ = ["RUNS_PER_WAVE", "Pack", "Plan", "Planned", "Wave", "plan_runs", "remaining"]
+
+# A wave costs some six seconds outside training, and its scratch space grows with its runs: at
+# 1,000 runs the former is milliseconds per run, the latter tens of megabytes.
+RUNS_PER_WAVE = 1000
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run to be trained, with its program's name and the expected wall time."""
+
+    spec: RunSpec
+    program: str
+    estimate_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Runs of one program that are handed to the trainer together."""
+
+    runs: tuple[Planned, ...]
+
+    @property
+    def program(self) -> str:
+        return self.runs[0].program
+
+    @property
+    def estimate_s(self) -> float | None:
+        """The expected wall time: that of its longest run, as they are trained side by side."""
+        known = [run.estimate_s for run in self.runs if run.estimate_s is not None]
+        return max(known, default=None)
+
+
+@dataclass(frozen=True)
+class Wave:
+    """What runs in one Ray session, in the order of dispatch."""
+
+    packs: tuple[Pack, ...]
+
+    @property
+    def runs(self) -> int:
+        return sum(len(pack.runs) for pack in self.packs)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a launch would do: every run of the sweep is done, invalid or in exactly one wave.
+
+    `invalid` holds every run that can't work, with the reasons, recorded or not; `done` counts
+    the runs whose records are left alone by outcome, invalid ones not among them.
+    """
+
+    total: int
+    invalid: tuple[tuple[RunSpec, tuple[str, ...]], ...] = ()
+    done: Mapping[str, int] = field(default_factory=dict)
+    waves: tuple[Wave, ...] = ()
+    settled: tuple[RunSpec, ...] = ()  # the runs that `done` counts
+    recorded: frozenset[str] = frozenset()  # invalid runs that the records know, reasons and all
+
+    @property
+    def packs(self) -> tuple[Pack, ...]:
+        return tuple(pack for wave in self.waves for pack in wave.packs)
+
+    @property
+    def to_train(self) -> int:
+        return sum(wave.runs for wave in self.waves)
+
+    @property
+    def newly_invalid(self) -> tuple[tuple[RunSpec, tuple[str, ...]], ...]:
+        """The invalid runs that the records don't know yet, or know for other reasons."""
+        return tuple(item for item in self.invalid if item[0].id not in self.recorded)
+
+    @property
+    def estimate_s(self) -> float | None:
+        """Seconds of training still to be done on one slot; None without any history."""
+        known = [pack.estimate_s for pack in self.packs if pack.estimate_s is not None]
+        return sum(known) if known else None
+
+
+def remaining(sweep: Sweep, state: GroupState) -> Plan:
+    """What a launch of `sweep` would do for a group in this state. Raises `TrainerError`."""
+    return plan_runs(sweep, state, sweep.trainer, runs_per_wave=sweep.resources.runs_per_wave)
+
+
+def plan_runs(
+    runs: Iterable[RunSpec],
+    state: GroupState,
+    trainer: Trainer,
+    *,
+    runs_per_wave: int | None = None,
+) -> Plan:
+    """Plan `runs` by what the records say of them.
+
+    Runs that finished or diverged are left alone. All others are checked and then cut into packs of
+    at most `trainer.pack_size` runs of one program, ordered longest first (which ends a wave with
+    short runs, so that no slot idles for long), and filled into waves of at most `runs_per_wave`
+    runs. None means one wave, or equal ones of at most `RUNS_PER_WAVE`: a heuristic. Packs are
+    never cut, so a wave holds at least one pack. Raises `TrainerError` for a `pack_size` below 1.
+    """
+    if trainer.pack_size < 1:
+        raise TrainerError(
+            f"trainer {trainer.name!r}: `pack_size >= 1` must hold, but got "
+            f"pack_size={trainer.pack_size}"
+        )
+    specs = {spec.id: spec for spec in runs}
+    programs = Programs()
+    settled: list[RunSpec] = []
+    invalid: list[tuple[RunSpec, tuple[str, ...]]] = []
+    to_train: list[tuple[RunSpec, str]] = []
+    for spec in specs.values():
+        if _is_done(state.runs.get(spec.id)):
+            settled.append(spec)
+            continue
+        program, reasons = None, reasons_against(spec, trainer)
+        if not reasons:
+            program, reasons = _program(spec, trainer, programs)
+        if program is None:
+            invalid.append((spec, reasons))
+        else:
+            to_train.append((spec, program))
+    estimator = Estimator(_finished(state, specs, trainer, programs))
+    planned = [
+        Planned(spec, program, estimator.estimate_s(spec.axis_values, program))
+        for spec, program in to_train
+    ]
+    return Plan(
+        total=len(specs),
+        invalid=tuple(invalid),
+        done=dict(Counter(str(state.runs[spec.id].outcome) for spec in settled)),
+        waves=_waves(_packs(planned, trainer.pack_size), runs_per_wave),
+        settled=tuple(settled),
+        recorded=frozenset(
+            spec.id for spec, reasons in invalid if _is_recorded(state.runs.get(spec.id), reasons)
+        ),
+    )
+
+
+def _is_done(run: RunState | None) -> bool:
+    """Whether a second attempt would end the same way. What was invalid may have been mended."""
+    return run is not None and run.outcome in SETTLED and run.outcome is not Outcome.INVALID
+
+
+def _is_recorded(run: RunState | None, reasons: Sequence[str]) -> bool:
+    return (
+        run is not None
+        and run.outcome is Outcome.INVALID
+        and run.cause is not None
+        and run.cause.message == invalid_cause(reasons).message
+    )
+
+
+def _program(
+    spec: RunSpec, trainer: Trainer, programs: Programs
+) -> tuple[str | None, tuple[str, ...]]:
+    """The program of a run, or why there is none."""
+    try:
+        return programs.name(trainer.program_key(spec.config)), ()
+    except Exception as error:
+        return None, (failure("program_key", error),)
+
+
+def _finished(
+    state: GroupState, specs: Mapping[str, RunSpec], trainer: Trainer, programs: Programs
+) -> list[Finished]:
+    """The finished runs of the group; those that this sweep holds too, with their program."""
+    finished = []
+    for run in state.runs.values():
+        if run.outcome is Outcome.FINISHED and run.wall_s is not None:
+            spec = specs.get(run.id)
+            known = spec is not None and not spec.invalid
+            program = _program(spec, trainer, programs)[0] if spec and known else None
+            finished.append(Finished(run.axis_values, run.wall_s, program))
+    return finished
+
+
+def _packs(planned: Sequence[Planned], pack_size: int) -> list[Pack]:
+    """Packs of one program each, longest first; within one program as equal as they can be."""
+    by_program: dict[str, list[Planned]] = defaultdict(list)
+    for run in planned:
+        by_program[run.program].append(run)
+    packs = []
+    for same in by_program.values():
+        # Runs of like length share a pack, as each waits for the longest.
+        same.sort(key=lambda run: -(run.estimate_s or 0.0))
+        count = ceil(len(same) / pack_size)
+        packs += [
+            Pack(tuple(same[len(same) * i // count : len(same) * (i + 1) // count]))
+            for i in range(count)
+        ]
+    # Stable: equal estimates stay in the order of the grid, the packs of a program together.
+    return sorted(packs, key=lambda pack: -(pack.estimate_s or 0.0))
+
+
+def _waves(packs: Sequence[Pack], runs_per_wave: int | None) -> tuple[Wave, ...]:
+    total = sum(len(pack.runs) for pack in packs)
+    if not total:
+        return ()
+    room = runs_per_wave or ceil(total / ceil(total / RUNS_PER_WAVE))
+    waves: list[list[Pack]] = [[]]
+    size = 0
+    for pack in packs:
+        if waves[-1] and size + len(pack.runs) > room:
+            waves.append([])
+            size = 0
+        waves[-1].append(pack)
+        size += len(pack.runs)
+    return tuple(Wave(tuple(wave)) for wave in waves)

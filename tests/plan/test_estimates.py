@@ -1,0 +1,86 @@
+"""Estimates: from the most similar finished runs."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sweeper.plan.estimates import Estimator, Finished
+from sweeper.plan.values import value_key
+
+
+def test_nothing_finished_nothing_known():
+    assert Estimator([]).estimate_s({"steps": 1}, "p") is None
+
+
+def test_the_runs_that_agree_most_decide():
+    estimator = Estimator(
+        [
+            Finished({"steps": 1000, "head": "a"}, 10.0),
+            Finished({"steps": 1000, "head": "b"}, 14.0),
+            Finished({"steps": 5000, "head": "a"}, 50.0),
+        ]
+    )
+    assert estimator.estimate_s({"steps": 1000, "head": "a"}, None) == 10.0
+    assert estimator.estimate_s({"steps": 1000, "head": "c"}, None) == 12.0
+    assert estimator.estimate_s({"steps": 9, "head": "z"}, None) == pytest.approx(74 / 3)
+
+
+def test_the_own_program_comes_first():
+    estimator = Estimator(
+        [
+            Finished({"lr": 1, "width": 8}, 10.0, "small"),
+            Finished({"lr": 2, "width": 64}, 90.0, "large"),
+        ]
+    )
+    assert estimator.estimate_s({"lr": 1, "width": 64}, "large") == 90.0
+    assert estimator.estimate_s({"lr": 1, "width": 8}, "unheard-of") == 10.0
+
+
+def test_seeds_do_not_count():
+    estimator = Estimator(
+        [
+            Finished({"steps": 100, "seed": 0}, 1.0),
+            Finished({"steps": 100, "seed": 1}, 3.0),
+            Finished({"steps": 900, "train.seed": 2, "seed": 2}, 90.0),
+        ]
+    )
+    assert estimator.estimate_s({"steps": 100, "seed": 2, "train.seed": 2}, None) == 2.0
+
+
+def test_values_are_compared_as_the_journal_writes_them():
+    estimator = Estimator(
+        [Finished({"phases": [[0, 0.5], [0, 1]]}, 7.0), Finished({"phases": [[0, 1]]}, 1.0)]
+    )
+    assert estimator.estimate_s({"phases": ((0, 0.5), (0, 1))}, None) == 7.0
+    assert value_key((1, 2)) == value_key([1, 2])
+    assert value_key(1.0) == value_key(1)
+    assert value_key("1") != value_key(1)
+    assert value_key(True) != value_key(1)
+
+
+points = st.fixed_dictionaries({key: st.integers(0, 2) for key in "abcd"})
+
+
+@given(st.lists(st.tuples(points, st.integers(1, 9)), min_size=1, max_size=12), points)
+def test_it_equals_counting_agreements_one_by_one(finished, point):
+    estimator = Estimator(Finished(values, float(wall)) for values, wall in finished)
+    agree = [sum(values[key] == point[key] for key in point) for values, _ in finished]
+    best = [wall for (_, wall), n in zip(finished, agree, strict=True) if n == max(agree)]
+    assert estimator.estimate_s(point, None) == pytest.approx(sum(best) / len(best))
+
+
+def test_thousands_are_estimated_from_thousands_in_a_moment():
+    values = [
+        {"a": i % 7, "b": i % 11, "c": i % 5, "d": i % 3, "e": i % 2, "seed": i % 10}
+        for i in range(6000)
+    ]
+    began = time.process_time()
+    estimator = Estimator(Finished(v, 1.0 + v["a"], f"p{v['b']}") for v in values[::2])
+    estimates = [estimator.estimate_s(v, f"p{v['b']}") for v in values]
+    spent = time.process_time() - began
+    assert estimates == pytest.approx([1.0 + v["a"] for v in values])
+    assert spent < 6  # 0.5 s on an idle core
