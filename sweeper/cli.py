@@ -71,6 +71,9 @@ def _guarded(command: App, arguments: list[str]) -> int:
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a full disk, a folder that may not be written
+        _complain(f"{error.filename or 'the operating system'}: {error.strerror or error}")
+        return USER_ERROR
     except KeyboardInterrupt:
         return STOPPED
     return status if isinstance(status, int) else 0
@@ -119,6 +122,7 @@ def _options(cpus: int | None, cpus_per_run: int | None, runs_per_wave: int | No
 @app.command(group=_RUN)
 def plan(
     file: Path,
+    /,
     *,
     cpus: int | None = None,
     cpus_per_run: int | None = None,
@@ -157,6 +161,7 @@ def _warn(prepared: Prepared) -> None:
 @app.command(group=_RUN)
 def launch(
     file: Path,
+    /,
     *,
     cpus: int | None = None,
     cpus_per_run: int | None = None,
@@ -221,7 +226,7 @@ def _view(prepared: Prepared, stream: TextIO) -> View:
 
 @app.command(group=_SEE)
 def status(
-    group: str | None = None, *, runs_dir: RunsDir = _DEFAULT_RUNS, json: Json = False
+    group: str | None = None, /, *, runs_dir: RunsDir = _DEFAULT_RUNS, json: Json = False
 ) -> None:
     """How a sweep stands, from its records alone, while it runs or after, from any shell.
 
@@ -246,7 +251,7 @@ def status(
 
 @app.command(group=_SEE)
 def crashed(
-    group: str | None = None, *, runs_dir: RunsDir = _DEFAULT_RUNS, json: Json = False
+    group: str | None = None, /, *, runs_dir: RunsDir = _DEFAULT_RUNS, json: Json = False
 ) -> None:
     """Every run without a good outcome: its cause, last step, log, and its axis values.
 
@@ -271,7 +276,7 @@ def crashed(
 
 
 @app.command(group=_SEE)
-def show(run: str, *, runs_dir: RunsDir = _DEFAULT_RUNS, json: Json = False) -> None:
+def show(run: str, /, *, runs_dir: RunsDir = _DEFAULT_RUNS, json: Json = False) -> None:
     """A run's config, outcome, last metrics and files.
 
     Examples:
@@ -304,12 +309,12 @@ def diff(*runs: str, runs_dir: RunsDir = _DEFAULT_RUNS, json: Json = False) -> N
     runs: Two or more run ids (or their first characters) or YAML files.
     """
     from sweeper.config import differing
-    from sweeper.records import run_config
+    from sweeper.launch.debug import config_of
     from sweeper.report.summaries import diff_text
 
     if len(runs) < 2:
         raise SweeperError("sweep diff takes two or more run ids or YAML files")
-    rows = differing({run: run_config(runs_dir, run) for run in runs})
+    rows = differing({run: config_of(runs_dir, run) for run in runs})
     if json:
         _print_json([{"key": key, "values": values} for key, values in rows])
     else:
@@ -317,7 +322,7 @@ def diff(*runs: str, runs_dir: RunsDir = _DEFAULT_RUNS, json: Json = False) -> N
 
 
 @app.command(group=_RUN)
-def rerun(run: str, *, pdb: bool = False, runs_dir: RunsDir = _DEFAULT_RUNS) -> int:
+def rerun(run: str, /, *, pdb: bool = False, runs_dir: RunsDir = _DEFAULT_RUNS) -> int:
     """Train a run again in this process, without Ray, same seed, for debugging a crash.
 
     Records stay as they are. A crash shows its full traceback; the exit status is then 1.
@@ -339,6 +344,7 @@ def rerun(run: str, *, pdb: bool = False, runs_dir: RunsDir = _DEFAULT_RUNS) -> 
 @app.command(group=_SEE)
 def table(
     group: str | None = None,
+    /,
     *,
     by: str | None = None,
     metrics: str | None = None,

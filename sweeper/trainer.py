@@ -78,11 +78,23 @@ class Run(Protocol):
 class Trainer(Protocol):
     """A trainer whose optional attributes are filled in; see the module's docstring."""
 
-    name: str
-    Config: type
-    headline: str
-    pack_size: int
-    preload: tuple[str, ...]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def Config(self) -> type: ...  # noqa: N802  (the contract's name)
+
+    @property
+    def headline(self) -> str: ...
+
+    @property
+    def pack_size(self) -> int: ...
+
+    @property
+    def preload(self) -> tuple[str, ...]: ...
+
+    @property
+    def evaluate(self) -> Callable[[Any, Path, Sequence[str]], Mapping[str, Any]] | None: ...
 
     def train(
         self, configs: Sequence[Any], runs: Sequence[Run]
@@ -91,9 +103,6 @@ class Trainer(Protocol):
     def check(self, config: Any) -> list[str]: ...
 
     def program_key(self, config: Any) -> Hashable: ...
-
-    @property
-    def evaluate(self) -> Callable[[Any, Path, Sequence[str]], Mapping[str, Any]] | None: ...
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,10 +7,19 @@ from dataclasses import dataclass
 
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 
-__all__ = ["Policy", "Running", "next_wave_is_due", "overstayed", "try_again"]
+__all__ = [
+    "Policy",
+    "Running",
+    "next_wave_is_due",
+    "overstayed",
+    "start_is_late",
+    "try_again",
+]
 
 # A lost run is retried by itself this often; then the host, not the run, needs a look.
 LOST_RETRIES = 2
+# On a host with 192 slots that all start at once, and on a slow file system, starts take minutes.
+START_LIMIT_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,18 @@ def overstayed(running: Mapping[str, Running], now: float, policy: Policy) -> di
         for run in running.values()
         if run.began is not None and now - run.began > limit
     }
+
+
+def start_is_late(
+    ready: bool, age_s: float, running: Mapping[str, Running], now: float
+) -> str | None:
+    """Why a wave must be given up: Ray or a worker of it hasn't started in time."""
+    if not ready and age_s > START_LIMIT_S:
+        return f"Ray hadn't started after {START_LIMIT_S:g} s"
+    for run in running.values():
+        if run.began is None and now - run.dispatched > START_LIMIT_S:
+            return f"the worker of run {run.run} hadn't started after {START_LIMIT_S:g} s"
+    return None
 
 
 def next_wave_is_due(active: Sequence[tuple[int, int]], slots: int) -> bool:

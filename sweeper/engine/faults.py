@@ -106,7 +106,8 @@ class DeathTraces:
 
     `started` tells whether the run's start mark was written, `stack` is what faulthandler wrote,
     `exit_code` what a call of `os._exit` noted, `killed_for` why the supervisor itself ended it,
-    `oom_kills` how often the kernel killed for memory in our cgroup meanwhile.
+    `oom_kills` how often the kernel killed for memory in our cgroup meanwhile, `detail` what Ray
+    says of it.
     """
 
     started: bool
@@ -114,6 +115,7 @@ class DeathTraces:
     exit_code: int | None = None
     killed_for: Cause | None = None
     oom_kills: int = 0
+    detail: str = ""
 
 
 def cause_of_death(traces: DeathTraces) -> tuple[Outcome, Cause]:
@@ -129,7 +131,10 @@ def cause_of_death(traces: DeathTraces) -> tuple[Outcome, Cause]:
         }.get(traces.killed_for.kind, Outcome.CRASHED)
         return outcome, traces.killed_for
     if not traces.started:
-        return Outcome.LOST, Cause(CauseKind.HOST, "its worker died before the run began")
+        said = "its worker died before the run began"
+        return Outcome.LOST, Cause(
+            CauseKind.HOST, f"{said} ({traces.detail})" if traces.detail else said
+        )
     fatal = _FATAL.search(traces.stack)
     if fatal:
         what = fatal["what"].strip()

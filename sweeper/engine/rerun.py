@@ -26,5 +26,5 @@ def rerun(run_id: str, trainer: Trainer, config: Mapping[str, Any]) -> dict[str,
         run = FolderRun(run_id, folder, folder.path / "never")
         results = trainer.train([from_plain(trainer.Config, config)], [run])
         if results is not None and results[0] is not None:
-            run.metrics.update(results[0])
+            run.metrics.update({name: float(value) for name, value in results[0].items()})
         return run.metrics

@@ -20,9 +20,16 @@ from types import FrameType
 from typing import Any
 
 from sweeper.engine.cpus import Slot
-from sweeper.engine.decide import Policy, Running, next_wave_is_due, overstayed, try_again
+from sweeper.engine.decide import (
+    Policy,
+    Running,
+    next_wave_is_due,
+    overstayed,
+    start_is_late,
+    try_again,
+)
 from sweeper.engine.environment import wave_environment
-from sweeper.engine.faults import DeathTraces, cause_of_death
+from sweeper.engine.faults import cause_of_death
 from sweeper.engine.folder_run import read_step
 from sweeper.engine.processes import become_subreaper, reap_adopted
 from sweeper.engine.protocol import WaveSpec
@@ -210,7 +217,7 @@ class Supervisor:
                         self._on_ended(wave, record)
                 case "died":
                     for run in message["runs"]:
-                        self._on_died(wave, run)
+                        self._on_died(wave, run, message["detail"])
                 case "released":
                     wave.granted.discard(message["slot"])
                     self._free.add(message["slot"])
@@ -238,8 +245,8 @@ class Supervisor:
         self._tell("ended", run=run, wave=wave.number, **finished_record(record))
         self._settle(run, record["attempt"], outcome, cause)
 
-    def _on_died(self, wave: WaveHandle, run: str, lost: str | None = None) -> None:
-        """A worker vanished, or (`lost`) its whole wave did."""
+    def _on_died(self, wave: WaveHandle, run: str, detail: str, *, lost: bool = False) -> None:
+        """A worker vanished, or (`lost`) its whole wave did; `detail` says what is known."""
         running = wave.running.pop(run, None)
         if running is None:
             return
@@ -251,10 +258,10 @@ class Supervisor:
             self._on_ended(wave, record)
             return
         killed_for = self._killed.pop(run, None)
-        if lost is not None and killed_for is None:
-            outcome, cause = Outcome.LOST, Cause(CauseKind.HOST, lost)
+        if lost and killed_for is None:
+            outcome, cause = Outcome.LOST, Cause(CauseKind.HOST, detail)
         else:
-            traces: DeathTraces = death_traces(wave.scratch, folder, run, killed_for)
+            traces = death_traces(wave.scratch, folder, run, killed_for, detail)
             outcome, cause = cause_of_death(traces)
         began = (wave.start_of(run) or (0, running.dispatched))[1]
         record = died_record(
@@ -290,7 +297,7 @@ class Supervisor:
         reason = None if in_order else wave.failure or _death_of_wave(status, wave.log_tail())
         processes = wave.kill_processes()
         for run in unfinished:
-            self._on_died(wave, run, lost=f"its wave died: {reason}")
+            self._on_died(wave, run, f"its wave died: {reason}", lost=True)
         processes += wave.reap()
         self._free |= wave.granted
         del self._waves[wave.number]
@@ -313,17 +320,19 @@ class Supervisor:
         if in_order or self._stop_requests:
             return
         self._barren += 1
-        if wave.failure and not wave.ready:
-            raise HostError(f"{wave.failure}. `sweep doctor` looks at what this host offers.")
         if self._barren >= _BARREN_LIMIT:
             raise HostError(
                 f"{_BARREN_LIMIT} waves in a row died without one result; the last: {reason}. "
-                f"Nothing is lost: launch again once the host is well."
+                f"Nothing is lost: launch again once the host is well; `sweep doctor` looks at it."
             )
 
     def _watch(self, now: float) -> None:
         """Once a second: note the starts, end what overstays, measure the scratch."""
         for wave in self._waves.values():
+            late = start_is_late(wave.ready, now - wave.born, wave.running, now)
+            if late and not wave.failure:
+                wave.failure = late
+                wave.process.kill()
             for run, running in wave.running.items():
                 if running.began is None and (start := wave.start_of(run)) is not None:
                     wave.running[run] = replace(running, began=start[1])

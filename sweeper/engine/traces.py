@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sweeper.engine.faults import DeathTraces
@@ -30,7 +31,7 @@ _JOURNALLED = (
 
 
 def death_traces(
-    scratch: WaveScratch, folder: RunFolder, run: str, killed_for: Cause | None
+    scratch: WaveScratch, folder: RunFolder, run: str, killed_for: Cause | None, detail: str
 ) -> DeathTraces:
     """Collect what the vanished worker of `run` has left."""
     code = None
@@ -41,6 +42,7 @@ def death_traces(
         stack=_head(folder.stack_file),
         exit_code=code,
         killed_for=killed_for,
+        detail=detail,
     )
 
 

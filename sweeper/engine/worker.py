@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import functools
 import math
 import os
 import resource
@@ -156,10 +157,22 @@ def _take_results(
         )
     for run, result in zip(runs, results, strict=True):
         if result is not None:
-            run.metrics.update({str(name): float(value) for name, value in result.items()})
+            run.metrics.update(_numbers(result))
             loss = run.metrics.get("loss", 0.0)
             if not math.isfinite(loss):
                 raise Diverged(f"the training returned loss {loss}", step=run.last_step)
+
+
+def _numbers(result: Mapping[str, Any]) -> dict[str, float]:
+    numbers = {}
+    for name, value in result.items():
+        try:
+            numbers[str(name)] = float(value)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"`train` must return numbers, but its metric {name!r} is {value!r}"
+            ) from None
+    return numbers
 
 
 def _record(
@@ -223,23 +236,24 @@ def _output_to(log: Path, stack: Path) -> Iterator[None]:
     """Send stdout and stderr, native output too, to the run's log, and fatal stacks to `stack`."""
     saved = [os.dup(1), os.dup(2)]
     streams = sys.stdout, sys.stderr
+    own_streams = _streams()
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
     descriptor = os.open(log, flags, 0o600)
     stack_descriptor = os.open(stack, flags, 0o600)
-    text = open(descriptor, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
     try:
         for stream in streams:
             stream.flush()
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
-        sys.stdout = sys.stderr = text
+        sys.stdout, sys.stderr = own_streams
         faulthandler.enable(stack_descriptor)
         # The supervisor asks for the stack of a run that overstays before it kills it.
         faulthandler.register(signal.SIGUSR2, stack_descriptor, chain=False)
         yield
     finally:
         sys.stdout, sys.stderr = streams
-        _flush_quietly(text)
+        for own in own_streams:
+            _flush_quietly(own)
         for target, copy in enumerate(saved, start=1):
             os.dup2(copy, target)
             os.close(copy)
@@ -250,6 +264,18 @@ def _output_to(log: Path, stack: Path) -> Iterator[None]:
         os.close(descriptor)
         if stack.stat().st_size == 0:
             stack.unlink()
+
+
+@functools.cache
+def _streams() -> tuple[TextIO, TextIO]:
+    """Text streams on descriptors 1 and 2, the same for all runs of this process.
+
+    A training may keep `sys.stderr` (logging does): it must go on working in the next run.
+    """
+    return (
+        open(1, "w", buffering=1, errors="backslashreplace", closefd=False),
+        open(2, "w", buffering=1, errors="backslashreplace", closefd=False),
+    )
 
 
 def _flush_quietly(text: TextIO) -> None:

@@ -7,14 +7,30 @@ import pdb
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 from sweeper.config import from_plain
+from sweeper.config.stored import read_config
 from sweeper.engine.environment import run_environment
 from sweeper.engine.rerun import rerun
-from sweeper.records import find_run, run_config, run_trainer
-from sweeper.trainer import load_trainer
+from sweeper.errors import RecordError
+from sweeper.records import find_run, fold, read_events
+from sweeper.trainer import DEFAULT_TRAINER, load_trainer
 
-__all__ = ["rerun_here"]
+__all__ = ["config_of", "rerun_here"]
+
+
+def config_of(runs_dir: Path, name: str) -> dict[str, Any]:
+    """The config of a run (by id or the first characters of one) or of a YAML file.
+
+    Raises `RecordError` for a run that isn't there or never started, `ConfigError` for bad YAML.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return read_config(Path(name))
+    run = find_run(runs_dir, name)
+    if not run.config_file.exists():
+        raise RecordError(f"run `{run.id}` never started, so its folder holds no config")
+    return read_config(run.config_file)
 
 
 def rerun_here(runs_dir: Path, prefix: str, *, debugger: bool) -> int:
@@ -24,10 +40,12 @@ def rerun_here(runs_dir: Path, prefix: str, *, debugger: bool) -> int:
     fits its trainer.
     """
     run = find_run(runs_dir, prefix)
-    config = run_config(runs_dir, prefix)
+    config = config_of(runs_dir, prefix)
+    launches = fold(read_events(run.group.journal_dir)).launches
+    trainer_name = (launches[-1].trainer if launches else None) or DEFAULT_TRAINER
     # Caps and caches as in a worker, so that the same program is found in the cache.
     os.environ.update(run_environment(os.environ, cpus_per_run=1))
-    trainer = load_trainer(run_trainer(run.group), search=[Path.cwd()])
+    trainer = load_trainer(trainer_name, search=[Path.cwd()])
     from_plain(trainer.Config, config)
     try:
         metrics = rerun(run.id, trainer, config)

@@ -19,7 +19,7 @@ from sweeper.engine.decide import Policy
 from sweeper.engine.recover import interrupted_ends
 from sweeper.engine.scratch import Scratch, reap_dead_launches
 from sweeper.engine.supervisor import Job, Supervisor, WaveJobs
-from sweeper.plan import Plan, describe, remaining
+from sweeper.plan import Plan, describe, invalid_cause, remaining
 from sweeper.records import (
     GroupFolder,
     GroupState,
@@ -29,7 +29,7 @@ from sweeper.records import (
     write_atomically,
 )
 from sweeper.records.lock import acquire, host_name, process_start
-from sweeper.records.outcomes import Cause, CauseKind, Outcome
+from sweeper.records.outcomes import Outcome
 
 __all__ = ["LaunchEnd", "Options", "Prepared", "launch", "prepare"]
 
@@ -158,7 +158,7 @@ def _announce(prepared: Prepared, journal: JournalWriter, launch_id: str) -> Non
             {"event": "planned", "runs": chunk, "headline": sweep.trainer.headline}
             for chunk in _chunks(specs)
         ),
-        *(_invalid_end(spec, reasons) for spec, reasons in plan.invalid),
+        *(_invalid_end(spec, reasons) for spec, reasons in plan.newly_invalid),
     )
 
 
@@ -169,13 +169,12 @@ def _chunks(specs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _invalid_end(spec: RunSpec, reasons: tuple[str, ...]) -> dict[str, Any]:
-    cause = Cause(CauseKind.PREFLIGHT, "; ".join(reasons))
     return {
         "event": "ended",
         "run": spec.id,
         "attempt": 0,
         "outcome": Outcome.INVALID.value,
-        "cause": cause.plain(),
+        "cause": invalid_cause(reasons).plain(),
     }
 
 

@@ -29,7 +29,7 @@ def ending(folder: GroupFolder, state: GroupState, *, stopped: bool) -> dict[str
         "counts": counts,
         "all_finished": finished == state.total,
         "stopped": stopped,
-        "headline": state.headline,
+        "headline": state.headline or "loss",
         "best": _best(state),
         "table": render(group_table(folder), "table") if finished else "",
         "files": [str(file) for file in files],
@@ -38,7 +38,7 @@ def ending(folder: GroupFolder, state: GroupState, *, stopped: bool) -> dict[str
 
 
 def _best(state: GroupState) -> list[dict[str, Any]]:
-    headline = state.headline
+    headline = state.headline or "loss"
     rows = [
         row
         for row in table_rows(state)

@@ -76,7 +76,8 @@ def plan_text(plan: Mapping[str, Any]) -> str:
         ("slots", plan["slots"]),
     ]
     if plan.get("estimate_s") is not None:
-        rows.append(("estimate", f"{duration(plan['estimate_s'])}, from finished runs"))
+        shared = plan["estimate_s"] / max(1, min(plan["slots"], plan["packs"]))
+        rows.append(("estimate", f"{duration(shared)} on these slots, from finished runs"))
     parts: list[Table | str] = [_grid(rows)]
     groups = plan["invalid_groups"]
     if groups:
@@ -149,13 +150,14 @@ def crashed_text(group: str, runs: Sequence[Mapping[str, Any]]) -> str:
 
 def show_text(run: Mapping[str, Any]) -> str:
     """The answer of `sweep show`."""
-    parts: list[Table | str] = []
-    for title, section in run.items():
-        if isinstance(section, Mapping):
-            if section:
-                parts += [f"{title}:", _grid([(f"  {k}", v) for k, v in _leaves(section)])]
-        elif section is not None:
-            parts.append(f"{title}: {section}")
+    facts = [(key, run[key]) for key in ("id", "group", "outcome", "last_step", "wall_s")]
+    facts += [("attempts", len(run["attempts"]))]
+    parts: list[Table | str] = [_grid([fact for fact in facts if fact[1] is not None])]
+    for title in ("cause", "axis_values", "metrics", "config", "paths"):
+        leaves = _leaves(run[title] or {})
+        rows = [(f"  {key}", value) for key, value in leaves if value is not None]
+        if rows:
+            parts += [f"{title.replace('_', ' ')}:", _grid(rows)]
     return _rendered(*parts)
 
 
