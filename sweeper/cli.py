@@ -132,16 +132,18 @@ def plan(
 ) -> None:
     """Tell what a launch would do: counts, axes, invalid points, waves. Trains nothing.
 
-    Examples:
-        sweep plan configs/sweeps/quickstart.yaml
-        sweep plan my-sweep.yaml --json
+    For example:
 
-    Parameters
-    ----------
-    file: The sweep file.
-    cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
-    cpus_per_run: CPUs of one run (default: the sweep file's `resources`, else 1).
-    runs_per_wave: Runs in one Ray session (default: the sweep file's, else up to 1,000).
+    ```text
+    sweep plan configs/sweeps/quickstart.yaml
+    sweep plan my-sweep.yaml --json
+    ```
+
+    Args:
+        file: The sweep file.
+        cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
+        cpus_per_run: CPUs of one run (default: the sweep file's `resources`, else 1).
+        runs_per_wave: Runs in one Ray session (default: the sweep file's, else up to 1,000).
     """
     from sweeper.launch.local import prepare
     from sweeper.plan import describe
@@ -174,17 +176,19 @@ def launch(
     Ctrl-C once: running trainings end at their next step, what is done is kept. Twice: stop now.
     Exit status: 0 all runs finished, 3 some didn't, 2 a fault in what you gave, 130 stopped.
 
-    Examples:
-        sweep launch configs/sweeps/quickstart.yaml
-        sweep launch my-sweep.yaml --cpus 64 --runs-dir /data/runs
-        tmux new -s sweep 'sweep launch my-sweep.yaml'
+    For example:
 
-    Parameters
-    ----------
-    file: The sweep file.
-    cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
-    cpus_per_run: CPUs of one run (default: the sweep file's `resources`, else 1).
-    runs_per_wave: Runs in one Ray session (default: the sweep file's, else up to 1,000).
+    ```text
+    sweep launch configs/sweeps/quickstart.yaml
+    sweep launch my-sweep.yaml --cpus 64 --runs-dir /data/runs
+    tmux new -s sweep 'sweep launch my-sweep.yaml'
+    ```
+
+    Args:
+        file: The sweep file.
+        cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
+        cpus_per_run: CPUs of one run (default: the sweep file's `resources`, else 1).
+        runs_per_wave: Runs in one Ray session (default: the sweep file's, else up to 1,000).
     """
     from sweeper.launch.local import launch as launch_here
     from sweeper.report.ending import ending, ending_text
@@ -230,13 +234,15 @@ def status(
 ) -> None:
     """How a sweep stands, from its records alone, while it runs or after, from any shell.
 
-    Examples:
-        sweep status
-        sweep status quickstart --json
+    For example:
 
-    Parameters
-    ----------
-    group: The group of the sweep (default: the one launched last).
+    ```text
+    sweep status
+    sweep status quickstart --json
+    ```
+
+    Args:
+        group: The group of the sweep (default: the one launched last).
     """
     from sweeper.records import status as read_status
 
@@ -255,13 +261,15 @@ def crashed(
 ) -> None:
     """Every run without a good outcome: its cause, last step, log, and its axis values.
 
-    Examples:
-        sweep crashed quickstart
-        list-crashed-runs quickstart --json
+    For example:
 
-    Parameters
-    ----------
-    group: The group of the sweep (default: the one launched last).
+    ```text
+    sweep crashed quickstart
+    list-crashed-runs quickstart --json
+    ```
+
+    Args:
+        group: The group of the sweep (default: the one launched last).
     """
     from sweeper.records import crashed as read_crashed
 
@@ -279,13 +287,15 @@ def crashed(
 def show(run: str, /, *, runs_dir: RunsDir = _DEFAULT_RUNS, json: Json = False) -> None:
     """A run's config, outcome, last metrics and files.
 
-    Examples:
-        sweep show k3f9x2qa7m
-        sweep show k3f --json
+    For example:
 
-    Parameters
-    ----------
-    run: A run id, or the first characters of one.
+    ```text
+    sweep show k3f9x2qa7m
+    sweep show k3f --json
+    ```
+
+    Args:
+        run: A run id, or the first characters of one.
     """
     from sweeper.records import find_run
     from sweeper.records import show as show_run
@@ -300,13 +310,15 @@ def show(run: str, /, *, runs_dir: RunsDir = _DEFAULT_RUNS, json: Json = False) 
 def diff(*runs: str, runs_dir: RunsDir = _DEFAULT_RUNS, json: Json = False) -> None:
     """Only the parameters that differ between runs.
 
-    Examples:
-        sweep diff k3f9x2qa7m 4nq2
-        sweep diff k3f9x2qa7m other-config.yaml
+    For example:
 
-    Parameters
-    ----------
-    runs: Two or more run ids (or their first characters) or YAML files.
+    ```text
+    sweep diff k3f9x2qa7m 4nq2
+    sweep diff k3f9x2qa7m other-config.yaml
+    ```
+
+    Args:
+        runs: Two or more run ids (or their first characters) or YAML files.
     """
     from sweeper.config import differing
     from sweeper.launch.debug import config_of
@@ -327,14 +339,16 @@ def rerun(run: str, /, *, pdb: bool = False, runs_dir: RunsDir = _DEFAULT_RUNS) 
 
     Records stay as they are. A crash shows its full traceback; the exit status is then 1.
 
-    Examples:
-        sweep rerun k3f9x2qa7m
-        sweep rerun k3f9x2qa7m --pdb
+    For example:
 
-    Parameters
-    ----------
-    run: A run id, or the first characters of one.
-    pdb: Open the debugger where it crashes.
+    ```text
+    sweep rerun k3f9x2qa7m
+    sweep rerun k3f9x2qa7m --pdb
+    ```
+
+    Args:
+        run: A run id, or the first characters of one.
+        pdb: Open the debugger where it crashes.
     """
     from sweeper.launch.debug import rerun_here
 
@@ -353,18 +367,21 @@ def table(
 ) -> None:
     """The results as a table: parameters × metrics, mean ± spread over seeds.
 
-    Examples:
-        sweep table quickstart
-        sweep table quickstart --by output_layer,activation --metrics mean_error --format markdown
+    For example:
 
-    Parameters
-    ----------
-    group: The group of the sweep (default: the one launched last).
-    by: Parameters of the rows, with commas (default: all that vary, seeds apart).
-    metrics: Metrics of the columns, with commas (default: the chief ones).
-    format: How it is written.
+    ```text
+    sweep table quickstart
+    sweep table quickstart --by output_layer,activation --metrics mean_error --format markdown
+    ```
+
+    Args:
+        group: The group of the sweep (default: the one launched last).
+        by: Parameters of the rows, with commas (default: all that vary, seeds apart).
+        metrics: Metrics of the columns, with commas (default: the chief ones).
+        format: How it is written.
     """
-    from sweeper.report.tables import group_table, render
+    from sweeper.report.results import group_table
+    from sweeper.report.tables import render
 
     folder = _group_folder(runs_dir, group)
     found = group_table(folder, by=_words(by), metrics=_words(metrics))
@@ -381,9 +398,12 @@ def doctor(*, runs_dir: RunsDir = _DEFAULT_RUNS, json: Json = False) -> int:
 
     Exit status 3 if a line is a problem.
 
-    Examples:
-        sweep doctor
-        sweep doctor --json
+    For example:
+
+    ```text
+    sweep doctor
+    sweep doctor --json
+    ```
     """
     from sweeper.launch.host import checks
     from sweeper.report.summaries import doctor_line

@@ -1,6 +1,7 @@
 """What supervisor and wave say to each other: JSON lines over two pipes.
 
-Supervisor → wave: ``grant`` (a slot to work on), ``stop`` (start nothing more).
+Supervisor → wave: ``grant`` (a slot to work on). To stop, the supervisor sets the stop flag in the
+wave's scratch, which trainings see as well.
 Wave → supervisor: ``ready``, ``started``, ``ended``, ``died``, ``released``, ``drained``,
 ``failed``.
 """

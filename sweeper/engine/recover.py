@@ -28,7 +28,7 @@ def interrupted_ends(folder: GroupFolder, state: GroupState) -> list[dict[str, A
 
 
 def _end(folder: GroupFolder, run: str, attempt: Attempt) -> dict[str, Any]:
-    run_folder = folder.run(run)
+    run_folder = folder.run(run).make()
     record = read_json(run_folder.result_file)
     if record is None or record.get("attempt") != attempt.number:
         began = attempt.started or 0.0

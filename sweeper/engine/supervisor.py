@@ -250,7 +250,7 @@ class Supervisor:
         running = wave.running.pop(run, None)
         if running is None:
             return
-        folder = self._group.run(run)
+        folder = self._group.run(run).make()
         record = read_json(folder.result_file)
         if record is not None and record.get("attempt") == running.attempt:
             # It had ended and written so; only its process died on the way back.

@@ -50,6 +50,8 @@ class _Wave:
         """Work until nothing waits and nothing runs."""
         while self._queue or self._calls:
             self._obey()
+            if self._scratch.stop_flag.exists():
+                self._queue.clear()
             if self._commands.closed:  # the supervisor is gone
                 return
             if not self._calls:
@@ -68,11 +70,11 @@ class _Wave:
                 slot = Slot(command["slot"], tuple(command["cpus"]))
                 self._slots[slot.index] = slot
                 self._dispatch(slot.index)
-            elif command["do"] == "stop":
-                self._queue.clear()
 
     def _dispatch(self, index: int) -> None:
-        """Give the slot its next pack, or the slot back."""
+        """Give the slot its next pack, or give the slot back."""
+        if self._scratch.stop_flag.exists():
+            self._queue.clear()
         last = self._programs.pop(index, None)
         chosen = self._queue.take(last, frozenset(self._programs.values()))
         if chosen is None:

@@ -83,18 +83,15 @@ class WaveHandle:
     def grant(self, slot: Slot) -> None:
         """Let the wave use a slot."""
         self.granted.add(slot.index)
-        self._say({"do": "grant", "slot": slot.index, "cpus": list(slot.cpus)})
+        assert self.process.stdin is not None
+        message = {"do": "grant", "slot": slot.index, "cpus": list(slot.cpus)}
+        # A broken pipe: it died, and the end of its event stream tells the rest.
+        with contextlib.suppress(BrokenPipeError):
+            send(self.process.stdin.fileno(), message)
 
     def stop(self) -> None:
         """Start nothing more; ask what runs to end at its next step."""
         self.scratch.stop_flag.touch()
-        self._say({"do": "stop"})
-
-    def _say(self, message: dict[str, Any]) -> None:
-        assert self.process.stdin is not None
-        # A broken pipe: it died, and the end of its event stream tells the rest.
-        with contextlib.suppress(BrokenPipeError):
-            send(self.process.stdin.fileno(), message)
 
     def read(self) -> list[dict[str, Any]]:
         """Messages that have arrived."""

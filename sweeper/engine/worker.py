@@ -65,6 +65,7 @@ class Worker:
         self, cpus: Sequence[int], trainer_name: str, scratch: Path, memory_per_run: int | None
     ) -> None:
         pin_process(cpus)
+        os.umask(0o077)  # a workstation is shared: what runs write is for their user
         self._trainer_name = trainer_name
         self._scratch = WaveScratch(scratch)
         self._memory_per_run = memory_per_run

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sweeper.report.figures import save_errors_figure
-from sweeper.report.tables import group_table, render
+from sweeper.report.results import group_table
+from sweeper.report.tables import render
 
 from sweeper.records import GroupFolder, GroupState, Outcome, table_rows, write_atomically
 from sweeper.report.summaries import axis_words
@@ -59,7 +59,7 @@ def _save_results(folder: GroupFolder, state: GroupState) -> list[Path]:
     for name, kind in (("table.md", "markdown"), ("table.csv", "csv")):
         write_atomically(folder.results_dir / name, render(table, kind))
         files.append(folder.results_dir / name)
-    return [*files, *save_errors_figure(table, folder.results_dir)]
+    return files
 
 
 def ending_text(answer: Mapping[str, Any]) -> str:

@@ -1,91 +1,14 @@
-"""Real sweeps of the sabotage trainer, launched as users launch them."""
+"""Places for real sweeps."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-from sweeper.records import GroupFolder, GroupState, fold, read_events
-
-TRAINERS = Path(__file__).parents[1] / "trainers"
-SWEEP = Path(sys.executable).with_name("sweep")
-
-
-@dataclass(frozen=True)
-class Bench:
-    """A place for sweeps of one test: its runs folder, scratch and environment."""
-
-    path: Path
-    scratch: Path
-
-    @property
-    def env(self) -> dict[str, str]:
-        return {
-            **os.environ,
-            "PYTHONPATH": str(TRAINERS),
-            "SWEEPER_SCRATCH": str(self.scratch),
-            "SWEEPER_RUNS": str(self.path / "runs"),
-        }
-
-    def group(self, name: str) -> GroupFolder:
-        return GroupFolder(self.path / "runs", name)
-
-    def events(self, name: str) -> list[dict[str, Any]]:
-        return read_events(self.group(name).journal_dir)
-
-    def state(self, name: str) -> GroupState:
-        return fold(self.events(name))
-
-    def write(self, name: str, text: str) -> Path:
-        file = self.path / f"{name}.yaml"
-        file.write_text(text)
-        return file
-
-    def sweep(self, *arguments: object, timeout: float = 200.0) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [SWEEP, *map(str, arguments)],
-            env=self.env,
-            cwd=self.path,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=timeout,
-        )
-
-    def start(self, *arguments: object) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [SWEEP, *map(str, arguments)],
-            env=self.env,
-            cwd=self.path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def marked_processes(self) -> list[str]:
-        """Command lines of the processes that carry the mark of a launch of this bench."""
-        found = []
-        for folder in Path("/proc").iterdir():
-            try:
-                environ = (folder / "environ").read_bytes() if folder.name.isdigit() else b""
-                if f"SWEEPER_SCRATCH={self.scratch}\0".encode() in environ and (
-                    b"SWEEPER_MARK=" in environ
-                ):
-                    found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-            except OSError:
-                continue
-        return [line for line in found if line]  # a zombie has no command line
-
-    def launches_left(self) -> list[Path]:
-        return list(self.scratch.glob("*/owner"))
+from support import Bench
 
 
 @pytest.fixture(scope="session")
@@ -105,20 +28,3 @@ def new_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[],
 @pytest.fixture
 def bench(new_bench: Callable[[], Bench]) -> Bench:
     return new_bench()
-
-
-def wait_until(
-    condition: Callable[[], object],
-    *,
-    timeout_s: float = 60.0,
-    state: Callable[[], object] = lambda: "",
-) -> None:
-    """Wait for a condition; on time-out fail with the last state."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {timeout_s} s; last state: {state()}"
-        time.sleep(0.05)
-
-
-def ended(events: list[dict[str, Any]]) -> list[Mapping[str, Any]]:
-    return [event for event in events if event["event"] == "ended"]

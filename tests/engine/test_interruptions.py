@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import ended, wait_until
+from support import ended, wait_until
 
 from sweeper.engine.scratch import reap_dead_launches
 
@@ -26,6 +26,14 @@ seeds: 6
 
 def started(bench: Any, group: str) -> list[dict[str, Any]]:
     return [event for event in bench.events(group) if event["event"] == "started"]
+
+
+def interrupt_twice(bench: Any, launch: Any) -> str:
+    launch.send_signal(signal.SIGINT)
+    wait_until(lambda: list(bench.scratch.glob("*/w1/stop")))
+    launch.send_signal(signal.SIGINT)
+    output, _ = launch.communicate(timeout=20)
+    return str(output)
 
 
 def metrics_without_times(bench: Any, group: str) -> dict[str, list[dict[str, float]]]:
@@ -71,10 +79,7 @@ def test_two_interrupts_stop_at_once(bench: Any) -> None:
     file = bench.write("hang", "trainer: sabotage\ngroup: hang\ndeed: hang\nseeds: 3\n")
     launch = bench.start("launch", file, "--cpus", 2)
     wait_until(lambda: len(started(bench, "hang")) == 2, state=lambda: bench.events("hang"))
-    launch.send_signal(signal.SIGINT)
-    wait_until(lambda: list(bench.scratch.glob("*/w1/stop")))
-    launch.send_signal(signal.SIGINT)
-    output, _ = launch.communicate(timeout=20)
+    output = interrupt_twice(bench, launch)
     assert launch.returncode == 130, output
     ends = ended(bench.events("hang"))
     assert [end["outcome"] for end in ends] == ["stopped", "stopped"]
@@ -158,10 +163,7 @@ def test_a_second_launch_of_a_group_says_who_runs_it(bench: Any) -> None:
     assert second.returncode == 2
     assert str(first.pid) in second.stderr
     assert bench.events("hang") == before
-    first.send_signal(signal.SIGINT)
-    first.send_signal(signal.SIGINT)
-    wait_until(lambda: (first.send_signal(signal.SIGINT) or True) and first.poll() is not None)
-    first.communicate()
+    interrupt_twice(bench, first)
     assert first.returncode == 130
 
 

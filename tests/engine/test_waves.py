@@ -46,9 +46,7 @@ class Swept(NamedTuple):
     ray_before: object
 
     def run(self, deed: str) -> RunState:
-        return next(
-            run for run in self.state.runs.values() if run.axis_values == {"deed": deed, "seed": 1}
-        )
+        return next(run for run in self.state.runs.values() if run.axis_values["deed"] == deed)
 
     def folder(self, deed: str) -> RunFolder:
         return self.bench.group(GROUP).run(self.run(deed).id)
