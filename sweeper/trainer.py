@@ -22,6 +22,8 @@ A trainer is a module, or any object, with these attributes:
     Metrics of a trained run, from its folder, on the named datasets, without training.
 ``headline`` (optional)
     Name of the metric that ranks runs in summaries, smaller is better; default ``"loss"``.
+``units`` (optional)
+    Units of metrics for tables and figures, by name or pattern: ``{"*/mean": "%"}``.
 ``preload`` (optional)
     Names of modules that workers import before their first run.
 
@@ -88,6 +90,9 @@ class Trainer(Protocol):
     def headline(self) -> str: ...
 
     @property
+    def units(self) -> Mapping[str, str]: ...
+
+    @property
     def pack_size(self) -> int: ...
 
     @property
@@ -120,6 +125,10 @@ class _FilledTrainer:
     @property
     def headline(self) -> str:
         return str(getattr(self.target, "headline", "loss"))
+
+    @property
+    def units(self) -> Mapping[str, str]:
+        return dict(getattr(self.target, "units", {}))
 
     @property
     def pack_size(self) -> int:

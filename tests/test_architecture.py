@@ -19,7 +19,7 @@ ARROWS = {
     "config": {"errors", "trainer"},
     "plan": {"errors", "trainer", "config", "records"},
     "engine": {"errors", "trainer", "config", "records", "plan"},
-    "report": {"errors", "config", "records"},
+    "report": {"errors", "config", "records", "plan", "engine"},
     "launch": {"errors", "trainer", "config", "records", "plan", "engine"},
     "mirror": {"errors", "records"},
     "cli": {"errors", "trainer", "config", "records", "plan", "engine", "report", "launch"},

@@ -155,7 +155,12 @@ def _announce(prepared: Prepared, journal: JournalWriter, launch_id: str) -> Non
             "sweep_sha": hashlib.sha256(sweep.text.encode()).hexdigest()[:16],
         },
         *(
-            {"event": "planned", "runs": chunk, "headline": sweep.trainer.headline}
+            {
+                "event": "planned",
+                "runs": chunk,
+                "headline": sweep.trainer.headline,
+                "units": sweep.trainer.units,
+            }
             for chunk in _chunks(specs)
         ),
         *(_invalid_end(spec, reasons) for spec, reasons in plan.newly_invalid),

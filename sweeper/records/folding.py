@@ -49,8 +49,19 @@ def fold(events: Iterable[Event]) -> GroupState:
         launches=launches,
         waves=_waves(kinds),
         headline=next((name for name in reversed(headlines) if name), None),
+        units=_units(kinds),
         last_time=max((read.time_of(event) for event in ordered), default=None),
     )
+
+
+def _units(kinds: Kinds) -> dict[str, str]:
+    """The units that were planned with; those of later plans win."""
+    units: dict[str, str] = {}
+    for event in kinds["planned"]:
+        told = event.get("units")
+        if isinstance(told, Mapping):
+            units |= {key: value for key, value in told.items() if isinstance(value, str)}
+    return units
 
 
 def _launches(kinds: Kinds) -> tuple[Launch, ...]:

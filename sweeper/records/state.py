@@ -136,6 +136,7 @@ class GroupState:
     launches: tuple[Launch, ...] = ()
     waves: tuple[Wave, ...] = ()
     headline: str | None = None
+    units: Mapping[str, str] = field(default_factory=dict)  # of metrics, by name or pattern
     last_time: float | None = None  # of the last event
 
     def counts(self) -> dict[str, int]:

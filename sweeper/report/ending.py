@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sweeper.report.results import group_table
-from sweeper.report.tables import render
-
+from sweeper.errors import RecordError
 from sweeper.records import GroupFolder, GroupState, Outcome, table_rows, write_atomically
+from sweeper.report.figures import save_curves_figure, save_errors_figure
+from sweeper.report.results import group_table
 from sweeper.report.summaries import axis_words
+from sweeper.report.tables import render
 
 __all__ = ["ending", "ending_text"]
 
@@ -55,10 +57,12 @@ def _best(state: GroupState) -> list[dict[str, Any]]:
 def _save_results(folder: GroupFolder, state: GroupState) -> list[Path]:
     table = group_table(folder)
     folder.results_dir.mkdir(mode=0o700, exist_ok=True)
-    files = []
-    for name, kind in (("table.md", "markdown"), ("table.csv", "csv")):
-        write_atomically(folder.results_dir / name, render(table, kind))
-        files.append(folder.results_dir / name)
+    files = [folder.results_dir / "table.md", folder.results_dir / "table.csv"]
+    write_atomically(files[0], render(table, "markdown"))
+    write_atomically(files[1], render(table, "csv"))
+    files += save_errors_figure(table, folder.results_dir, units=state.units)
+    with contextlib.suppress(RecordError):  # a training may log no loss
+        files += save_curves_figure(folder, state, units=state.units)
     return files
 
 

@@ -66,7 +66,7 @@ def test_the_guide_is_true(launched: Any, folder: Path) -> None:
     counts = answer(folder, "status")["counts"]
     assert {word: n for word, n in counts.items() if n} == {"finished": 6, "diverged": 2}
     crashed = answer(folder, "crashed", "hill")["runs"]
-    assert {run["axis_values"]["step_size"] for run in crashed} == {0.5}
+    assert {run["axis_values"]["step_size"] for run in crashed} == {1.5}
     assert all("loss is" in run["message"] for run in crashed)
 
 
@@ -100,7 +100,7 @@ def test_list_crashed_runs_is_sweep_crashed(folder: Path) -> None:
     one = run(folder, "hill", command="list-crashed-runs")
     two = run(folder, "crashed", "hill")
     assert (one.returncode, one.stdout) == (0, two.stdout)
-    assert "step_size=0.5" in one.stdout
+    assert "step_size=1.5" in one.stdout
 
 
 def test_show_takes_the_first_characters_of_an_id(folder: Path) -> None:
@@ -109,7 +109,7 @@ def test_show_takes_the_first_characters_of_an_id(folder: Path) -> None:
     ids = sorted(path.name for path in (folder / "runs" / "hill" / "runs").iterdir())
     shown = answer(folder, "show", ids[0][:6])
     assert shown["id"] == ids[0]
-    assert shown["config"]["steps"] == 1000
+    assert shown["config"]["steps"] == 200
     assert Path(folder / shown["paths"]["log"]).exists()
     assert ids[0] in run(folder, "show", ids[0]).stdout
 
@@ -119,7 +119,7 @@ def test_diff_tells_only_what_differs(folder: Path) -> None:
     rows = answer(folder, "diff", crashed[0]["id"], crashed[1]["id"])
     assert [row["key"] for row in rows] == ["start"]
     other = folder / "other.yaml"
-    other.write_text("step_size: 0.5\nsteps: 7\nstart: [3.0, -2.0]\nseed: 0\n")
+    other.write_text("step_size: 1.5\nsteps: 7\nstart: [3.0, -2.0]\nseed: 0\n")
     keys = {row["key"] for row in answer(folder, "diff", crashed[0]["id"], "other.yaml")}
     assert "steps" in keys
     assert "seed" not in keys
