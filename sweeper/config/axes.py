@@ -46,7 +46,7 @@ def several(kind: Kind, node: Node, key: str, base: Any = None) -> tuple[list[An
         return [kind.fit(node, Looseness.EASY, key, base)], [node]
     except MisfitError as misfit:
         as_value = misfit
-    if not isinstance(node, ListNode):
+    if not isinstance(node, ListNode) or (not node.items and kind.holds_lists()):
         raise as_value
     if not node.items:
         empty = "an empty list: give at least one value, or leave the key out"
@@ -73,7 +73,7 @@ def leaves(section: Section, key: str = "") -> Iterator[tuple[str, Kind, Any]]:
         if isinstance(value, Section):
             yield from leaves(value, path)
         else:
-            yield path, section.form.fields[name].kind, value
+            yield path, section.form.kinds[name], value
 
 
 def replaced(section: Section, path: str, value: Any) -> Section:
@@ -120,13 +120,13 @@ class ConfigPart:
         values = dict(start.values)
         for entry in node.entries:
             name, path = entry.key, joined(key, entry.key)
-            known = start.form.fields.get(name)
+            known = start.form.kinds.get(name)
             if known is None:
                 self._unknown(name, entry.mark, start, key)
                 continue
             self.given[path] = entry.mark
             try:
-                values[name] = self._value(entry.value, known.kind, values[name], path)
+                values[name] = self._value(entry.value, known, values[name], path)
             except MisfitError as misfit:
                 self.faulty.add(path)
                 self._tell(misfit, path)
@@ -161,7 +161,7 @@ class ConfigPart:
         told = f"{joined(key, shown(name))}: unknown key"
         paths = [*_paths(self.defaults)]
         elsewhere = [path for path in paths if path.endswith("." + name)]
-        here = [*section.form.fields, *(self.known if not key else ())]
+        here = [*section.form.kinds, *(self.known if not key else ())]
         if elsewhere:
             hint = f"; did you mean `{elsewhere[0]}`?"
         elif nearest(name, here):

@@ -115,7 +115,7 @@ def _inner_cells(axis: DraftAxis) -> dict[str, tuple[Cell | None, ...]]:
 
 
 def read_zip(node: Node, names: Names) -> list[tuple[int, ...]]:
-    """Groups of axes that move together, each at least two; axes of one value drop out."""
+    """Groups of axes that move together in file order; keys with one value drop out."""
     report = names.report
     if not isinstance(node, ListNode):
         report.error(node.mark, "zip: expected a list of keys, or a list of such lists")
@@ -129,7 +129,7 @@ def read_zip(node: Node, names: Names) -> list[tuple[int, ...]]:
     for group in grouped or [node]:
         found = _zip_group(group, names, taken)
         if len(found) > 1:
-            groups.append(tuple(found))
+            groups.append(tuple(sorted(found)))
     return groups
 
 
@@ -199,9 +199,9 @@ def dimensions(
     found: list[Dimension] = []
     for index in range(len(axes)):
         members = group_of.get(index, (index,))
-        if index != min(members):
+        if index != members[0]:
             continue
-        together = [axes[member] for member in sorted(members)]
+        together = [axes[member] for member in members]
         texts = [
             [canonical_json(axis.kind.plain(value)) for value in axis.values] for axis in together
         ]
@@ -216,7 +216,7 @@ def dimensions(
                     f"{keys}: value {row + 1} repeats value {before + 1} "
                     f"(line {earlier.mark.line}, column {earlier.mark.col}); it runs once",
                 )
-        found.append(Dimension(tuple(sorted(members)), tuple(first.values())))
+        found.append(Dimension(members, tuple(first.values())))
     return found
 
 

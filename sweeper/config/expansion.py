@@ -109,7 +109,7 @@ def _json_pieces(section: Section) -> list[str | int]:
         elif isinstance(value, Section):
             pieces += _json_pieces(value)
         else:
-            pieces.append(canonical_json(section.form.fields[name].kind.plain(value)))
+            pieces.append(canonical_json(section.form.kinds[name].plain(value)))
     pieces.append("}" if pieces else "{}")
     return pieces
 

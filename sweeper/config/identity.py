@@ -16,7 +16,7 @@ import yaml
 
 from sweeper.config.kinds import Looseness, MisfitError, canonical_json
 from sweeper.config.problems import Problem
-from sweeper.config.scalars import FLOAT, INTEGER
+from sweeper.config.scalars import resolve
 from sweeper.config.schema import form_of
 from sweeper.config.sections import SectionKind
 from sweeper.config.text import node_of
@@ -101,10 +101,15 @@ def _represent_list(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.Node:
     return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=inline)
 
 
+def _represent_text(dumper: yaml.SafeDumper, data: str) -> yaml.Node:
+    # PyYAML quotes what YAML 1.1 would misread; words that only our reading takes for numbers
+    # (1e-3) need it as well.
+    style = None if isinstance(resolve(data), str) else "'"
+    return dumper.represent_scalar("tag:yaml.org,2002:str", data, style)
+
+
 _Dumper.add_representer(list, _represent_list)
-# Words that only our reading takes for numbers (1e-3) must be quoted as those of YAML 1.1 are.
-_Dumper.add_implicit_resolver("tag:yaml.org,2002:int", INTEGER, list("-+0123456789"))
-_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789."))
+_Dumper.add_representer(str, _represent_text)
 
 
 def to_yaml(config: Any) -> str:

@@ -384,7 +384,7 @@ class OtherKind(Kind):
             return self.adapter.validate_json(json.dumps(data_of(node)), strict=True)
         except ValueError as error:  # pydantic's ValidationError is one
             errors: Callable[[], list[dict[str, Any]]] = getattr(error, "errors", list)
-            said = "; ".join(shown(detail["msg"]) for detail in errors()) or shown(str(error))
+            said = "; ".join(shown(detail["msg"], 150) for detail in errors()) or shown(str(error))
             raise self._misfit(node, key, said) from error
 
     def plain(self, value: Any) -> Any:

@@ -12,7 +12,7 @@ from annotated_types import Ge
 from sweeper.config.kinds import Kind, Looseness, MisfitError
 from sweeper.config.problems import Report
 from sweeper.config.schema import form_of
-from sweeper.config.sections import Field, Form, SectionKind
+from sweeper.config.sections import Form, SectionKind
 from sweeper.config.text import Node, ScalarNode
 
 __all__ = ["Resources", "duration_s", "read_resources", "size_bytes"]
@@ -124,12 +124,12 @@ def _resources(**values: Any) -> Resources:
 def _form(_: type) -> Form:
     size = _AmountKind("bytes, or a size such as `2 GB`", size_bytes, whole=True)
     duration = _AmountKind("seconds, or a duration such as `10 min`", duration_s, whole=False)
-    fields = {
-        **form_of(_Written).fields,
-        "memory_per_run": Field("memory_per_run", size, None),
-        "timeout": Field("timeout", duration, None),
-    }
-    return Form(_resources, fields)
+    written = form_of(_Written)
+    return Form(
+        _resources,
+        {**written.kinds, "memory_per_run": size, "timeout": duration},
+        lambda: {**written.default_values(), "memory_per_run": None, "timeout": None},
+    )
 
 
 def read_resources(node: Node, report: Report) -> Resources:

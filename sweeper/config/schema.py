@@ -13,7 +13,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin
 
 import annotated_types as bounds
@@ -32,7 +32,7 @@ from sweeper.config.kinds import (
     TextKind,
     WordKind,
 )
-from sweeper.config.sections import MISSING, Field, Form, Section, SectionKind
+from sweeper.config.sections import MISSING, Form, Section, SectionKind
 from sweeper.config.text import node_of
 from sweeper.errors import TrainerError
 
@@ -59,25 +59,43 @@ def form_of(cls: type) -> Form:
         hints = typing.get_type_hints(cls, include_extras=True)
     except (NameError, TypeError, AttributeError) as error:
         raise TrainerError(f"{cls.__qualname__}: its field types can't be read: {error}") from error
-    fields = {}
-    for field in dataclasses.fields(cls):
-        if field.init:
-            where = f"{cls.__qualname__}.{field.name}"
-            kind = _kind_of(hints[field.name], where)
-            fields[field.name] = Field(field.name, kind, _default(field, kind, where))
-    return Form(cls, types.MappingProxyType(fields))
+    kinds = {
+        field.name: _kind_of(hints[field.name], f"{cls.__qualname__}.{field.name}")
+        for field in dataclasses.fields(cls)
+        if field.init
+    }
+    return Form(cls, types.MappingProxyType(kinds), partial(_defaults, cls))
+
+
+@cache
+def _defaults(cls: type) -> Mapping[str, Any]:
+    kinds = form_of(cls).kinds
+    return types.MappingProxyType(
+        {
+            field.name: _default(field, kinds[field.name], f"{cls.__qualname__}.{field.name}")
+            for field in dataclasses.fields(cls)
+            if field.init
+        }
+    )
 
 
 def check_types(cls: type) -> None:
-    """Read every form below a dataclass, so that an impossible type is told before any file is."""
+    """Read every form below a dataclass, so that an impossible type is told before any file is.
+
+    Raises `TrainerError`, also for a default that doesn't fit its type.
+    """
     seen: set[type] = set()
     waiting = [cls]
     while waiting:
         one = waiting.pop()
         if one not in seen:
             seen.add(one)
-            for field in form_of(one).fields.values():
-                waiting += _classes_below(field.kind)
+            try:
+                form_of(one).defaults()
+            except RecursionError:
+                raise TrainerError(f"{one.__qualname__} requires one of its own kind") from None
+            for kind in form_of(one).kinds.values():
+                waiting += _classes_below(kind)
 
 
 def _classes_below(kind: Kind) -> list[type]:
@@ -116,7 +134,7 @@ def as_section(kind: Kind, value: Any) -> Any:
     form = form_of(cls)
     return Section(
         form,
-        {name: as_section(field.kind, getattr(value, name)) for name, field in form.fields.items()},
+        {name: as_section(inner, getattr(value, name)) for name, inner in form.kinds.items()},
     )
 
 
@@ -141,8 +159,8 @@ def _typed(value: Any, kind: Kind, where: str) -> Any:
         return Section(
             section.form,
             {
-                name: _typed(getattr(value, name), field.kind, f"{where}.{name}")
-                for name, field in section.form.fields.items()
+                name: _typed(getattr(value, name), inner, f"{where}.{name}")
+                for name, inner in section.form.kinds.items()
             },
         )
     try:
@@ -290,7 +308,9 @@ def _other(annotation: Any, where: str) -> Kind:
         from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
         try:
-            return OtherKind(name, TypeAdapter(annotation))
+            adapter = TypeAdapter(annotation)
+            adapter.json_schema()  # what has none (a function) can't be written in a file
+            return OtherKind(name, adapter)
         except (PydanticSchemaGenerationError, PydanticUserError, TypeError, NameError):
             pass
     raise TrainerError(f"{where}: no sweep file can give a value of the type {name}")

@@ -10,7 +10,7 @@ from sweeper.config.kinds import Fault, Kind, Looseness, MisfitError
 from sweeper.config.problems import listed, meant, shown
 from sweeper.config.text import ListNode, MappingNode, Node, ScalarNode
 
-__all__ = ["MISSING", "Field", "Form", "Section", "SectionKind", "joined", "sentence"]
+__all__ = ["MISSING", "Form", "Section", "SectionKind", "joined", "sentence"]
 
 
 class _Missing:
@@ -25,27 +25,21 @@ MISSING: Final = _Missing()
 
 
 @dataclass(frozen=True)
-class Field:
-    """A field of a form: what it accepts and its default, `MISSING` if it's required.
+class Form:
+    """A dataclass as the reader sees it: what each field accepts, and its default.
 
-    The default of a nested dataclass is a `Section`, so that single keys of it can be overridden.
+    A required field's default is `MISSING`; that of a nested dataclass is a `Section`, so that
+    single keys of it can be overridden. `default_values` is called when they are needed, as the
+    forms of dataclasses that contain their own kind would never be done otherwise.
     """
 
-    name: str
-    kind: Kind
-    default: Any
-
-
-@dataclass(frozen=True)
-class Form:
-    """A dataclass as the reader sees it."""
-
     cls: Callable[..., Any]
-    fields: Mapping[str, Field]
+    kinds: Mapping[str, Kind]
+    default_values: Callable[[], Mapping[str, Any]]
 
     def defaults(self) -> Section:
         """The section of all defaults."""
-        return Section(self, {name: field.default for name, field in self.fields.items()})
+        return Section(self, self.default_values())
 
 
 @dataclass(frozen=True)
@@ -69,7 +63,7 @@ class Section:
         return {
             name: value.plain()
             if isinstance(value, Section)
-            else self.form.fields[name].kind.plain(value)
+            else self.form.kinds[name].plain(value)
             for name, value in self.values.items()
         }
 
@@ -112,12 +106,12 @@ class SectionKind(Kind):
     def expects(self) -> str:
         if self.tag is not None:
             return f"a mapping with `{self.tag}` {listed(self.candidates())}"
-        return f"a mapping with keys of {listed(self.form_of(self.classes[0]).fields)}"
+        return f"a mapping with keys of {listed(self.form_of(self.classes[0]).kinds)}"
 
     def candidates(self) -> tuple[str, ...]:
         if self.tag is None:
             return ()
-        kinds = [self.form_of(cls).fields[self.tag].kind for cls in self.classes]
+        kinds = [self.form_of(cls).kinds[self.tag] for cls in self.classes]
         return tuple(word for kind in kinds for word in kind.candidates())
 
     def choose(self, node: MappingNode, key: str, base: Any) -> Section:
@@ -154,7 +148,7 @@ class SectionKind(Kind):
         for cls in self.classes if self.tag is not None else ():
             form = self.form_of(cls)
             try:
-                form.fields[str(self.tag)].kind.fit(node, Looseness.EXACT, "")
+                form.kinds[str(self.tag)].fit(node, Looseness.EXACT, "")
             except MisfitError:
                 continue
             return form
@@ -166,7 +160,7 @@ class SectionKind(Kind):
         form = self._tagged(node) if looseness >= Looseness.EASY else None
         if form is None:
             raise self._misfit(node, key)
-        word = form.fields[str(self.tag)].kind.fit(node, Looseness.EXACT, key)
+        word = form.kinds[str(self.tag)].fit(node, Looseness.EXACT, key)
         start = base if isinstance(base, Section) and base.form is form else form.defaults()
         return self._instance(Section(form, {**start.values, str(self.tag): word}), node, key)
 
@@ -175,13 +169,13 @@ class SectionKind(Kind):
         faults: list[Fault] = []
         for entry in node.entries:
             name, where = entry.key, joined(key, entry.key)
-            field = start.form.fields.get(name)
-            if field is None:
-                hint = meant(name, start.form.fields)
+            kind = start.form.kinds.get(name)
+            if kind is None:
+                hint = meant(name, start.form.kinds)
                 faults.append(Fault(entry.mark, joined(key, shown(name)), f"unknown key{hint}"))
                 continue
             try:
-                values[name] = field.kind.fit(entry.value, looseness, where, values[name])
+                values[name] = kind.fit(entry.value, looseness, where, values[name])
             except MisfitError as misfit:
                 faults += misfit.faults
                 values[name] = None
@@ -203,8 +197,8 @@ class SectionKind(Kind):
         if type(value) not in self.classes:
             names = " or ".join(cls.__name__ for cls in self.classes)
             raise TypeError(f"expected {names}, got {value!r}")
-        fields = self.form_of(type(value)).fields
-        return {name: field.kind.plain(getattr(value, name)) for name, field in fields.items()}
+        kinds = self.form_of(type(value)).kinds
+        return {name: kind.plain(getattr(value, name)) for name, kind in kinds.items()}
 
     def holds(self, value: Any) -> bool:
         return type(value) in self.classes

@@ -126,7 +126,7 @@ def _form(trainer: Trainer) -> Form:
     """The form of the trainer's Config. Raises `TrainerError`."""
     form = form_of(trainer.Config)
     check_types(trainer.Config)
-    taken = [name for name in form.fields if name in RESERVED]
+    taken = [name for name in form.kinds if name in RESERVED]
     if taken:
         raise TrainerError(
             f"trainer {trainer.name!r}: its Config has the fields {listed(taken)}, which mean "

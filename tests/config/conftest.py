@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
+import yaml
 
 from sweeper.config import Sweep, read_sweep
 from sweeper.errors import ConfigError
@@ -39,5 +41,24 @@ def faults(
         with pytest.raises(ConfigError) as caught:
             sweep(text, **kwargs)
         return [(problem.line, problem.col, problem.message) for problem in caught.value.problems]
+
+    return read
+
+
+@pytest.fixture(scope="module")
+def read_data(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[dict[str, Any]], Sweep | None]:
+    """Reads a sweep given as data; None if it's refused because no run is left."""
+    file = tmp_path_factory.mktemp("data") / "some.yaml"
+
+    def read(data: dict[str, Any]) -> Sweep | None:
+        file.write_text(yaml.safe_dump({"trainer": "orbit_study", **data}, sort_keys=False))
+        try:
+            return read_sweep(file, search=[TRAINERS])
+        except ConfigError as error:
+            (problem,) = error.problems
+            assert "no run is left" in problem.message
+            return None
 
     return read
