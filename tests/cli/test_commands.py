@@ -138,6 +138,21 @@ def test_rerun_gives_the_same_end_without_touching_the_records(folder: Path) -> 
     assert result.stdout.startswith("loss ")
 
 
+def test_rerun_opens_the_debugger_where_it_crashes(folder: Path) -> None:
+    bad = answer(folder, "crashed")["runs"][0]["id"]
+    result = subprocess.run(
+        [SWEEP, "rerun", bad, "--pdb"],
+        cwd=folder,
+        input="p config.step_size\nup\nquit\n",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert result.returncode == 1
+    assert "(Pdb)" in result.stdout
+
+
 @pytest.mark.parametrize("kind", ["table", "markdown", "csv", "json"])
 def test_tables_in_every_format(folder: Path, kind: str) -> None:
     result = run(folder, "table", "hill", "--format", kind)

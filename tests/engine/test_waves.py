@@ -135,7 +135,10 @@ def test_stacks_and_tracebacks_are_kept(swept: Swept) -> None:
 def test_a_finished_run_has_all_its_files(swept: Swept) -> None:
     folder = swept.folder("finish")
     assert [row["step"] for row in read_rows(folder.metrics_file)] == [0, 1, 2, 3, 4]
-    assert folder.log_file.read_text() == "deed: finish\n"
+    deed, temp = folder.log_file.read_text().splitlines()
+    assert deed == "deed: finish"
+    # Temporary files of runs lie in the launch's scratch, which is gone with it.
+    assert temp.startswith(f"temp: {swept.bench.scratch}/")
     assert (folder.path / "model.txt").read_text() == "weights"
     assert "deed: finish" in folder.config_file.read_text()
     assert swept.run("finish").metrics["score"] == 1.0

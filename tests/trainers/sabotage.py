@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ def check(config: Config) -> list[str]:
 def train(configs: Sequence[Config], runs: Sequence[Run]) -> Any:
     config, run = configs[0], runs[0]
     print(f"deed: {config.deed}")
+    print(f"temp: {tempfile.gettempdir()}")
     for step in range(config.steps):
         run.log(step, loss=1.0 / (step + 1 + config.seed))
         run.progress(step / config.steps)
