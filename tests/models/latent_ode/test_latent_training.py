@@ -1,0 +1,259 @@
+"""A latent ODE trained on a few small orbits: it learns, extrapolates, is saved and loaded."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from models import latent_ode, two_body
+from models.latent_ode import Config, Data, Parameters
+from models.latent_ode.evaluation import predict
+from models.latent_ode.series import Scales, observe
+from models.latent_ode.training import rates_of, split
+from sweeper.trainer import Diverged
+
+TEST_SET = "circular_TBP_planar_6_test"
+CONFIG = Config(
+    data=Data(dataset_name="circular_TBP_planar_40_train", stride=12, test_datasets=(TEST_SET,)),
+    parameters=Parameters(
+        latent_size=4,
+        hidden_size=16,
+        width=16,
+        depth=1,
+        steps=300,
+        batch_size=16,
+        lr=1e-2,
+        validation_every=120,
+    ),
+)
+
+
+class FolderRun:
+    """Keeps what a training tells it, in memory and in one folder."""
+
+    id = "tiny"
+
+    def __init__(self, folder: Path, stop_after: int | None = None) -> None:
+        self.folder = folder
+        self.rows: list[tuple[int, dict[str, float]]] = []
+        self.told: list[float] = []
+        self._stop_after = stop_after
+
+    def log(self, step, **metrics):
+        self.rows.append((step, metrics))
+        if not math.isfinite(metrics.get("loss", 0.0)):
+            raise Diverged("loss", step=step)
+
+    def save(self, name, writer):
+        writer(self.folder / f".{name}")
+        return (self.folder / f".{name}").replace(self.folder / name)
+
+    def should_stop(self):
+        return self._stop_after is not None and len(self.rows) >= self._stop_after
+
+    def progress(self, fraction):
+        self.told.append(fraction)
+
+    def column(self, name):
+        return [row[name] for _, row in self.rows if name in row]
+
+
+def changed(**parameters):
+    return dataclasses.replace(
+        CONFIG, parameters=dataclasses.replace(CONFIG.parameters, **parameters)
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    run = FolderRun(tmp_path_factory.mktemp("run"))
+    (metrics,) = latent_ode.train([CONFIG], [run])
+    return run, metrics
+
+
+def test_the_bound_rises(trained):
+    run, _ = trained
+    elbo = run.column("elbo")
+    assert len(elbo) == 300
+    assert np.mean(elbo[-30:]) > np.mean(elbo[:30]) + 5
+    assert run.column("loss")[-1] == pytest.approx(-elbo[-1], rel=1e-5)  # full weight by now
+    assert all(kl >= 0 for kl in run.column("kl"))
+
+
+def test_steps_rates_and_progress_are_told(trained):
+    run, _ = trained
+    steps = [step for step, row in run.rows if "loss" in row]
+    assert steps == list(range(1, 301))
+    assert [step for step, row in run.rows if "val_elbo" in row] == [120, 240, 300]
+    assert [step for step, _ in run.rows] == sorted(step for step, _ in run.rows)
+    assert np.allclose(run.column("lr"), rates_of(CONFIG).lr)
+    assert run.told == sorted(run.told)
+    assert run.told[-1] == 1
+
+
+def test_held_out_orbits_are_reconstructed_better_than_by_the_mean(trained):
+    run, metrics = trained
+    model = latent_ode.load(run.folder)
+    data = two_body.load(TEST_SET)
+    mean = np.nanmean(two_body.load(CONFIG.data.dataset_name).y, axis=(0, 1)) / model.scales.state
+    y = data.y[:, ::12][:, :15] / model.scales.state
+    by_the_mean = 100 * np.linalg.norm(mean - y, axis=-1) / np.linalg.norm(y, axis=-1)
+    reconstruction = metrics[f"{TEST_SET}/reconstruction_pct"]
+    assert reconstruction < 0.4 * by_the_mean.mean()
+    # and the reported figure is the error of the states that `predict` gives
+    prediction = predict(model, data)
+    assert prediction.seen == 15
+    own = prediction.y[:, :15] / model.scales.state
+    errors = 100 * np.linalg.norm(own - y, axis=-1) / np.linalg.norm(y, axis=-1)
+    assert errors.mean() == pytest.approx(reconstruction, rel=1e-3)
+
+
+def test_extrapolation_is_reported_and_is_the_harder_part(trained):
+    _, metrics = trained
+    for prefix in ("", f"{TEST_SET}/"):
+        extrapolation = metrics[f"{prefix}extrapolation_pct"]
+        assert metrics[f"{prefix}reconstruction_pct"] < extrapolation < 1000
+        assert metrics[f"{prefix}failed_pct"] == 0
+    assert (metrics["num_total_orbits"], metrics["num_train_orbits"]) == (40, 32)
+
+
+def test_a_saved_model_is_the_same_model(trained):
+    run, metrics = trained
+    model = latent_ode.load(run.folder)
+    assert model.config == CONFIG
+    again = latent_ode.evaluate(CONFIG, run.folder, [TEST_SET])
+    assert again == {name: metrics[name] for name in metrics if name.startswith(TEST_SET)}
+    assert len(again) == 4
+
+
+def test_a_model_file_that_does_not_fit_is_refused(trained, tmp_path):
+    run, _ = trained
+    with pytest.raises(FileNotFoundError, match="did the run finish"):
+        latent_ode.load(tmp_path)
+    whole = (run.folder / "model.eqx").read_bytes()
+    line, arrays = whole.split(b"\n", 1)
+    for broken in (
+        b"no model\n" + arrays,
+        line.replace(b"latent_ode 1", b"latent_ode 0") + b"\n" + arrays,
+        line.replace(b'"hidden_size": 16', b'"hidden_size": 17') + b"\n" + arrays,
+        line.replace(b'"hidden_size"', b'"hidden_sizes"') + b"\n" + arrays,
+        whole[: len(whole) // 2],
+        b"",
+    ):
+        (tmp_path / "model.eqx").write_bytes(broken)
+        with pytest.raises(ValueError, match="holds no latent ODE that this version reads"):
+            latent_ode.load(tmp_path)
+
+
+def test_other_rates_seeds_and_observations_share_the_program(trained, tmp_path):
+    compiled = []
+
+    def listen(event, duration, **_):
+        if event.endswith("backend_compile_duration"):
+            compiled.append(duration)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        config = dataclasses.replace(
+            changed(lr=3e-3, noise=0.2, kl_weight=0.5, gradient_clip=0.1, atol=1e-3, steps=60),
+            seed=5,
+        )
+        config = dataclasses.replace(
+            config,
+            data=dataclasses.replace(config.data, observed_fraction=0.5, irregular=True),
+        )
+        run = FolderRun(tmp_path)
+        latent_ode.train([config], [run])
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    assert len(run.column("loss")) == 60
+    assert compiled == []
+
+
+def test_the_same_seed_gives_the_same_numbers(tmp_path):
+    runs = [FolderRun(tmp_path / str(k)) for k in range(3)]
+    configs = [changed(steps=20), changed(steps=20), dataclasses.replace(changed(steps=20), seed=1)]
+    for run in runs:
+        run.folder.mkdir()
+    first, second, other = latent_ode.train(configs, runs)
+    assert first == second
+    assert runs[0].rows == runs[1].rows
+    assert runs[0].rows != runs[2].rows
+    assert first["elbo"] != other["elbo"]
+
+
+def test_what_is_not_observed_cannot_matter(tmp_path):
+    data = dataclasses.replace(
+        CONFIG.data,
+        observed_components=("x", "y", "z"),
+        observed_fraction=0.5,
+        irregular=True,
+    )
+    run = FolderRun(tmp_path)
+    config = dataclasses.replace(changed(steps=150), data=data)
+    (metrics,) = latent_ode.train([config], [run])
+    elbo = run.column("elbo")
+    assert np.mean(elbo[-20:]) > np.mean(elbo[:20]) + 2
+    assert math.isfinite(metrics["reconstruction_pct"])
+    # Positions alone are shown: other velocities change no prediction, other positions do.
+    model = latent_ode.load(tmp_path)
+    orbits = two_body.load(TEST_SET)
+    reference = predict(model, orbits)
+    assert not reference.observed[..., 3:].any()
+    assert not reference.observed[:, 15:].any()
+    faster = two_body.Dataset(orbits.name, orbits.t, orbits.y * [1, 1, 1, 2, 2, 2], orbits.elements)
+    assert np.array_equal(predict(model, faster).y, reference.y)
+    wider = two_body.Dataset(orbits.name, orbits.t, orbits.y * [2, 2, 2, 1, 1, 1], orbits.elements)
+    assert not np.allclose(predict(model, wider).y, reference.y)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "step", "told"),
+    [
+        ({"rtol": 1e-12, "atol": 1e-12}, 1, r"the solver failed on \d+ of 16 orbits at step 1"),
+        ({"lr": 1e9}, 2, "the loss is (inf|nan) at step 2"),
+    ],
+)
+def test_leaving_the_finite_numbers_is_a_divergence(parameters, step, told, tmp_path):
+    run = FolderRun(tmp_path)
+    with pytest.raises(Diverged, match=told) as caught:
+        latent_ode.train([changed(**parameters)], [run])
+    assert caught.value.step == step
+    assert [logged for logged, _ in run.rows] == list(range(1, step + 1))
+    assert not (tmp_path / "model.eqx").exists()
+
+
+def test_a_stopped_run_keeps_its_model(tmp_path):
+    run = FolderRun(tmp_path, stop_after=40)
+    assert latent_ode.train([CONFIG], [run]) == [{}]
+    assert len(run.column("loss")) == 50
+    assert latent_ode.load(tmp_path).config == CONFIG
+
+
+def test_without_a_held_out_orbit_validation_uses_the_training_and_says_so(caplog):
+    data = two_body.load("circular_TBP_planar_10_train")
+    series = observe(data, Data(), Scales.of(data))
+    training, validation = split(series, 0.8)
+    assert (len(training), len(validation)) == (8, 2)
+    assert np.array_equal(np.concatenate([training.y, validation.y]), series.y)
+    assert not caplog.text
+    for few, share in ((series, 1.0), (series.take(slice(0, 1)), 0.5)):
+        training, validation = split(few, share)
+        assert len(training) == len(validation) == len(few)
+        assert "validation uses the training orbits" in caplog.text
+        caplog.clear()
+
+
+def test_rates():
+    rates = rates_of(changed(steps=100, lr=0.1, kl_weight=2.0, kl_warmup=0.5))
+    assert rates.lr[0] == pytest.approx(0.1)
+    assert rates.lr[50] == pytest.approx(0.05)
+    assert np.all(np.diff(rates.lr) < 0)
+    assert rates.kl_weight[0] == pytest.approx(0.04)
+    assert np.all(rates.kl_weight[49:] == 2)
+    constant = rates_of(changed(steps=3, lr=0.1, lr_schedule="constant", kl_warmup=0.0))
+    assert np.allclose(constant.lr, 0.1)
+    assert np.all(constant.kl_weight == 1)
