@@ -1,0 +1,1 @@
+"""Tables, figures and texts made of records."""

@@ -1,0 +1,79 @@
+"""Numbers and names as tables and figures show them."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["short_names", "significant", "value_text", "with_spread"]
+
+_PARTS = re.compile(r"([/_])")
+
+
+def significant(number: float, digits: int = 3) -> str:
+    """``0.0234``, ``2.30``, ``517``, ``12300``, ``1.23e-5``: rounded to significant digits."""
+    if not math.isfinite(number):
+        return str(float(number))
+    if number == 0:
+        return "0"
+    # Through text, as the exponent must be that of the rounded number: 9.996 is 10.0.
+    mantissa, _, power = f"{number:.{digits - 1}e}".partition("e")
+    exponent = int(power)
+    if -4 <= exponent < 6:
+        return f"{float(f'{mantissa}e{power}'):.{max(digits - 1 - exponent, 0)}f}"
+    return f"{mantissa}e{exponent}"
+
+
+def with_spread(mean: float, spread: float | None) -> str:
+    """``2.34 ± 0.12``: three digits of the mean, two of the spread; without one, the mean."""
+    return (
+        significant(mean)
+        if spread is None
+        else f"{significant(mean)} ± {significant(spread, digits=2)}"
+    )
+
+
+def value_text(value: Any) -> str:
+    """The value of a parameter, short: text as it is, lists as JSON, numbers in full."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    return json.dumps(value, default=str, ensure_ascii=False)
+
+
+def short_names(names: Sequence[str]) -> tuple[dict[str, str], str | None]:
+    """What tells `names` apart, and the pattern that they share, if they share anything.
+
+    ``x_1_test/mean`` and ``x_10_test/mean`` become ``1`` and ``10`` of ``x_{1,10}_test/mean``.
+    Only whole parts between ``/`` and ``_`` are cut, and no name becomes empty.
+    """
+    split = [_PARTS.split(name) for name in names]
+    if len(set(names)) < 2:
+        return {name: name for name in names}, None
+    room = min(map(len, split)) - 1
+    front = _common(split, room)
+    back = _common([parts[::-1] for parts in split], room - front)
+    # Never cut between a part and its separator: `_1` would be left of `x_1`.
+    front -= front % 2
+    back -= back % 2
+    if not front and not back:
+        return {name: name for name in names}, None
+    cut = {
+        name: "".join(parts[front : len(parts) - back])
+        for name, parts in zip(names, split, strict=True)
+    }
+    first = split[0]
+    differing = f"{{{','.join(cut.values())}}}"
+    return cut, "".join([*first[:front], differing, *first[len(first) - back :]])
+
+
+def _common(split: Sequence[Sequence[str]], most: int) -> int:
+    """How many parts, at most `most`, are the same at the beginning of all."""
+    count = 0
+    while count < most and len({parts[count] for parts in split}) == 1:
+        count += 1
+    return count

@@ -1,0 +1,217 @@
+"""Result tables as text: for a terminal, for Markdown, for a spreadsheet, for a program."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from sweeper.errors import SweeperError
+from sweeper.records.lines import finite
+from sweeper.report.numbers import short_names, value_text, with_spread
+from sweeper.report.results import Row, Statistic, Table, group_table, results_table
+
+__all__ = ["Format", "group_table", "render", "results_table"]
+
+Format = Literal["table", "markdown", "csv", "json"]
+
+NOTHING = "–"
+
+
+def render(table: Table, format: Format = "table", *, width: int | None = None) -> str:  # noqa: A002
+    """The table as text that ends with a newline.
+
+    `table` and `markdown` show three significant digits and ± the sample standard deviation, `csv`
+    and `json` full precision. `width` folds the columns of `table` into that many characters; None
+    makes it as wide as it needs to be. Raises `SweeperError` for an unknown format.
+    """
+    writers: dict[str, Callable[[], str]] = {
+        "table": lambda: _terminal(table, width),
+        "markdown": lambda: _markdown(table),
+        "csv": lambda: _csv(table),
+        "json": lambda: _json(table),
+    }
+    if format not in writers:
+        raise SweeperError(f"no format `{format}`: there are {', '.join(map(repr, writers))}")
+    return writers[format]()
+
+
+def _cells(table: Table) -> tuple[list[str], list[list[str]], list[bool], str]:
+    """Headings, text cells by row, which columns are numbers, and a line to stand below."""
+    names, pattern = short_names(table.metrics)
+    several = len(table.groups) > 1
+    others = any(row.others for row in table.rows) and not table.per_run
+    heads = [
+        *(["group"] if several else []),
+        *(["id"] if table.per_run else []),
+        *(axis.label for axis in table.axes),
+        *(names[name] for name in table.metrics),
+        "outcome" if table.per_run else "n",
+        *(["not finished"] if others else []),
+    ]
+    rows = [
+        [
+            *([row.group] if several else []),
+            *([row.runs[0]] if table.per_run else []),
+            *(" ".join(value_text(row.axis_values[axis.key]).split()) for axis in table.axes),
+            *(_statistic(row.metrics[name]) for name in table.metrics),
+            next(iter(row.others), "finished") if table.per_run else str(row.finished),
+            *([_others(row)] if others else []),
+        ]
+        for row in table.rows
+    ]
+    return heads, rows, _numeric(table, len(heads), others), _legend(table, pattern)
+
+
+def _numeric(table: Table, columns: int, others: bool) -> list[bool]:
+    before = columns - len(table.axes) - len(table.metrics) - 1 - others
+    axes = [
+        all(isinstance(row.axis_values[axis.key], int | float) for row in table.rows)
+        for axis in table.axes
+    ]
+    return [
+        *[False] * before,
+        *axes,
+        *[True] * len(table.metrics),
+        not table.per_run,
+        *[False] * others,
+    ]
+
+
+def _statistic(statistic: Statistic) -> str:
+    if statistic.mean is None:
+        return NOTHING
+    text = with_spread(statistic.mean, statistic.sd)
+    missing = len(statistic.values) < statistic.runs
+    return f"{text} ({len(statistic.values)} of {statistic.runs})" if missing else text
+
+
+def _others(row: Row) -> str:
+    return ", ".join(f"{count} {word}" for word, count in row.others.items())
+
+
+def _legend(table: Table, pattern: str | None) -> str:
+    parts = []
+    if not table.metrics:
+        parts.append("no run has finished yet")
+    elif pattern is not None:
+        parts.append(f"metrics: {pattern}")
+    if any(s.sd is not None for row in table.rows for s in row.metrics.values()):
+        parts.append("mean ± standard deviation over the n finished runs")
+    return "; ".join(parts)
+
+
+def _terminal(table: Table, width: int | None) -> str:
+    from rich import box
+    from rich.cells import cell_len
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    heads, rows, numeric, legend = _cells(table)
+    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for head, is_number in zip(heads, numeric, strict=True):
+        drawn.add_column(
+            Text(head), justify="right" if is_number else "left", overflow="fold", no_wrap=not width
+        )
+    for row in rows:
+        drawn.add_row(*map(Text, row))
+    # In cells of the terminal: characters of some scripts take two.
+    needed = sum(max(map(cell_len, column)) + 3 for column in zip(heads, *rows, strict=True))
+    buffer = io.StringIO()
+    Console(file=buffer, width=width or needed, color_system=None, legacy_windows=False).print(
+        drawn
+    )
+    lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
+    return "\n".join([*lines, *([legend] if legend else [])]) + "\n"
+
+
+def _markdown(table: Table) -> str:
+    heads, rows, numeric, legend = _cells(table)
+    rule = ["--:" if is_number else "---" for is_number in numeric]
+    lines = [_markdown_row(heads), f"| {' | '.join(rule)} |", *map(_markdown_row, rows)]
+    return "\n".join([*lines, *(["", legend] if legend else [])]) + "\n"
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    escaped = [cell.replace("|", "\\|") for cell in cells]
+    return f"| {' | '.join(escaped)} |"
+
+
+def _csv(table: Table) -> str:
+    standings = _standings(table)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(
+        [
+            "group",
+            *(["id"] if table.per_run else []),
+            *(axis.label for axis in table.axes),
+            *(head for name in table.metrics for head in (name, f"{name} sd", f"{name} n")),
+            "finished",
+            *standings,
+        ]
+    )
+    for row in table.rows:
+        writer.writerow(
+            [
+                row.group,
+                *([row.runs[0]] if table.per_run else []),
+                *(_csv_value(row.axis_values[axis.key]) for axis in table.axes),
+                *(cell for name in table.metrics for cell in _csv_statistic(row.metrics[name])),
+                row.finished,
+                *(row.others.get(standing, 0) for standing in standings),
+            ]
+        )
+    return buffer.getvalue()
+
+
+def _csv_statistic(statistic: Statistic) -> list[Any]:
+    blank_if_none = [
+        "" if value is None else repr(value) for value in (statistic.mean, statistic.sd)
+    ]
+    return [*blank_if_none, len(statistic.values)]
+
+
+def _csv_value(value: Any) -> str:
+    return repr(value) if isinstance(value, float) else value_text(value)
+
+
+def _standings(table: Table) -> list[str]:
+    from sweeper.records import STANDINGS
+
+    present = {word for row in table.rows for word in row.others}
+    return [word for word in STANDINGS if word in present]
+
+
+def _json(table: Table) -> str:
+    rows = [
+        {
+            "group": row.group,
+            "axis_values": dict(row.axis_values),
+            "runs": list(row.runs),
+            "finished": row.finished,
+            "others": dict(row.others),
+            "metrics": {name: _json_statistic(value) for name, value in row.metrics.items()},
+        }
+        for row in table.rows
+    ]
+    data: Mapping[str, Any] = {
+        "groups": list(table.groups),
+        "axes": [{"key": axis.key, "label": axis.label} for axis in table.axes],
+        "metrics": list(table.metrics),
+        "headline": table.headline,
+        "rows": rows,
+    }
+    return json.dumps(finite(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _json_statistic(statistic: Statistic) -> dict[str, Any]:
+    return {
+        "mean": statistic.mean,
+        "sd": statistic.sd,
+        "n": len(statistic.values),
+        "values": list(statistic.values),
+    }

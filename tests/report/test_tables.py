@@ -1,0 +1,95 @@
+"""Tables as text, compared with golden files: `RENEW_GOLDEN=1 pytest tests/report` renews them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from sweeper.errors import SweeperError
+from sweeper.records import fold
+from sweeper.report.tables import group_table, render, results_table
+
+
+@pytest.mark.parametrize("kind", ["table", "markdown", "csv"])
+def test_the_quickstart(quickstart, golden, kind):
+    golden(f"quickstart-{kind}.txt", render(group_table(quickstart), kind))
+
+
+@pytest.mark.parametrize("kind", ["table", "markdown", "csv"])
+def test_bad_outcomes_are_seen(troubled, golden, kind):
+    golden(f"troubled-{kind}.txt", render(group_table(troubled), kind))
+
+
+def test_a_row_for_every_run(troubled, golden):
+    table = group_table(troubled, group_seeds=False, metrics=["loss"])
+    golden("runs-table.txt", render(table))
+    rows = list(csv.DictReader(io.StringIO(render(table, "csv"))))
+    assert len(rows) == 12
+    assert rows[0]["id"] == "run000aaaa"
+    assert (rows[0]["crashed"], rows[0]["loss"]) == ("1", "")
+
+
+def test_one_test_set_by_head(troubled, golden):
+    table = group_table(troubled, by=["output_layer"], metrics=["complex_TBP_planar_10_test"])
+    golden("by-head-table.txt", render(table))
+
+
+def test_csv_and_json_have_every_digit(quickstart):
+    table = group_table(quickstart)
+    exact = table.rows[3].metrics["complex_TBP_planar_10_test/mean"]
+    row = list(csv.DictReader(io.StringIO(render(table, "csv"))))[3]
+    assert float(row["complex_TBP_planar_10_test/mean"]) == exact.mean
+    assert float(row["complex_TBP_planar_10_test/mean sd"]) == exact.sd
+    data = json.loads(render(table, "json"))
+    assert data["rows"][3]["metrics"]["complex_TBP_planar_10_test/mean"] == {
+        "mean": exact.mean,
+        "sd": exact.sd,
+        "n": 2,
+        "values": list(exact.values),
+    }
+
+
+def nasty():
+    values = {"pa|th": "a|b\nc", "x": [1, [2]], "markup": "[bold]no[/bold]", "wide": "変数"}
+    other = {**values, "pa|th": "=cmd", "x": None, "markup": "", "wide": "ü"}
+    return fold(
+        [
+            {"event": "planned", "headline": "loss", "runs": {"a": values, "b": other}},
+            {"event": "ended", "run": "a", "outcome": "finished", "metrics": {"loss": 1e-7}},
+            {"event": "ended", "run": "b", "outcome": "finished", "metrics": {"loss": "nan"}},
+        ]
+    )
+
+
+def test_strange_values_break_no_format():
+    table = results_table({"g": nasty()})
+    markdown = render(table, "markdown").splitlines()
+    assert {line.replace("\\|", "").count("|") for line in markdown if line.startswith("|")} == {7}
+    assert "[bold]no[/bold]" in render(table)
+    text = render(table)
+    assert "変数" in text
+    assert "a|b c" in text
+    assert "…" not in text
+    assert len(list(csv.reader(io.StringIO(render(table, "csv"))))) == 3
+    json.loads(render(table, "json"), parse_constant=pytest.fail)
+
+
+def test_nothing_has_finished_yet(golden):
+    state = fold([{"event": "planned", "headline": "loss", "runs": {"a": {"x": 1}, "b": {"x": 2}}}])
+    golden("nothing-table.txt", render(results_table({"g": state}, metrics=["loss"])))
+    assert render(results_table({"g": fold([])}))
+
+
+def test_a_narrow_terminal_folds_columns(quickstart):
+    lines = render(group_table(quickstart), width=60).splitlines()
+    assert max(map(len, lines[:-1])) <= 60
+    wide = render(group_table(quickstart)).splitlines()
+    assert len(wide) == 2 + 6 + 1
+
+
+def test_an_unknown_format_is_an_error(quickstart):
+    with pytest.raises(SweeperError, match="'markdown'"):
+        render(group_table(quickstart), "html")
