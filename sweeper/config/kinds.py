@@ -327,7 +327,8 @@ class BoundedKind(Kind):
 
     @property
     def expects(self) -> str:
-        return f"{self.inner.expects} {self.condition}"
+        also = " and" if isinstance(self.inner, BoundedKind) else ""
+        return f"{self.inner.expects}{also} {self.condition}"
 
     def holds_lists(self) -> bool:
         return self.inner.holds_lists()

@@ -267,11 +267,11 @@ _BOUNDS: Mapping[type, Callable[[Any], tuple[Callable[[Any], bool], str]]] = {
     ),
     bounds.MinLen: lambda b: (
         lambda value: len(value) >= b.min_length,
-        f"of at least {b.min_length}",
+        f"at least {b.min_length} long",
     ),
     bounds.MaxLen: lambda b: (
         lambda value: len(value) <= b.max_length,
-        f"of at most {b.max_length}",
+        f"at most {b.max_length} long",
     ),
     bounds.Predicate: lambda b: (
         lambda value: bool(b.func(value)),

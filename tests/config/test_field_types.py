@@ -226,16 +226,16 @@ def test_a_list_of_what_fits_is_an_axis(annotation: Any, text: str, values: list
             "x: expected an integer ≥ 2 or null, got the number 1"
         ]),
         (Annotated[float, Interval(gt=0, le=1)], "2", [
-            "x: expected a number > 0 ≤ 1, got the number 2"
+            "x: expected a number > 0 and ≤ 1, got the number 2"
         ]),
         (Annotated[int, Lt(3), MultipleOf(2)], "1", [
-            "x: expected an integer < 3 that is a multiple of 2, got the number 1"
+            "x: expected an integer < 3 and that is a multiple of 2, got the number 1"
         ]),
         (Annotated[str, Predicate(str.islower)], "A", [
             "x: expected text for which `islower` holds, got `A`"
         ]),
         (Annotated[tuple[int, ...], Len(1)], "[]", [
-            "x: expected a list (each item: an integer) of at least 1, got a list of 0"
+            "x: expected a list (each item: an integer) at least 1 long, got a list of 0"
         ]),
         (float | Literal["auto"], "atuo", [
             "x: expected a number or `auto`, got `atuo`; did you mean `auto`?"

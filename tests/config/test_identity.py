@@ -39,10 +39,10 @@ def test_ids_are_pinned(sweep: Read) -> None:
     )
     assert run_id("t", {"none": None, "true": True, "text": "1"}) == "fl7uaqvy5v"
     assert ids(sweep("parameters: {width: [16, 64]}\nseeds: 2")) == [
-        "rlzlk5jf7g",
-        "eagpogarmy",
-        "3sjdtqo4bc",
-        "4ri5hohym5",
+        "4z3vflu5jd",
+        "ytaxo7sgg2",
+        "sduzvquv67",
+        "lu4cvx7uxr",
     ]
 
 
@@ -237,7 +237,7 @@ parameters:
   batch_size: 256
   train_val_split: 1.0
   num_trajs: -1
-  loss_fcn: percent_error
+  loss: percent_error
   mse_weight: 1.0
   activation: leaky_relu
   feature_layer: sph_4D_rinv_vel

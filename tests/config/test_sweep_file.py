@@ -35,7 +35,7 @@ parameters:
   depth: [2, 4]
   train_val_split: 1
   batch_size: 256
-  loss_fcn: percent_error_plus_nmse
+  loss: percent_error_plus_nmse
   activation: [tanh, leaky_relu]
   feature_layer: [sph_4D_rinv_vel, sph_4D_rinv_vel_harmonics]
   output_layer: [mlp_4D_signed, mlp_4D, mlp_4D_unit_softplus, mlp_4D_logmag_unit_exp]

@@ -39,7 +39,7 @@ class Parameters:
     batch_size: Annotated[int, Gt(0)] = 256
     train_val_split: Annotated[float, Interval(gt=0, le=1)] = 1.0
     num_trajs: int = -1
-    loss_fcn: Literal["percent_error", "percent_error_plus_nmse", "mean_squared_error"] = (
+    loss: Literal["percent_error", "percent_error_plus_nmse", "mean_squared_error"] = (
         "percent_error"
     )
     mse_weight: float = 1.0
