@@ -23,7 +23,7 @@ from sweeper.engine.environment import wave_environment
 from sweeper.engine.processes import Mark, marked_processes
 from sweeper.engine.scratch import Scratch, folder_bytes
 from sweeper.engine.supervisor import Job, Supervisor
-from sweeper.errors import HostError
+from sweeper.errors import HostError, SweeperError
 from sweeper.launch import probe
 from sweeper.launch.verdicts import WORKER_THREADS, Fault, Line, judged, size
 from sweeper.records.folders import GroupFolder
@@ -86,7 +86,7 @@ def try_wave() -> WaveTrial:
     try:
         if not _supervise(scratch, launch, events):
             raise KeyboardInterrupt
-    except HostError as error:
+    except (SweeperError, OSError) as error:
         failure = str(error)
     finally:
         left = sum(1 for _ in marked_processes(lambda mark: mark.launch.startswith(launch)))
@@ -101,6 +101,10 @@ def _supervise(scratch: Scratch, launch: str, events: list[Mapping[str, Any]]) -
     deadline = time.monotonic() + _WAVE_LIMIT_S
 
     def tick() -> None:
+        # A sweep tries again; here the first failure is the answer.
+        for event in events:
+            if event["event"] == "wave_ended" and event["reason"] != "done":
+                raise HostError(event["reason"])
         if time.monotonic() > deadline:
             raise HostError(f"one wave with one run took longer than {_WAVE_LIMIT_S:.0f} s")
 
@@ -224,29 +228,28 @@ def try_cache(inherited: Mapping[str, str]) -> CacheTrial:
 
     In a new folder inside the cache, so that the first process finds nothing; it is deleted.
     """
-    with tempfile.TemporaryDirectory(prefix="sweeper-doctor-") as temporary:
-        tmp = Path(temporary)
-        env = wave_environment(
-            inherited,
-            mark=str(Mark.of_this_process(_RUN)),
-            token_file=tmp / "token",
-            tmp=tmp,
-            cpus_per_run=1,
-            preload=(),
-            search=(),
-        )
-        cache = Path(env["JAX_COMPILATION_CACHE_DIR"])
-        try:
-            cache.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix="self-test-", dir=cache) as folder:
-                # The program is small: no matter how fast it compiles, it must be written.
-                env |= {
-                    "JAX_COMPILATION_CACHE_DIR": folder,
-                    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-                }
-                return _compile_twice(cache, env)
-        except OSError as error:
-            return CacheTrial(cache, refusal=error.strerror or str(error))
+    tmp = Path(tempfile.gettempdir())
+    env = wave_environment(
+        inherited,
+        mark=str(Mark.of_this_process(_RUN)),
+        token_file=tmp / "unused",
+        tmp=tmp,
+        cpus_per_run=1,
+        preload=(),
+        search=(),
+    )
+    cache = Path(env["JAX_COMPILATION_CACHE_DIR"])
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="self-test-", dir=cache) as folder:
+            # The program is small: no matter how fast it compiles, it must be written.
+            env |= {
+                "JAX_COMPILATION_CACHE_DIR": folder,
+                "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            }
+            return _compile_twice(cache, env)
+    except OSError as error:
+        return CacheTrial(cache, refusal=error.strerror or str(error))
 
 
 def _compile_twice(cache: Path, env: Mapping[str, str]) -> CacheTrial:

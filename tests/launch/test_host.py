@@ -132,6 +132,7 @@ def test_leftovers_of_a_killed_launch_are_removed(scratch):
             ["sleep", "300"],
             env={**os.environ, "SWEEPER_MARK": str(scratch.mark)},
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         print(child.pid, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
