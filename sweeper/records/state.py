@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sweeper.records.outcomes import SETTLED, Cause, Outcome
+from sweeper.records.outcomes import Cause, Outcome
 
 __all__ = ["STANDINGS", "Attempt", "GroupState", "Launch", "RunState", "Wave"]
 
@@ -77,7 +77,9 @@ class RunState:
         """Whether the last attempt neither runs nor has an end: its launch died or forgot it."""
         last = self.attempts[-1] if self.attempts else None
         open_end = last is not None and last.outcome is None
-        return open_end and not self.running and self.outcome not in SETTLED
+        # What was invalid is tried again once its check passes; these two never are.
+        for_good = self.outcome in (Outcome.FINISHED, Outcome.DIVERGED)
+        return open_end and not self.running and not for_good
 
     @property
     def standing(self) -> str:

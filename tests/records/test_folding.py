@@ -324,3 +324,12 @@ def test_which_writers_are_dead_decides_who_is_interrupted():
     assert [run.standing for run in corrected.runs.values()] == ["interrupted", "running"]
     assert sum(corrected.counts().values()) == 3
     assert json.dumps(corrected.counts())
+
+
+def test_a_run_that_was_invalid_is_interrupted_like_any_other_once_it_starts():
+    events = story(
+        ended("aaa", "invalid", 0), started("aaa"), {"event": "launch_ended", "launch": "L"}
+    )
+    assert fold(events).runs["aaa"].standing == "interrupted"
+    events[0]["outcome"] = "diverged"
+    assert fold(events).runs["aaa"].standing == "diverged"
