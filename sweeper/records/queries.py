@@ -89,7 +89,7 @@ def status(folder: GroupFolder, *, now: float | None = None) -> dict[str, Any]:
         "counts": state.counts(),
         "running": [_running(run, progress[run.id], now) for run in running],
         "eta_s": eta_s(state, launch, now=now, fractions=fractions) if launch and works else None,
-        "wall_s": _wall_s(state, launch, now if works else None) if launch else None,
+        "wall_s": _wall_s(state, launch, now if alive else None) if launch else None,
         "launch": _launch(launch, alive) if launch else None,
         "headline": state.headline,
         "damaged_lines": seen.damaged_lines,

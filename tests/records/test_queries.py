@@ -204,6 +204,7 @@ def test_a_launch_on_another_host_may_live(recorder):
     report = status(recorder.folder, now=START + 5)
     assert report["launch"]["alive"] is None
     assert report["counts"]["running"] == 1
+    assert report["wall_s"] == 0.0  # until the last thing it is known to have done
 
 
 def test_a_writer_whose_launch_is_torn_away_lives_by_the_lock(recorder):
