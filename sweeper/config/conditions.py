@@ -266,23 +266,24 @@ def _condition(node: MappingNode, names: Names, what: str) -> Mapping[int, froze
 
 def _matching(subject: Subject, node: Node, report: Report, what: str) -> frozenset[int]:
     """Which cells equal the value, or one of the values; a value that none equals is reported."""
-    cells = {index: cell for index, cell in enumerate(subject.cells) if cell is not None}
     kinds: list[Kind] = []
-    for cell in cells.values():
-        if cell.kind not in kinds:
-            kinds.append(cell.kind)
+    rows_of: dict[tuple[int, str], set[int]] = {}
+    for row, cell in enumerate(subject.cells):
+        if cell is not None:
+            if cell.kind not in kinds:
+                kinds.append(cell.kind)
+            rows_of.setdefault((kinds.index(cell.kind), cell.json), set()).add(row)
     rows: set[int] = set()
     misfits: list[MisfitError] = []
     met: dict[Mark, tuple[Node, bool]] = {}
-    for kind in kinds:
+    for number, kind in enumerate(kinds):
         try:
             values, nodes = several(kind, node, subject.key)
         except MisfitError as misfit:
             misfits.append(misfit)
             continue
         for value, its_node in zip(values, nodes, strict=True):
-            text = canonical_json(kind.plain(value))
-            equal = {row for row, cell in cells.items() if cell.kind == kind and cell.json == text}
+            equal = rows_of.get((number, canonical_json(kind.plain(value))), set())
             rows |= equal
             before = met.get(its_node.mark, (its_node, False))[1]
             met[its_node.mark] = (its_node, before or bool(equal))

@@ -207,6 +207,16 @@ def test_faults_of_conditions(faults: Faults, text: str, message: str) -> None:
     assert found[0][2].startswith(message)
 
 
+def test_conditions_that_cannot_be_counted_are_refused(
+    faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweeper.config.selection.MAX_STATES", 3)
+    (fault,) = faults(
+        AXES + "exclude: [{activation: tanh, rtol: 1}, {width: 8, rtol: 1}, {width: 16, rtol: 0.5}]"
+    )
+    assert fault[2] == "`exclude`: the conditions overlap in too many ways: use fewer"
+
+
 def test_a_key_that_could_be_several_needs_its_path(sweep: Read, faults: Faults) -> None:
     text = (
         "trainer: strict_study\nsteps: 1\nmodel: {width: 3, seed: [1, 2]}\nbounds: {seed: [1, 2]}\n"
