@@ -1,0 +1,37 @@
+"""Which device a training runs on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+
+from models.neural_ode.config import Device
+
+__all__ = ["choose"]
+
+
+def choose(wanted: Device) -> Any:
+    """The JAX device for `cpu`, `gpu`, or `auto` (the first that JAX prefers).
+
+    `cpu` keeps JAX from opening a GPU that other work may need, unless it is open already; a
+    process that began so sees no GPU later.
+    Raises RuntimeError, saying what JAX sees, when `gpu` is wanted and there is none.
+    """
+    if wanted == "auto":
+        return jax.devices()[0]
+    if wanted == "cpu":
+        return _cpu()
+    try:
+        return jax.devices("gpu")[0]
+    except RuntimeError:
+        seen = ", ".join(str(device) for device in jax.devices())
+        raise RuntimeError(
+            f"`device: gpu` is asked for, but JAX sees only {seen}: install a JAX with GPU "
+            "support on a host with a driver, or set `device: auto`"
+        ) from None
+
+
+def _cpu() -> Any:
+    jax.config.update("jax_platforms", "cpu")  # type: ignore[no-untyped-call]
+    return jax.devices("cpu")[0]
