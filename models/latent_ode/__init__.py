@@ -29,7 +29,7 @@ __all__ = [
     "train",
 ]
 
-headline = "reconstruction_pct"
+headline = "validation/reconstruction_pct"
 preload = ("jax", "jax.numpy", "diffrax", "equinox", "optax")
 
 
@@ -60,13 +60,13 @@ def program_key(config: Config) -> Hashable:
 def evaluate(config: Config, folder: Path, datasets: Sequence[str]) -> dict[str, float]:
     """Figures of a trained run on the named datasets, as ``<dataset>/<figure>``."""
     from models import two_body
-    from models.latent_ode.evaluation import figures
+    from models.latent_ode.evaluation import figures, named
 
     trained = load(folder)
     result: dict[str, float] = {}
     for name in datasets:
-        tested = figures(trained, two_body.load(name, seed=config.data.data_seed))
-        result |= {f"{name}/{key}": value for key, value in tested.items()}
+        dataset = two_body.load(name, seed=config.data.data_seed)
+        result |= named(name, figures(trained, dataset))
     return result
 
 

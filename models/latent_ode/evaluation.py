@@ -18,7 +18,7 @@ from models.latent_ode.series import Series, observe, windows
 from models.latent_ode.store import Trained
 from models.two_body import Dataset
 
-__all__ = ["Prediction", "evaluate_series", "figures", "predict"]
+__all__ = ["Prediction", "evaluate_series", "figures", "named", "predict"]
 
 Values: TypeAlias = Array | npt.NDArray[Any]
 
@@ -133,6 +133,11 @@ def evaluate_series(trained: Trained, series: Series) -> dict[str, float]:
 def figures(trained: Trained, dataset: Dataset) -> dict[str, float]:
     """`evaluate_series` of a dataset, observed as the model's config says."""
     return evaluate_series(trained, observe(dataset, trained.config.data, trained.scales))
+
+
+def named(dataset: str, values: dict[str, float]) -> dict[str, float]:
+    """Figures under the name of what they were measured on: ``<dataset>/<figure>``."""
+    return {f"{dataset}/{key}": value for key, value in values.items()}
 
 
 class Prediction(NamedTuple):

@@ -169,11 +169,13 @@ class LatentOde(eqx.Module):
             t1=t[-1],
             dt0=None,
             y0=z0,
-            saveat=diffrax.SaveAt(ts=t),
+            # `throw=True`, and `SaveAt(ts=…)` with traced times, check by host callbacks, and a
+            # program that has one is never written to the persistent compile cache.
+            saveat=diffrax.SaveAt(dense=True),
             stepsize_controller=diffrax.PIDController(rtol=solver.rtol, atol=solver.atol),
             max_steps=solver.max_steps,
-            # Host callbacks of `throw=True` would keep the program out of the compile cache.
             throw=False,
         )
         ok = solution.result == diffrax.RESULTS.successful
-        return Solution(jax.vmap(self.decoder)(solution.ys), ok)
+        z = jax.vmap(solution.evaluate)(t)
+        return Solution(jax.vmap(self.decoder)(z), ok)

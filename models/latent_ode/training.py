@@ -17,7 +17,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from models.latent_ode.config import Config
-from models.latent_ode.evaluation import evaluate_series, figures
+from models.latent_ode.evaluation import evaluate_series, figures, named
 from models.latent_ode.model import LatentOde, SolverSettings
 from models.latent_ode.objective import elbo
 from models.latent_ode.series import Scales, Series, observe, windows
@@ -149,10 +149,9 @@ def _run_chunk(
 def train_one(config: Config, run: Run) -> dict[str, float]:
     """Train one config, save the model and measure it.
 
-    Returns the figures of the validation orbits under their bare names (see `evaluate_series`), so
-    that runs can be ranked by ``reconstruction_pct``, and those of each test set as
-    ``<test set>/…``. A stopped run saves its model and returns nothing. Raises Diverged at the
-    first loss or gradient that is not finite.
+    Returns the figures (see `evaluate_series`) of the validation orbits as ``validation/…`` and of
+    each test set as ``<test set>/…``. A stopped run saves its model and returns nothing. Raises
+    Diverged at the first loss or gradient that is not finite.
     """
     data, parameters = config.data, config.parameters
     dataset = load(data.dataset_name, seed=data.data_seed).first(parameters.num_trajs)
@@ -201,14 +200,10 @@ def train_one(config: Config, run: Run) -> dict[str, float]:
         return {}
     final = evaluate_series(trained, validation)
     _log_validation(run, step, final)
-    result = {
-        **final,
-        "num_total_orbits": float(len(dataset)),
-        "num_train_orbits": float(len(training)),
-    }
+    result = {"num_total_orbits": float(len(dataset)), "num_train_orbits": float(len(training))}
+    result |= named("validation", final)
     for name in data.test_datasets:
-        tested = figures(trained, load(name, seed=data.data_seed))
-        result |= {f"{name}/{key}": value for key, value in tested.items()}
+        result |= named(name, figures(trained, load(name, seed=data.data_seed)))
     return result
 
 

@@ -68,6 +68,8 @@ def test_unobserved_values_reach_neither_the_bound_nor_its_gradient():
         assert np.isfinite(leaf).all()
         assert np.array_equal(leaf, other)
     assert any(np.any(leaf != 0) for leaf in leaves)
+    # A program that calls back to the host would never be written to the compile cache.
+    assert "callback" not in both.lower(MODEL, hidden).as_text()
 
 
 def test_times_without_observations_do_not_change_the_encoder():
