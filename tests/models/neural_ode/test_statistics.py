@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
@@ -68,6 +68,7 @@ def test_mode_of_known_distributions(distribution, mode, width):
 
 
 @given(hnp.arrays(float, st.integers(1, 60), elements=st.floats(-1e6, 1e6)))
+@settings(deadline=None)
 def test_properties_of_any_sample(x):
     figures = describe(x)
     low, high = x.min(), x.max()

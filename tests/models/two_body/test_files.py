@@ -1,6 +1,8 @@
 """Datasets read from files and artifacts, and the faults such files have."""
 
 import importlib.util
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,6 +113,62 @@ def test_an_artifact_needs_a_login(tmp_path, monkeypatch):
     with pytest.raises(DatasetError, match="not logged in to W&B"):
         load("wandb:them/orbits/complex:v3", cache=tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
+
+
+class StandIn:
+    """W&B as far as it is used: artifacts are folders here, and downloads are counted."""
+
+    def __init__(self, folder):
+        self.folder, self.downloads = folder, 0
+
+    def login(self, *, prompt, verify):
+        assert not prompt
+        return True
+
+    def Api(self):  # noqa: N802  (W&B's name)
+        return self
+
+    def artifact(self, name):
+        if not (self.folder / name).is_dir():
+            raise LookupError(f"no artifact {name}")
+        self.asked = name
+        return self
+
+    def download(self, *, root):
+        self.downloads += 1
+        for file in (self.folder / self.asked).iterdir():
+            Path(root, file.name).write_bytes(file.read_bytes())
+
+
+@pytest.fixture
+def wandb(tmp_path, monkeypatch):
+    stand_in = StandIn(tmp_path / "server")
+    monkeypatch.setitem(sys.modules, "wandb", stand_in)
+    return stand_in
+
+
+def test_an_artifact_is_downloaded_once_and_an_alias_each_time(wandb, tmp_path):
+    for version in ("v3", "latest"):
+        folder = wandb.folder / f"them/orbits/complex:{version}"
+        folder.mkdir(parents=True)
+        write_file(DATA, folder / "orbits.npz")
+    cache = tmp_path / "cache"
+    for expected in (1, 1):
+        assert np.array_equal(load("wandb:them/orbits/complex:v3", cache=cache).y, DATA.y)
+        assert wandb.downloads == expected
+    for expected in (2, 3):
+        assert np.array_equal(load("wandb:them/orbits/complex:latest", cache=cache).y, DATA.y)
+        assert wandb.downloads == expected
+    others = load("circular_TBP_2")
+    write_file(others, folder / "orbits.npz")
+    assert np.array_equal(load("wandb:them/orbits/complex:latest", cache=cache).y, others.y)
+
+
+def test_a_download_that_fails_leaves_nothing(wandb, tmp_path):
+    with pytest.raises(DatasetError, match="W&B can't give it: no artifact them/orbits/gone:v1"):
+        load("wandb:them/orbits/gone:v1", cache=tmp_path / "cache")
+    assert not list((tmp_path / "cache").rglob(".part-*"))
+    assert not list((tmp_path / "cache").rglob("v1"))
 
 
 def test_an_artifact_that_is_here_needs_no_network(tmp_path):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
@@ -35,6 +35,7 @@ def relative(a, b):
 
 
 @given(st.floats(-100, 100), eccentricities)
+@settings(deadline=None)
 def test_eccentric_anomaly_solves_keplers_equation(M, e):
     E = eccentric_anomaly(M, e)
     assert abs(E - e * np.sin(E) - M) < 4e-16 * max(1, abs(M)) + 4e-16
@@ -51,6 +52,7 @@ def test_keplers_equation_next_to_periapsis_and_next_to_the_parabola():
 
 
 @given(angles, st.floats(0, 0.99))
+@settings(deadline=None)
 def test_true_and_mean_anomaly_are_inverse(nu, e):
     back = true_from_mean(mean_from_true(nu, e), e)
     assert abs(np.angle(np.exp(1j * (back - nu)))) < 1e-12
@@ -88,6 +90,7 @@ orbits = st.tuples(st.floats(6600, 1e5), eccentricities, inclinations, angles, a
 
 
 @given(orbits, st.floats(0, 3e5))
+@settings(deadline=None)
 def test_elements_to_states_and_back(orbit, t):
     a, e, i = orbit[:3]
     y = propagate(orbit, np.array([0.0, t]))
