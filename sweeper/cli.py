@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "list_crashed_runs", "main"]
 
-ALL_FINISHED, USER_ERROR, SOME_BAD, STOPPED = 0, 2, 3, 130
+ALL_FINISHED, USER_ERROR, SOME_BAD, PAUSED, STOPPED = 0, 2, 3, 4, 130
 
 _SEE = Group.create_ordered("See")
 _RUN = Group.create_ordered("Run")
@@ -168,13 +169,16 @@ def launch(
     cpus: int | None = None,
     cpus_per_run: int | None = None,
     runs_per_wave: int | None = None,
+    brake: bool = True,
     runs_dir: RunsDir = _DEFAULT_RUNS,
     json: Json = False,
 ) -> int:
     """Train every run that has no good outcome yet; launching again trains only what is missing.
 
     Ctrl-C once: running trainings end at their next step, what is done is kept. Twice: stop now.
-    Exit status: 0 all runs finished, 3 some didn't, 2 a fault in what you gave, 130 stopped.
+    If the first runs all fail alike, or the disk fills up, the sweep pauses and says why.
+    Exit status: 0 all runs finished, 3 some didn't, 2 a fault in what you gave or in the host,
+    4 paused, 130 stopped.
 
     For example:
 
@@ -189,6 +193,7 @@ def launch(
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
         cpus_per_run: CPUs of one run (default: the sweep file's `resources`, else 1).
         runs_per_wave: Runs in one Ray session (default: the sweep file's, else up to 1,000).
+        brake: Pause when the first eight runs all end with one cause.
     """
     from sweeper.launch.local import launch as launch_here
     from sweeper.report.ending import ending, ending_text
@@ -196,12 +201,12 @@ def launch(
     _reap()
     # With --json, stdout is for the answer alone.
     stream = sys.stderr if json else sys.stdout
-    options = _options(cpus, cpus_per_run, runs_per_wave)
+    options = replace(_options(cpus, cpus_per_run, runs_per_wave), brake=brake)
     end = launch_here(file, runs_dir, options, view_of=lambda prepared: _view(prepared, stream))
-    answer = ending(end.folder, end.state, stopped=end.stopped)
+    answer = ending(end.folder, end.state, reason=end.end.reason, message=end.end.message)
     _print_json(answer) if json else sys.stdout.write(ending_text(answer))
-    if end.stopped:
-        return STOPPED
+    if end.end.reason != "done":
+        return STOPPED if end.end.reason == "stopped" else PAUSED
     return ALL_FINISHED if answer["all_finished"] else SOME_BAD
 
 

@@ -152,7 +152,10 @@ class _FilledTrainer:
 
     def check(self, config: Any) -> list[str]:
         check = getattr(self.target, "check", None)
-        return list(check(config)) if check else []
+        problems = check(config) if check else None
+        if isinstance(problems, str):
+            return [problems]
+        return list(problems or [])
 
     def program_key(self, config: Any) -> Hashable:
         key = getattr(self.target, "program_key", None)

@@ -10,6 +10,8 @@ from sweeper.records.outcomes import Cause, CauseKind, Outcome
 __all__ = [
     "Policy",
     "Running",
+    "failing_alike",
+    "is_starved",
     "next_wave_is_due",
     "overstayed",
     "start_is_late",
@@ -18,6 +20,10 @@ __all__ = [
 
 # A lost run is retried by itself this often; then the host, not the run, needs a look.
 LOST_RETRIES = 2
+# A run that the host's memory was too small for: once at half as many at a time, then alone.
+STARVED_RETRIES = 2
+# So many runs in a row that fail alike, before any has finished, are no accident.
+BRAKE_AFTER = 8
 # On a host with 192 slots that all start at once, and on a slow file system, starts take minutes.
 START_LIMIT_S = 300.0
 
@@ -29,6 +35,9 @@ class Policy:
     timeout_s: float | None = None
     retries: int = 0
     lost_retries: int = LOST_RETRIES
+    starved_retries: int = STARVED_RETRIES
+    brake_after: int = BRAKE_AFTER
+    """Ends in a row with one cause, none finished, that pause the sweep; 0: never."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,8 @@ class Running:
     slot: int
     dispatched: float
     began: float | None = None
+    oom_kills: int = 0
+    """The kernel's count of kills for want of memory when it was dispatched."""
 
 
 def try_again(ends: Sequence[tuple[Outcome, Cause | None]], policy: Policy) -> bool:
@@ -49,10 +60,42 @@ def try_again(ends: Sequence[tuple[Outcome, Cause | None]], policy: Policy) -> b
     match outcome:
         case Outcome.LOST:
             return same <= policy.lost_retries
+        case Outcome.CRASHED if is_starved(ends[-1][1]):
+            return same <= max(policy.starved_retries, policy.retries)
         case Outcome.CRASHED | Outcome.TIMED_OUT:
             return same <= policy.retries
         case _:
             return False
+
+
+def is_starved(cause: Cause | None) -> bool:
+    """Whether the host's memory, not the run's own limit, was the reason."""
+    return cause is not None and cause.kind is CauseKind.OUT_OF_MEMORY and cause.type == "SIGKILL"
+
+
+def failing_alike(ends: Sequence[tuple[Outcome, Cause | None]], number: int) -> str | None:
+    """What the last `number` ends have in common if all of them failed alike, else None."""
+    last = ends[-number:]
+    if len(last) < number:
+        return None
+    likenesses = {_likeness(outcome, cause) for outcome, cause in last}
+    outcome, cause = last[-1]
+    if len(likenesses) != 1 or None in likenesses or cause is None:
+        return None
+    where = f" at {cause.place}" if cause.place else ""
+    return (
+        f"the last {number} runs all ended as {outcome} and none has finished: "
+        f"{cause.headline()}{where}"
+    )
+
+
+def _likeness(outcome: Outcome, cause: Cause | None) -> tuple[str, ...] | None:
+    """What two failures share if they are alike; None for what is no failure."""
+    if outcome not in {Outcome.CRASHED, Outcome.TIMED_OUT, Outcome.LOST} or cause is None:
+        return None
+    # Messages often hold values; the place says more.
+    detail = cause.place or cause.message
+    return outcome.value, cause.kind.value, cause.type or "", detail
 
 
 def overstayed(running: Mapping[str, Running], now: float, policy: Policy) -> dict[str, Cause]:

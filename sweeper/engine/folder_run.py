@@ -38,6 +38,7 @@ class FolderRun:
         record: RunFolder,
         stop_flag: Path,
         *,
+        attempt: int = 1,
         step_counter: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -47,6 +48,7 @@ class FolderRun:
         self.last_step: int | None = None
         self.metrics: dict[str, float] = {}
         self._stop_flag = stop_flag
+        self._attempt = attempt
         self._clock = clock
         self._began = self._flushed = clock()
         self._told = self._looked = -math.inf
@@ -99,6 +101,7 @@ class FolderRun:
                 "fraction": min(1.0, max(0.0, float(fraction))),
                 "step": self.last_step,
                 "time": time.time(),
+                "attempt": self._attempt,
             }
             temporary = self.folder / ".progress"
             # Not synced: it is worth nothing after a crash.

@@ -14,7 +14,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import psutil
@@ -37,6 +37,10 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 def _boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _host() -> str:
+    return os.uname().nodename
 
 
 def _pid_namespace() -> str:
@@ -63,6 +67,7 @@ class Mark:
     launch: str
     pid: int
     ticks: int
+    host: str
     boot: str
     namespace: str
 
@@ -71,21 +76,26 @@ class Mark:
         """The mark of a launch that this very process supervises."""
         ticks = start_ticks(os.getpid())
         assert ticks is not None  # this process lives
-        return cls(launch, os.getpid(), ticks, _boot_id(), _pid_namespace())
+        return cls(launch, os.getpid(), ticks, _host(), _boot_id(), _pid_namespace())
 
     def __str__(self) -> str:
-        return f"{self.launch} {self.pid} {self.ticks} {self.boot} {self.namespace}"
+        return " ".join(map(str, astuple(self)))
 
     @classmethod
     def parse(cls, text: str) -> Mark | None:
         """Back from `str`; None for anything else."""
         parts = text.split()
-        if len(parts) != 5 or not (parts[1].isdigit() and parts[2].isdigit()):
+        if len(parts) != 6 or not (parts[1].isdigit() and parts[2].isdigit()):
             return None
-        return cls(parts[0], int(parts[1]), int(parts[2]), parts[3], parts[4])
+        return cls(parts[0], int(parts[1]), int(parts[2]), *parts[3:])
 
     def is_provably_dead(self) -> bool:
-        """Whether the supervisor is gone; False too where this can't be told (a container)."""
+        """Whether the supervisor is gone; False too where this can't be told.
+
+        Another host may share the scratch's file system, a container its processes.
+        """
+        if self.host != _host():
+            return False
         if self.boot != _boot_id():
             return True
         return self.namespace == _pid_namespace() and start_ticks(self.pid) != self.ticks
@@ -151,13 +161,11 @@ def _alive(process: psutil.Process) -> bool:
         return False
 
 
-def reap_adopted(keep: Iterable[int]) -> None:
-    """Take the exit status of dead children that we adopted, but not of those in `keep`.
+def reap_adopted() -> None:
+    """Take the exit status of dead children that we adopted.
 
-    Whoever started a child itself waits for it, so all such children must be kept.
+    Only while every child that this process started itself has been waited for.
     """
-    kept = set(keep)
-    for child in psutil.Process().children():
-        if child.pid not in kept and not _alive(child):
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(child.pid, os.WNOHANG)
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass

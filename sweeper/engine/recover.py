@@ -14,17 +14,28 @@ __all__ = ["interrupted_ends"]
 
 
 def interrupted_ends(folder: GroupFolder, state: GroupState) -> list[dict[str, Any]]:
-    """An `ended` event for every attempt without an end.
+    """The missing events of attempts that a dead launch left without an end.
 
     Must be called under the group's lock and after the dead launch's processes were reaped. A run
-    that had written its result is taken as it says; any other was lost.
+    that had written its result is taken as it says; any other was lost. An attempt may even be
+    unknown to the journal, if the launch died between its start and the next line.
     """
-    return [
+    events = [
         _end(folder, run.id, attempt)
         for run in state.runs.values()
         for attempt in run.attempts
         if attempt.outcome is None
     ]
+    for run_id in folder.run_ids():
+        run = state.runs.get(run_id)
+        known = max((attempt.number for attempt in run.attempts), default=0) if run else 0
+        told = read_json(folder.run(run_id).progress_file) or {}
+        begun = told.get("attempt")
+        if run is not None and isinstance(begun, int) and begun > known:
+            attempt = Attempt(number=begun, writer="", started=told.get("time"))
+            events.append({"event": "started", "run": run_id, "attempt": begun})
+            events.append(_end(folder, run_id, attempt))
+    return events
 
 
 def _end(folder: GroupFolder, run: str, attempt: Attempt) -> dict[str, Any]:
@@ -46,8 +57,7 @@ def _end(folder: GroupFolder, run: str, attempt: Attempt) -> dict[str, Any]:
     return {
         "event": "ended",
         "run": run,
-        "wave": attempt.wave,
-        "of": attempt.writer,
+        **({"of": attempt.writer} if attempt.writer else {}),
         **finished_record(record),
     }
 

@@ -48,6 +48,11 @@ class WaveScratch:
         """Exists once the running trainings are asked to stop."""
         return self.path / "stop"
 
+    @property
+    def drain_flag(self) -> Path:
+        """Exists once nothing more may be started in this wave."""
+        return self.path / "drain"
+
     def mark(self, run_id: str) -> Path:
         """Start mark of a run: written by its worker right before the training is called."""
         return self.path / "marks" / run_id

@@ -11,13 +11,14 @@ import os
 import selectors
 import signal
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
+
+import psutil
 
 from sweeper.engine.cpus import Slot
 from sweeper.engine.decide import (
@@ -26,43 +27,37 @@ from sweeper.engine.decide import (
     next_wave_is_due,
     overstayed,
     start_is_late,
-    try_again,
 )
 from sweeper.engine.environment import wave_environment
-from sweeper.engine.faults import cause_of_death
-from sweeper.engine.folder_run import read_step
-from sweeper.engine.processes import become_subreaper, reap_adopted
+from sweeper.engine.ledger import Job, Ledger, WaveJobs
+from sweeper.engine.processes import become_subreaper, kill_all, reap_adopted
 from sweeper.engine.protocol import WaveSpec
+from sweeper.engine.room import available_memory, cap_log, disk_budget, oom_kills, runs_that_fit
 from sweeper.engine.scratch import Scratch
-from sweeper.engine.traces import death_traces, died_record, finished_record, write_result
+from sweeper.engine.traces import finished_record, record_of_death
 from sweeper.engine.wave_handle import WaveHandle
 from sweeper.engine.worker import Attempt
 from sweeper.errors import HostError
-from sweeper.records.folders import GroupFolder, read_json
+from sweeper.records.folders import GroupFolder
 from sweeper.records.journal import JournalWriter
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 from sweeper.trainer import Trainer
 
-__all__ = ["Job", "Supervisor", "WaveJobs"]
+__all__ = ["End", "Supervisor"]
 
 _POLL_S = 0.2
 _WATCH_S = 1.0
-_SCRATCH_LOOK_S = 5.0
+_ROOM_LOOK_S = 5.0
 # Waves in a row that end without one finished attempt, after which the host is taken for sick.
 _BARREN_LIMIT = 3
 
 
 @dataclass(frozen=True)
-class Job:
-    """A run that waits for its next attempt."""
+class End:
+    """How a launch ended: all done, stopped by a signal, or paused for `message`."""
 
-    run: str
-    attempt: int
-    config: dict[str, Any]
-
-
-WaveJobs = Sequence[tuple[str, tuple[Job, ...]]]
-"""The packs of one wave, each with its program."""
+    reason: Literal["done", "stopped", "paused"]
+    message: str = ""
 
 
 class Supervisor:
@@ -95,10 +90,7 @@ class Supervisor:
         self._observe = observe
         self._tick = tick
         self._selector = selectors.DefaultSelector()
-        self._to_come: deque[WaveJobs] = deque()
-        self._again: list[tuple[str, Job]] = []
-        self._jobs: dict[str, tuple[str, Job]] = {}
-        self._ends: dict[str, list[tuple[Outcome, Cause | None]]] = {}
+        self._ledger = Ledger([], policy, len(slots))
         self._waves: dict[int, WaveHandle] = {}
         self._free = set(self._slots)
         self._killed: dict[str, Cause] = {}
@@ -106,37 +98,43 @@ class Supervisor:
         self._wave_count = 0
         self._barren = 0
         self._stop_requests = 0
-        self._watched = self._scratch_looked = 0.0
+        self._pause: str | None = None
+        self._watched = self._room_looked = 0.0
+        self._memory = available_memory()
+        self._peaks: dict[str, int] = {}
 
-    def run(self, waves: Iterable[WaveJobs]) -> bool:
-        """Execute all waves; returns False if it was stopped by a signal before the end.
+    def run(self, waves: Iterable[WaveJobs]) -> End:
+        """Execute all waves.
 
-        Raises `HostError` when waves can't be started or end again and again without a result.
+        Raises `HostError` when there is no room on the host, or when waves can't be started or end
+        again and again without a result.
         """
         become_subreaper()
-        self._to_come.extend(waves)
-        for wave in self._to_come:
-            self._jobs.update({job.run: (program, job) for program, jobs in wave for job in jobs})
+        self._disk = disk_budget(self._scratch.path, self._group.path)
+        self._ledger = Ledger(waves, self._policy, len(self._slots))
         with ExitStack() as stack:
             stack.callback(self._end_all)
             stack.enter_context(_SignalWatch(self._request_stop))
-            while self._waves or (self._has_work() and not self._stop_requests):
+            while self._waves or (self._ledger.has_work() and not self._stopping()):
                 self._step()
-        return not self._stop_requests
+        if self._stop_requests:
+            return End("stopped")
+        return End("paused", self._pause) if self._pause else End("done")
 
-    def _has_work(self) -> bool:
-        return bool(self._to_come or self._again)
+    def _stopping(self) -> bool:
+        return bool(self._stop_requests or self._pause)
 
     def _request_stop(self) -> None:
         self._stop_requests += 1
 
     def _step(self) -> None:
-        if self._stop_requests:
+        if self._stopping():
             self._stop_waves()
-        elif self._has_work():
-            active = [(len(w.waiting), len(w.running)) for w in self._waves.values()]
+        elif self._ledger.has_work():
+            active = [(len(wave.waiting), len(wave.running)) for wave in self._waves.values()]
+            due = next_wave_is_due(active, len(self._slots))
             # Retries wait until nothing else is left: their wave would be one of few runs.
-            if next_wave_is_due(active, len(self._slots)) and (self._to_come or not active):
+            if due and (self._ledger.has_planned_work() or not active):
                 self._start_wave()
         self._grant()
         for key, _ in self._selector.select(_POLL_S):
@@ -158,11 +156,7 @@ class Supervisor:
                 wave.process.kill()
 
     def _start_wave(self) -> None:
-        if self._to_come:
-            packs = self._to_come.popleft()
-        else:
-            packs = [(program, (job,)) for program, job in self._again]
-            self._again.clear()
+        packs, at_once = self._ledger.next_wave()
         self._wave_count += 1
         number = self._wave_count
         scratch = self._scratch.wave(number)
@@ -186,7 +180,7 @@ class Supervisor:
             preload=self._trainer.preload,
             packs=tuple((program, tuple(map(self._attempt, jobs))) for program, jobs in packs),
         )
-        wave = WaveHandle.start(number, mark, scratch, spec, env)
+        wave = WaveHandle.start(number, mark, scratch, spec=spec, env=env, at_once=at_once)
         self._waves[number] = wave
         self._selector.register(wave.events.descriptor, selectors.EVENT_READ, wave)
         self._tell("wave_started", wave=number, runs=len(wave.waiting), slots=len(self._slots))
@@ -197,9 +191,18 @@ class Supervisor:
 
     def _grant(self) -> None:
         """Hand free slots to the oldest ready wave that has more waiting than it has room for."""
+        fit = runs_that_fit(self._peaks, self._memory, len(self._slots))
         for wave in self._waves.values():
+            limit = min(fit, wave.at_once)
+            wave.limit(limit)
             idle = len(wave.granted) - len(wave.running)
-            while wave.ready and self._free and len(wave.waiting) > idle:
+            while (
+                wave.ready
+                and self._free
+                and len(wave.waiting) > idle
+                and len(wave.granted) < limit
+                and sum(len(other.granted) for other in self._waves.values()) < fit
+            ):
                 slot = min(self._free)
                 self._free.discard(slot)
                 wave.grant(self._slots[slot])
@@ -230,94 +233,62 @@ class Supervisor:
 
     def _on_started(self, wave: WaveHandle, message: Mapping[str, Any]) -> None:
         run, attempt, slot = message["run"], message["attempt"], message["slot"]
-        wave.waiting.pop(run, None)
-        wave.running[run] = Running(run, attempt, slot, time.monotonic())
+        wave.waiting.discard(run)
+        wave.running[run] = Running(run, attempt, slot, time.monotonic(), oom_kills=oom_kills())
         self._tell("started", run=run, attempt=attempt, wave=wave.number, slot=slot)
 
     def _on_ended(self, wave: WaveHandle, record: Mapping[str, Any]) -> None:
+        """A run ended and has written its result."""
         run = record["id"]
         wave.running.pop(run, None)
         wave.last_end = time.monotonic()
         self._killed.pop(run, None)
-        outcome = Outcome(record["outcome"])
-        cause = Cause.from_plain(record["cause"]) if record.get("cause") else None
         self._barren = 0
-        self._tell("ended", run=run, wave=wave.number, **finished_record(record))
-        self._settle(run, record["attempt"], outcome, cause)
+        program, peak = self._ledger.program(run), record.get("rss_peak_bytes", 0)
+        self._peaks[program] = max(self._peaks.get(program, 0), peak)
+        self._settle(wave, record)
 
     def _on_died(self, wave: WaveHandle, run: str, detail: str, *, lost: bool = False) -> None:
         """A worker vanished, or (`lost`) its whole wave did; `detail` says what is known."""
         running = wave.running.pop(run, None)
         if running is None:
             return
-        folder = self._group.run(run).make()
-        record = read_json(folder.result_file)
-        if record is not None and record.get("attempt") == running.attempt:
-            # It had ended and written so; only its process died on the way back.
-            wave.running[run] = running
-            self._on_ended(wave, record)
-            return
-        killed_for = self._killed.pop(run, None)
-        if lost and killed_for is None:
-            outcome, cause = Outcome.LOST, Cause(CauseKind.HOST, detail)
-        else:
-            traces = death_traces(wave.scratch, folder, run, killed_for, detail)
-            outcome, cause = cause_of_death(traces)
-        began = (wave.start_of(run) or (0, running.dispatched))[1]
-        record = died_record(
-            run,
-            running.attempt,
-            outcome,
-            cause,
-            folder,
-            wall_s=time.monotonic() - began,
-            ended=time.time(),
-            counted_step=read_step(wave.scratch.step_counter(run)),
+        folder = self._group.run(run)
+        record, is_own = record_of_death(
+            wave, running, folder, self._killed.pop(run, None), detail, lost=lost
         )
-        write_result(folder, record)
-        self._tell("ended", run=run, wave=wave.number, **finished_record(record))
-        self._settle(run, running.attempt, outcome, cause)
+        if is_own:  # it had ended and written so; only its process died on the way back
+            self._on_ended(wave, record)
+        else:
+            self._settle(wave, record)
 
-    def _settle(self, run: str, attempt: int, outcome: Outcome, cause: Cause | None) -> None:
-        ends = self._ends.setdefault(run, [])
-        ends.append((outcome, cause))
-        if try_again(ends, self._policy) and not self._stop_requests:
-            program, job = self._jobs[run]
-            job = replace(job, attempt=attempt + 1)
-            self._jobs[run] = (program, job)
-            self._again.append((program, job))
+    def _settle(self, wave: WaveHandle, record: Mapping[str, Any]) -> None:
+        run = record["id"]
+        cause = Cause.from_plain(record["cause"]) if record.get("cause") else None
+        self._tell("ended", run=run, wave=wave.number, **finished_record(record))
+        self._ledger.settle(run, record["attempt"], Outcome(record["outcome"]), cause)
+        self._pause = self._pause or self._ledger.brake_reason()
 
     def _finish_wave(self, wave: WaveHandle) -> None:
         """The wave child is gone, as planned or not: tell its runs, take back its slots, reap."""
         self._selector.unregister(wave.events.descriptor)
         in_order = wave.shutdown_s is not None
-        unfinished = list(wave.running)
-        # Processes first: a worker that still computes must not write beside its successor.
         status = wave.exit_status()
         reason = None if in_order else wave.failure or _death_of_wave(status, wave.log_tail())
+        # Processes first: a worker that still computes must not write beside its successor.
         processes = wave.kill_processes()
-        for run in unfinished:
+        for run in list(wave.running):
             self._on_died(wave, run, f"its wave died: {reason}", lost=True)
         processes += wave.reap()
         self._free |= wave.granted
         del self._waves[wave.number]
-        reap_adopted(keep=[other.process.pid for other in self._waves.values()])
-        if wave.waiting and not self._stop_requests:
-            self._again.extend(self._jobs[run] for run in wave.waiting)
+        processes += self._kill_strays()
+        self._ledger.give_back(wave.waiting)
         self._tell(
-            "wave_ended",
-            wave=wave.number,
-            reason=reason or "done",
-            startup_s=_rounded(wave.startup_s),
-            training_s=_rounded(
-                (wave.last_end or time.monotonic()) - wave.born - (wave.startup_s or 0.0)
-            ),
-            shutdown_s=_rounded(wave.shutdown_s),
-            scratch_peak_bytes=wave.scratch_peak,
-            processes_reaped=processes,
+            "wave_ended", reason=reason or "done", processes_reaped=processes, **wave.costs()
         )
         self._write_events()
-        if in_order or self._stop_requests:
+        if in_order or self._stopping():
             return
         self._barren += 1
         if self._barren >= _BARREN_LIMIT:
@@ -327,7 +298,7 @@ class Supervisor:
             )
 
     def _watch(self, now: float) -> None:
-        """Once a second: note the starts, end what overstays, measure the scratch."""
+        """Once a second: note the starts, end what overstays, look after room."""
         for wave in self._waves.values():
             late = start_is_late(wave.ready, now - wave.born, wave.running, now)
             if late and not wave.failure:
@@ -336,20 +307,36 @@ class Supervisor:
             for run, running in wave.running.items():
                 if running.began is None and (start := wave.start_of(run)) is not None:
                     wave.running[run] = replace(running, began=start[1])
+                cap_log(self._group.run(run).log_file)
             for run, cause in overstayed(wave.running, now, self._policy).items():
                 if run not in self._killed and wave.kill_worker(run):
                     self._killed[run] = cause
-        if now - self._scratch_looked >= _SCRATCH_LOOK_S:
-            self._scratch_looked = now
+        if now - self._room_looked >= _ROOM_LOOK_S:
+            self._room_looked = now
+            self._pause = self._pause or self._disk.shortage()
             for wave in self._waves.values():
-                wave.measure_scratch()
+                if self._disk.recycle(wave.measure_scratch()):
+                    wave.drain()
 
     def _end_all(self) -> None:
         """Whatever made us leave: no process and no file stays."""
         for wave in list(self._waves.values()):
             wave.reap()
+        self._waves.clear()
+        self._kill_strays()
         self._write_events()
         self._selector.close()
+
+    def _kill_strays(self) -> int:
+        """End what runs have left behind without mark and parents, once no wave is active.
+
+        Such processes were adopted by this one; it starts no other children than waves.
+        """
+        if self._waves:
+            return 0
+        killed, _ = kill_all(lambda: psutil.Process().children(recursive=True))
+        reap_adopted()
+        return killed
 
     def _tell(self, event: str, **fields: Any) -> None:
         self._events.append({"event": event, **fields})
@@ -366,10 +353,6 @@ class Supervisor:
 def _death_of_wave(status: int | None, tail: str) -> str:
     how = f"signal {-status}" if status is not None and status < 0 else f"status {status}"
     return f"the wave ended with {how}" + (f" ({tail})" if tail else "")
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 3)
 
 
 class _SignalWatch:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sweeper.engine.faults import DeathTraces
+from sweeper.engine.decide import Running
+from sweeper.engine.faults import DeathTraces, cause_of_death
+from sweeper.engine.folder_run import read_step
+from sweeper.engine.room import oom_kills
 from sweeper.engine.scratch import WaveScratch
-from sweeper.records.folders import RunFolder, write_atomically
+from sweeper.records.folders import RunFolder, read_json, write_atomically
 from sweeper.records.lines import finite
 from sweeper.records.metrics import last_values
-from sweeper.records.outcomes import Cause, Outcome
+from sweeper.records.outcomes import Cause, CauseKind, Outcome
 
-__all__ = ["death_traces", "died_record", "finished_record", "write_result"]
+if TYPE_CHECKING:
+    from sweeper.engine.wave_handle import WaveHandle
+
+__all__ = ["died_record", "finished_record", "record_of_death", "write_result"]
 
 _STACK_LIMIT = 20_000
 _JOURNALLED = (
@@ -30,10 +37,15 @@ _JOURNALLED = (
 )
 
 
-def death_traces(
-    scratch: WaveScratch, folder: RunFolder, run: str, killed_for: Cause | None, detail: str
+def _death_traces(
+    scratch: WaveScratch,
+    folder: RunFolder,
+    running: Running,
+    killed_for: Cause | None,
+    detail: str,
 ) -> DeathTraces:
-    """Collect what the vanished worker of `run` has left."""
+    """Collect what a vanished worker has left."""
+    run = running.run
     code = None
     with contextlib.suppress(OSError, ValueError):
         code = int(scratch.exit_note(run).read_text())
@@ -42,6 +54,7 @@ def death_traces(
         stack=_head(folder.stack_file),
         exit_code=code,
         killed_for=killed_for,
+        oom_kills=oom_kills() - running.oom_kills,
         detail=detail,
     )
 
@@ -52,6 +65,46 @@ def _head(file: Path) -> str:
             return text.read(_STACK_LIMIT)
     except OSError:
         return ""
+
+
+def record_of_death(
+    wave: WaveHandle,
+    running: Running,
+    folder: RunFolder,
+    killed_for: Cause | None,
+    detail: str,
+    *,
+    lost: bool,
+) -> tuple[dict[str, Any], bool]:
+    """The record of an attempt whose process or (`lost`) whole wave is gone.
+
+    If the attempt had written its own, that one (and True); else one made from the traces, which is
+    written to the run's folder. `detail` is what the wave says of it.
+    """
+    run = running.run
+    own = read_json(folder.result_file)
+    if own is not None and own.get("attempt") == running.attempt:
+        return own, True
+    if lost and killed_for is None:
+        outcome, cause = Outcome.LOST, Cause(CauseKind.HOST, detail)
+    else:
+        outcome, cause = cause_of_death(
+            _death_traces(wave.scratch, folder, running, killed_for, detail)
+        )
+    began = (wave.start_of(run) or (0, running.dispatched))[1]
+    record = died_record(
+        run,
+        running.attempt,
+        outcome,
+        cause,
+        folder,
+        wall_s=time.monotonic() - began,
+        ended=time.time(),
+        counted_step=read_step(wave.scratch.step_counter(run)),
+    )
+    with contextlib.suppress(OSError):  # the journal tells it all the same
+        write_result(folder, record)
+    return record, False
 
 
 def died_record(

@@ -19,6 +19,7 @@ from sweeper.engine.protocol import LineReader, WaveSpec, send
 from sweeper.engine.scratch import WaveScratch
 from sweeper.engine.worker import Attempt, Worker
 from sweeper.plan.dispatch import Queue
+from sweeper.records.outcomes import Outcome
 
 __all__ = ["main"]
 
@@ -45,13 +46,13 @@ class _Wave:
         self._programs: dict[int, str] = {}
         self._calls: dict[Any, tuple[int, tuple[Attempt, ...]]] = {}
         self._stillborn = 0
+        self._limit = spec.slots
 
     def run(self) -> None:
         """Work until nothing waits and nothing runs."""
         while self._queue or self._calls:
             self._obey()
-            if self._scratch.stop_flag.exists():
-                self._queue.clear()
+            self._stop_if_asked()
             if self._commands.closed:  # the supervisor is gone
                 return
             if not self._calls:
@@ -64,19 +65,25 @@ class _Wave:
             for call in done:
                 self._finish(call)
 
+    def _stop_if_asked(self) -> None:
+        if self._scratch.stop_flag.exists() or self._scratch.drain_flag.exists():
+            self._queue.clear()
+
     def _obey(self) -> None:
         for command in self._commands.read():
             if command["do"] == "grant":
                 slot = Slot(command["slot"], tuple(command["cpus"]))
                 self._slots[slot.index] = slot
                 self._dispatch(slot.index)
+            elif command["do"] == "limit":
+                self._limit = command["slots"]
 
     def _dispatch(self, index: int) -> None:
         """Give the slot its next pack, or give the slot back."""
-        if self._scratch.stop_flag.exists():
-            self._queue.clear()
+        self._stop_if_asked()
         last = self._programs.pop(index, None)
-        chosen = self._queue.take(last, frozenset(self._programs.values()))
+        too_many = len(self._programs) >= self._limit
+        chosen = None if too_many else self._queue.take(last, frozenset(self._programs.values()))
         if chosen is None:
             self._drop_actor(index)
             del self._slots[index]
@@ -109,7 +116,7 @@ class _Wave:
         try:
             records = self._ray.get(call)
         except Exception as error:
-            detail = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            detail = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             runs = [attempt.run for attempt in attempts]
             self._drop_actor(index)
             began = any(self._scratch.mark(run).exists() for run in runs)
@@ -122,6 +129,10 @@ class _Wave:
         else:
             self._stillborn = 0
             send(self._events, {"tell": "ended", "records": records})
+            if any(record["outcome"] == Outcome.CRASHED for record in records):
+                # What raised may hold a lock or have broken the process in another way.
+                self._drop_actor(index)
+                self._programs.pop(index, None)
         self._dispatch(index)
 
 

@@ -42,8 +42,10 @@ class WaveHandle:
     scratch: WaveScratch
     process: subprocess.Popen[bytes]
     events: LineReader
-    waiting: dict[str, int]
-    """Runs that were handed over and not started yet, with the number of the attempt to come."""
+    waiting: set[str]
+    """Runs that were handed over and not started yet."""
+    at_once: int
+    """How many of its runs may be running at the same time."""
     running: dict[str, Running] = field(default_factory=dict)
     granted: set[int] = field(default_factory=set)
     born: float = field(default_factory=time.monotonic)
@@ -52,10 +54,18 @@ class WaveHandle:
     last_end: float | None = None
     failure: str | None = None
     scratch_peak: int = 0
+    limit_told: int | None = None
 
     @classmethod
     def start(
-        cls, number: int, mark: Mark, scratch: WaveScratch, spec: WaveSpec, env: Mapping[str, str]
+        cls,
+        number: int,
+        mark: Mark,
+        scratch: WaveScratch,
+        *,
+        spec: WaveSpec,
+        env: Mapping[str, str],
+        at_once: int,
     ) -> WaveHandle:
         """Start the wave child in a session of its own."""
         spec_file = scratch.path / "spec.json"
@@ -73,8 +83,8 @@ class WaveHandle:
                 preexec_fn=die_with_parent,  # noqa: PLW1509  (the supervisor has one thread)
             )
         os.close(theirs)
-        waiting = {a.run: a.attempt for _, attempts in spec.packs for a in attempts}
-        return cls(number, mark, scratch, process, LineReader(ours), waiting)
+        waiting = {attempt.run for _, attempts in spec.packs for attempt in attempts}
+        return cls(number, mark, scratch, process, LineReader(ours), waiting, at_once)
 
     @property
     def ready(self) -> bool:
@@ -83,15 +93,27 @@ class WaveHandle:
     def grant(self, slot: Slot) -> None:
         """Let the wave use a slot."""
         self.granted.add(slot.index)
-        assert self.process.stdin is not None
-        message = {"do": "grant", "slot": slot.index, "cpus": list(slot.cpus)}
-        # A broken pipe: it died, and the end of its event stream tells the rest.
-        with contextlib.suppress(BrokenPipeError):
-            send(self.process.stdin.fileno(), message)
+        self._say({"do": "grant", "slot": slot.index, "cpus": list(slot.cpus)})
+
+    def limit(self, slots: int) -> None:
+        """Have the wave give slots back, as runs end, until it holds at most so many."""
+        if slots != self.limit_told:
+            self.limit_told = slots
+            self._say({"do": "limit", "slots": slots})
 
     def stop(self) -> None:
         """Start nothing more; ask what runs to end at its next step."""
         self.scratch.stop_flag.touch()
+
+    def drain(self) -> None:
+        """Start nothing more; let what runs end by itself."""
+        self.scratch.drain_flag.touch()
+
+    def _say(self, message: dict[str, Any]) -> None:
+        assert self.process.stdin is not None
+        # A broken pipe: it died, and the end of its event stream tells the rest.
+        with contextlib.suppress(BrokenPipeError):
+            send(self.process.stdin.fileno(), message)
 
     def read(self) -> list[dict[str, Any]]:
         """Messages that have arrived."""
@@ -164,6 +186,17 @@ class WaveHandle:
         killed, _ = kill_all(self._descendants)
         return killed
 
+    def costs(self) -> dict[str, Any]:
+        """What the wave took, for the journal: seconds before, in and after training; disk."""
+        training = (self.last_end or time.monotonic()) - self.born - (self.startup_s or 0.0)
+        return {
+            "wave": self.number,
+            "startup_s": _rounded(self.startup_s),
+            "training_s": _rounded(training),
+            "shutdown_s": _rounded(self.shutdown_s),
+            "scratch_peak_bytes": self.scratch_peak,
+        }
+
     def reap(self) -> int:
         """End every process of the wave and delete its scratch; returns how many were killed."""
         self.measure_scratch()
@@ -174,3 +207,7 @@ class WaveHandle:
             self.process.stdin.close()
         shutil.rmtree(self.scratch.path, ignore_errors=True)
         return killed
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import functools
+import json
 import math
 import os
 import resource
@@ -28,6 +29,7 @@ import psutil
 from sweeper.config import from_plain, to_yaml
 from sweeper.engine.faults import Terminated, cause_of_exception
 from sweeper.engine.folder_run import FolderRun
+from sweeper.engine.room import cap_log
 from sweeper.engine.scratch import WaveScratch
 from sweeper.engine.traces import write_result
 from sweeper.errors import Diverged
@@ -70,17 +72,24 @@ class Worker:
         self._scratch = WaveScratch(scratch)
         self._memory_per_run = memory_per_run
         self._trainer: Trainer | None = None
+        self._home = Path.cwd()
 
     def execute(self, attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
         """Train a pack and return one plain record per attempt; raises nothing."""
-        folders = [RunFolder(Path(attempt.folder)) for attempt in attempts]
         began = time.time()
         usage = _Usage()
         try:
-            runs = [self._open(a, f) for a, f in zip(attempts, folders, strict=True)]
-        except OSError as error:
+            return self._execute(attempts, began, usage)
+        except BaseException as error:  # a full disk, a folder that the training took away
             end = cause_of_exception(error)
             return [_record(attempt, end, None, began, usage) for attempt in attempts]
+
+    def _execute(
+        self, attempts: Sequence[Attempt], began: float, usage: _Usage
+    ) -> list[dict[str, Any]]:
+        os.chdir(self._home)  # the run before may have gone elsewhere
+        folders = [RunFolder(Path(attempt.folder)) for attempt in attempts]
+        runs = [self._open(a, f) for a, f in zip(attempts, folders, strict=True)]
         with (
             _output_to(folders[0].log_file, folders[0].stack_file),
             _watched_exits(self._scratch, attempts),
@@ -92,6 +101,7 @@ class Worker:
             ends = self._train(attempts, runs)
             for attempt in attempts:
                 self._scratch.end_mark(attempt.run).touch()
+        cap_log(folders[0].log_file)
         for attempt in attempts[1:]:
             shutil.copyfile(folders[0].log_file, RunFolder(Path(attempt.folder)).log_file)
         records = [
@@ -112,8 +122,16 @@ class Worker:
         ):
             file.unlink(missing_ok=True)
         folder.config_file.write_text(to_yaml(attempt.config))
+        begun = {"fraction": None, "step": None, "time": time.time(), "attempt": attempt.attempt}
+        folder.progress_file.write_text(json.dumps(begun))
         counter = self._scratch.step_counter(attempt.run)
-        return FolderRun(attempt.run, folder, self._scratch.stop_flag, step_counter=counter)
+        return FolderRun(
+            attempt.run,
+            folder,
+            self._scratch.stop_flag,
+            attempt=attempt.attempt,
+            step_counter=counter,
+        )
 
     def _train(
         self, attempts: Sequence[Attempt], runs: Sequence[FolderRun]
@@ -237,6 +255,8 @@ def _output_to(log: Path, stack: Path) -> Iterator[None]:
     """Send stdout and stderr, native output too, to the run's log, and fatal stacks to `stack`."""
     saved = [os.dup(1), os.dup(2)]
     streams = sys.stdout, sys.stderr
+    if any(stream.closed for stream in _streams()):  # by the run before
+        _streams.cache_clear()
     own_streams = _streams()
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
     descriptor = os.open(log, flags, 0o600)
@@ -263,8 +283,9 @@ def _output_to(log: Path, stack: Path) -> Iterator[None]:
         faulthandler.register(signal.SIGUSR2, sys.__stderr__ or 2, chain=False)
         os.close(stack_descriptor)
         os.close(descriptor)
-        if stack.stat().st_size == 0:
-            stack.unlink()
+        with contextlib.suppress(OSError):  # gone with the folder, if the training took it away
+            if stack.stat().st_size == 0:
+                stack.unlink()
 
 
 @functools.cache

@@ -15,10 +15,11 @@ from typing import Any, Protocol
 
 from sweeper.config import RunSpec, Sweep, plain, read_sweep
 from sweeper.engine.cpus import Slot, cpu_offer, cut_slots
-from sweeper.engine.decide import Policy
+from sweeper.engine.decide import BRAKE_AFTER, Policy
+from sweeper.engine.ledger import Job, WaveJobs
 from sweeper.engine.recover import interrupted_ends
 from sweeper.engine.scratch import Scratch, reap_dead_launches
-from sweeper.engine.supervisor import Job, Supervisor, WaveJobs
+from sweeper.engine.supervisor import End, Supervisor
 from sweeper.plan import Plan, describe, invalid_cause, remaining
 from sweeper.records import (
     GroupFolder,
@@ -43,6 +44,7 @@ class Options:
     cpus: int | None = None
     cpus_per_run: int | None = None
     runs_per_wave: int | None = None
+    brake: bool = True
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,11 @@ class Prepared:
 
 @dataclass(frozen=True)
 class LaunchEnd:
-    """How a launch ended: where its records are, the state after it, and whether it was stopped."""
+    """How a launch ended: where its records are, the state after it, and why it ended."""
 
     folder: GroupFolder
     state: GroupState
-    stopped: bool
+    end: End
 
 
 class View(Protocol):
@@ -122,9 +124,11 @@ def launch(
                 contextlib.closing(view_of(prepared)) as view,
                 _launch_end(journal, folder, launch_id) as ending,
             ):
-                finished = _supervise(prepared, journal, launch_id, view)
-                ending["reason"] = "done" if finished else "stopped"
-        return LaunchEnd(folder, fold(read_events(folder.journal_dir)), stopped=not finished)
+                end = _supervise(prepared, journal, launch_id, view, options)
+                ending["reason"] = end.reason
+                if end.message:
+                    ending["message"] = end.message
+        return LaunchEnd(folder, fold(read_events(folder.journal_dir)), end)
 
 
 def _close_interrupted(folder: GroupFolder, journal: JournalWriter) -> None:
@@ -201,17 +205,22 @@ def _supervise(
     journal: JournalWriter,
     launch_id: str,
     view: View,
-) -> bool:
+    options: Options,
+) -> End:
     resources = prepared.sweep.resources
     if not prepared.plan.waves:
-        return True
+        return End("done")
     scratch = Scratch.create(launch_id)
     try:
         return Supervisor(
             group=prepared.folder,
             trainer=prepared.sweep.trainer,
             slots=prepared.slots,
-            policy=Policy(timeout_s=resources.timeout_s, retries=resources.retries),
+            policy=Policy(
+                timeout_s=resources.timeout_s,
+                retries=resources.retries,
+                brake_after=BRAKE_AFTER if options.brake else 0,
+            ),
             memory_per_run=resources.memory_per_run,
             journal=journal,
             scratch=scratch,

@@ -20,9 +20,10 @@ from sweeper.config import plain
 from sweeper.engine.cpus import cpu_offer, cut_slots
 from sweeper.engine.decide import Policy
 from sweeper.engine.environment import wave_environment
+from sweeper.engine.ledger import Job
 from sweeper.engine.processes import Mark, marked_processes
 from sweeper.engine.scratch import Scratch, folder_bytes
-from sweeper.engine.supervisor import Job, Supervisor
+from sweeper.engine.supervisor import Supervisor
 from sweeper.errors import HostError, SweeperError
 from sweeper.launch import probe
 from sweeper.launch.verdicts import WORKER_THREADS, Fault, Line, judged, size
@@ -109,7 +110,7 @@ def _supervise(scratch: Scratch, launch: str, events: list[Mapping[str, Any]]) -
             raise HostError(f"one wave with one run took longer than {_WAVE_LIMIT_S:.0f} s")
 
     with JournalWriter(group.journal_dir, launch) as journal:
-        return Supervisor(
+        end = Supervisor(
             group=group,
             trainer=load_trainer(_PROBE),
             slots=cut_slots(cpu_offer(), cpus=1, cpus_per_run=1),
@@ -120,6 +121,7 @@ def _supervise(scratch: Scratch, launch: str, events: list[Mapping[str, Any]]) -
             observe=events.append,
             tick=tick,
         ).run([[(_RUN, (Job(_RUN, 1, plain(probe.Config())),))]])
+    return end.reason != "stopped"
 
 
 def read_trial(

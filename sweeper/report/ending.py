@@ -20,7 +20,9 @@ __all__ = ["ending", "ending_text"]
 _BEST = 3
 
 
-def ending(folder: GroupFolder, state: GroupState, *, stopped: bool) -> dict[str, Any]:
+def ending(
+    folder: GroupFolder, state: GroupState, *, reason: str, message: str = ""
+) -> dict[str, Any]:
     """What a launch says at its end, as data; writes table and figure to the results folder."""
     counts = {word: count for word, count in state.counts().items() if count}
     finished = counts.get("finished", 0)
@@ -30,7 +32,8 @@ def ending(folder: GroupFolder, state: GroupState, *, stopped: bool) -> dict[str
         "total": state.total,
         "counts": counts,
         "all_finished": finished == state.total,
-        "stopped": stopped,
+        "reason": reason,
+        "message": message,
         "headline": state.headline or "loss",
         "best": _best(state),
         "table": render(group_table(folder), "table") if finished else "",
@@ -78,8 +81,10 @@ def ending_text(answer: Mapping[str, Any]) -> str:
         words = axis_words(run["axis_values"])
         lines.append(f"  best {place}: {run['id']}  {headline} {run[headline]:.4g}  {words}")
     lines += [f"saved {file}" for file in answer["files"]]
+    if answer["message"]:
+        lines.append(f"paused: {answer['message']}")
     lines.append("next:")
-    if answer["stopped"]:
+    if answer["reason"] != "done":
         lines.append("  the same launch command again trains only what is missing")
     if not answer["all_finished"]:
         lines.append(f"  sweep crashed {group}      why runs ended otherwise")

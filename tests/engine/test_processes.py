@@ -53,7 +53,7 @@ def test_a_mark_survives_the_environment() -> None:
     mark = Mark.of_this_process("ab12/w3")
     assert Mark.parse(str(mark)) == mark
     assert Mark.parse("rubbish") is None
-    assert Mark.parse("a b c d e") is None
+    assert Mark.parse("a b c d e f") is None
 
 
 def test_who_is_provably_dead(dead_mark: Mark) -> None:
@@ -62,6 +62,8 @@ def test_who_is_provably_dead(dead_mark: Mark) -> None:
     assert dead_mark.is_provably_dead()
     assert replace(mine, ticks=mine.ticks - 1).is_provably_dead()  # the pid was used again
     assert replace(mine, boot="another-boot").is_provably_dead()
+    # A launch of another host that shares the scratch is left alone, whatever its boot id.
+    assert not replace(dead_mark, host="elsewhere", boot="another-boot").is_provably_dead()
     # In another pid namespace nobody can tell: a container's launch is left alone.
     assert not replace(dead_mark, namespace="pid:[1]").is_provably_dead()
 

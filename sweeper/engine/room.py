@@ -1,0 +1,137 @@
+"""Room on the host: disk space, memory and the kernel's kills, and what follows from them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from sweeper.errors import HostError
+
+__all__ = [
+    "DiskBudget",
+    "available_memory",
+    "cap_log",
+    "disk_budget",
+    "free_bytes",
+    "oom_kills",
+    "runs_that_fit",
+]
+
+_GB = 1024**3
+# Below this a launch doesn't start, and a running one stops in order.
+FLOOR_BYTES = _GB // 4
+# The scratch may take this share of what is free at the launch, within bounds.
+BUDGET_SHARE = 0.2
+BUDGET_BOUNDS = (_GB // 4, 50 * _GB)
+# A wave is drained and replaced when its scratch reaches this share of the budget.
+RECYCLE_SHARE = 0.7
+# Of the memory that was available at the launch, runs may fill this share.
+MEMORY_SHARE = 0.85
+LOG_LIMIT_BYTES = 20 * 1024**2
+_LOG_KEPT_BYTES = 1024**2
+
+
+@dataclass(frozen=True)
+class DiskBudget:
+    """How much scratch a launch may use, in bytes, and where."""
+
+    scratch: Path
+    records: Path
+    bytes: int
+
+    def recycle(self, wave_bytes: int) -> bool:
+        """Whether a wave whose scratch has grown to this has to be drained and replaced."""
+        return wave_bytes > self.bytes * RECYCLE_SHARE
+
+    def shortage(self) -> str | None:
+        """Why nothing more may be started: the disk is nearly full, whoever filled it."""
+        for place in (self.scratch, self.records):
+            free = free_bytes(place)
+            if free < FLOOR_BYTES:
+                return (
+                    f"the disk of {place} is nearly full: {free / _GB:.2f} GB free, at least "
+                    f"{FLOOR_BYTES / _GB:.2f} GB are needed"
+                )
+        return None
+
+
+def free_bytes(path: Path) -> int:
+    """Space that this user may still fill on the file system of `path`."""
+    return shutil.disk_usage(path).free
+
+
+def disk_budget(scratch: Path, records: Path) -> DiskBudget:
+    """The budget by what is free now. Raises `HostError` under the floor."""
+    low, high = BUDGET_BOUNDS
+    budget = DiskBudget(
+        scratch, records, int(min(max(free_bytes(scratch) * BUDGET_SHARE, low), high))
+    )
+    shortage = budget.shortage()
+    if shortage:
+        raise HostError(f"{shortage}. Free some, or set SWEEPER_SCRATCH or --runs-dir elsewhere.")
+    return budget
+
+
+def runs_that_fit(peaks: Mapping[str, int], available: int, slots: int) -> int:
+    """How many runs at once the memory carries, at least one.
+
+    `peaks` maps programs to the largest resident set of their finished runs in bytes, `available`
+    is what was free at the launch. The largest program decides: a heuristic on the safe side.
+    """
+    largest = max(peaks.values(), default=0)
+    if largest <= 0:
+        return slots
+    return max(1, min(slots, int(available * MEMORY_SHARE) // largest))
+
+
+def available_memory() -> int:
+    """Bytes that may still be filled: what the host has, or what our cgroup's limit leaves."""
+    available = int(psutil.virtual_memory().available)
+    cgroup = Path("/sys/fs/cgroup")
+    with contextlib.suppress(OSError, ValueError):  # without a limit the file says "max"
+        limit = int((cgroup / "memory.max").read_text())
+        used = int((cgroup / "memory.current").read_text())
+        available = min(available, max(0, limit - used))
+    return available
+
+
+def oom_kills() -> int:
+    """How often the kernel has killed for want of memory, host and own cgroup, since boot."""
+    total = 0
+    for file, key in (
+        (Path("/proc/vmstat"), "oom_kill "),
+        (Path("/sys/fs/cgroup/memory.events"), "oom_kill "),
+    ):
+        try:
+            lines = file.read_text().splitlines()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) for line in lines if line.startswith(key))
+    return total
+
+
+def cap_log(path: Path, limit: int = LOG_LIMIT_BYTES, kept: int = _LOG_KEPT_BYTES) -> bool:
+    """Cut a log longer than `limit` to its first and last `kept` bytes; whether it was cut.
+
+    Its writer may go on: it appends, so it continues behind the cut.
+    """
+    try:
+        size = path.stat().st_size
+        if size <= limit:
+            return False
+        with path.open("r+b") as file:
+            file.seek(-kept, os.SEEK_END)
+            tail = file.read(kept)
+            file.truncate(kept)
+        note = f"\n[… {size - 2 * kept} bytes left out: the log had grown past its limit …]\n"
+        with path.open("ab") as file:
+            file.write(note.encode() + tail)
+    except OSError:
+        return False
+    return True
