@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Interval, Le, MinLen
 
 from models.two_body import ORBIT_SAMPLES
-from models.two_body.names import parse_name
+from models.two_body.names import is_name, parse_name
 
 __all__ = ["COMPONENTS", "Component", "Config", "Data", "Parameters", "config_from_plain"]
 
@@ -93,7 +93,7 @@ def problems(config: Config) -> list[str]:
     found = []
     data, parameters = config.data, config.parameters
     for name in (data.dataset_name, *data.test_datasets):
-        if not _is_file_or_artifact(name):
+        if is_name(name):
             try:
                 parse_name(name)
             except ValueError as error:
@@ -111,7 +111,7 @@ def problems(config: Config) -> list[str]:
             f"target_window={parameters.target_window}"
         )
     # Files may hold series of another length: training says so if theirs are too short.
-    if not _is_file_or_artifact(data.dataset_name):
+    if is_name(data.dataset_name):
         samples = math.ceil(ORBIT_SAMPLES / data.stride)
         seen = math.ceil(parameters.observed_window * samples)
         if math.floor(seen * data.observed_fraction) < 2:
@@ -142,7 +142,3 @@ def _part(cls: Any, values: Mapping[str, Any]) -> Any:
     if unknown:
         raise ValueError(f"a latent ODE's config has no entry `{unknown[0]}`")
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-
-
-def _is_file_or_artifact(name: str) -> bool:
-    return "/" in name or name.endswith((".npz", ".parquet")) or name.startswith("wandb:")

@@ -6,7 +6,7 @@ NumPy and float64 only; nothing here imports JAX.
 from models.two_body.constants import EARTH_RADIUS, GEOSTATIONARY_RADIUS, MU, ORBIT_SAMPLES
 from models.two_body.datasets import Dataset, load
 from models.two_body.errors import DatasetError
-from models.two_body.names import DatasetName, parse_name
+from models.two_body.names import DatasetName, is_name, parse_name
 from models.two_body.units import Units
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "DatasetError",
     "DatasetName",
     "Units",
+    "is_name",
     "load",
     "parse_name",
 ]

@@ -16,7 +16,7 @@ from models.two_body.constants import (
     ORBIT_SAMPLES,
 )
 from models.two_body.errors import DatasetError
-from models.two_body.names import DatasetName, parse_name
+from models.two_body.names import ARTIFACT_PREFIX, DatasetName, is_name, parse_name
 from models.two_body.orbits import at_mean_anomalies, elements_from_states, period
 
 __all__ = ["LOWEST_ALTITUDE", "Dataset", "load", "make"]
@@ -95,11 +95,11 @@ def load(name_or_path: str | Path, *, seed: int = 0, cache: Path | None = None) 
     that would have to be locked, checked and deleted some day. Raises DatasetError.
     """
     text = str(name_or_path)
-    if text.startswith("wandb:"):
+    if text.startswith(ARTIFACT_PREFIX):
         from models.two_body.artifacts import load_artifact
 
         return load_artifact(text, cache=cache)
-    if isinstance(name_or_path, Path) or "/" in text or text.endswith((".npz", ".parquet")):
+    if isinstance(name_or_path, Path) or not is_name(text):
         from models.two_body.files import read_file
 
         return read_file(Path(name_or_path))

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 
 from models.two_body.errors import DatasetError
 
-__all__ = ["FAMILIES", "MOST_ORBITS", "SPLITS", "DatasetName", "parse_name"]
+__all__ = ["FAMILIES", "MOST_ORBITS", "SPLITS", "DatasetName", "is_name", "parse_name"]
 
 FAMILIES = ("complex", "simple", "circular")
 SPLITS = ("train", "test")
 
 MOST_ORBITS = 100_000
 """An orbit takes 20 kB: larger sets would not fit a worker's memory."""
+
+ARTIFACT_PREFIX = "wandb:"
+"""How the name of a W&B artifact begins."""
 
 _WORDS = (*FAMILIES, "TBP", "planar", "fixnu0", *SPLITS)
 _PATTERN = re.compile(
@@ -44,6 +47,12 @@ class DatasetName:
         parts += ["planar"] * self.planar + ["fixnu0"] * self.fixnu0
         parts += [str(self.orbits)] + [self.split] * bool(self.split)
         return "_".join(parts)
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` is read by the grammar of names: it means no file and no W&B artifact."""
+    is_file = "/" in text or text.endswith((".npz", ".parquet"))
+    return not (is_file or text.startswith(ARTIFACT_PREFIX))
 
 
 def parse_name(text: str) -> DatasetName:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.two_body import DatasetError, load
+from models.two_body import DatasetError, is_name, load
 from models.two_body.files import write_file
 
 DATA = load("complex_TBP_4_train")
@@ -181,6 +181,13 @@ def test_an_artifact_that_is_here_needs_no_network(tmp_path):
     write_file(DATA, folder / "other.npz")
     with pytest.raises(DatasetError, match=r"it holds any\.npz, other\.npz"):
         load("wandb:them/orbits/complex:v3", cache=tmp_path)
+
+
+def test_what_is_read_by_the_grammar_of_names():
+    assert is_name("complex_TBP_10")
+    assert is_name("complx")
+    for other in ("orbits.npz", "a.parquet", "folder/complex_TBP_10", "wandb:a/b/c:v1", "wandb:a"):
+        assert not is_name(other)
 
 
 @pytest.mark.parametrize(
