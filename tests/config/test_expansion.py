@@ -48,7 +48,7 @@ def listed_naively(
     ]
 
 
-@settings(max_examples=400)
+@settings(max_examples=300, deadline=None)
 @given(selections())
 def test_a_selection_is_what_trying_every_point_gives(
     case: tuple[list[int], list[Any], list[Any] | None],
@@ -212,3 +212,10 @@ def test_listing_goes_straight_to_what_remains(sweep: Read) -> None:
     assert found.count() == 1
     (run,) = found
     assert run.axis_values == {axis.key: axis.plain_values[-1] for axis in found.axes}
+    # Together, two conditions leave nothing of the first 10¹¹ points; neither does so alone.
+    found = sweep(
+        f"parameters:\n{MANY}\nseeds: 10\n"
+        "exclude: [{width: 1, seed: [0, 1, 2, 3, 4]}, {width: 1, seed: [5, 6, 7, 8, 9]}]"
+    )
+    assert found.count() == 9 * 10**11
+    assert next(iter(found)).axis_values["parameters.width"] == 2

@@ -79,7 +79,7 @@ def same(found: Any, wanted: Any) -> bool:
         return False
     if isinstance(found, tuple | list):
         return len(found) == len(wanted) and all(map(same, found, wanted))
-    return bool(found == wanted)
+    return bool(found == wanted) and (found != 0 or str(found) == str(wanted))  # 0.0, not -0.0
 
 
 @pytest.mark.parametrize(
