@@ -256,9 +256,9 @@ def _run_lanes(
         record = jnp.concatenate([t[None], h[None], y, *tsit5.polynomial(k, h)])
         at, space = state.row, state.workspace
         space = space._replace(
-            steps=lax.dynamic_update_slice(space.steps, record[None], (at, 0, 0)),
-            ends=lax.dynamic_update_slice(space.ends, reached[None], (at, 0)),
-            previous=lax.dynamic_update_slice(space.previous, state.previous[None], (at, 0)),
+            steps=lax.dynamic_update_index_in_dim(space.steps, record, at, 0),
+            ends=lax.dynamic_update_index_in_dim(space.ends, reached, at, 0),
+            previous=lax.dynamic_update_index_in_dim(space.previous, state.previous, at, 0),
         )
         state = state._replace(
             row=at + 1,
@@ -299,7 +299,7 @@ def _run_lanes(
 
 
 def _factor(scaled: Float[Array, " W"], good: Bool[Array, " W"]) -> Float[Array, " W"]:
-    """By how much the next step differs: 0.9 · scaled error^(−1/6), within diffrax's bounds.
+    """By how much the next step differs: 0.9 · scaled error^(−1/5), within diffrax's bounds.
 
     An accepted step is never followed by a smaller one, a rejected one always is; what is not
     finite shrinks most (diffrax would go on with a step of NaN).
@@ -435,7 +435,7 @@ def _spread(tape: Tape, cotangent: Float[Array, "B S D"], workspace: Workspace) 
     pulls = lax.fori_loop(
         0,
         tape.rows,
-        lambda row, pulls: lax.dynamic_update_slice(pulls, clean, (row * lanes, 0)),
+        lambda row, pulls: lax.dynamic_update_slice_in_dim(pulls, clean, row * lanes, 0),
         workspace.pulls,
     )
     powers = jnp.stack([tape.theta**j for j in range(1 + _POWERS)], axis=-1)
