@@ -262,9 +262,17 @@ def status(
 
 @app.command(group=_SEE)
 def crashed(
-    group: str | None = None, /, *, runs_dir: RunsDir = _DEFAULT_RUNS, json: Json = False
+    group: str | None = None,
+    /,
+    *,
+    everything: Annotated[bool, Parameter(name="--all", negative=())] = False,
+    runs_dir: RunsDir = _DEFAULT_RUNS,
+    json: Json = False,
 ) -> None:
-    """Every run without a good outcome: its cause, last step, log, and its axis values.
+    """Why runs ended without a good outcome, cause by cause, and every one of these runs.
+
+    For each cause: the shortest condition on the parameters that tells its runs from those that
+    finished, with counts, or that there is none. For each run: last step, log and axis values.
 
     For example:
 
@@ -275,17 +283,17 @@ def crashed(
 
     Args:
         group: The group of the sweep (default: the one launched last).
+        everything: List all runs of a cause, not only the first 20.
     """
-    from sweeper.records import crashed as read_crashed
+    from sweeper.plan.explain import crash_groups
 
-    folder = _group_folder(runs_dir, group)
-    found = read_crashed(folder)
+    answer = crash_groups(_group_folder(runs_dir, group))
     if json:
-        _print_json({"group": folder.group, "runs": found})
+        _print_json(answer)
     else:
         from sweeper.report.summaries import crashed_text
 
-        sys.stdout.write(crashed_text(folder.group, found))
+        sys.stdout.write(crashed_text(answer, everything=everything))
 
 
 @app.command(group=_SEE)

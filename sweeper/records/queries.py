@@ -96,17 +96,19 @@ def status(folder: GroupFolder, *, now: float | None = None) -> dict[str, Any]:
     }
 
 
-def crashed(folder: GroupFolder) -> list[dict[str, Any]]:
+def crashed(folder: GroupFolder, seen: Snapshot | None = None) -> list[dict[str, Any]]:
     """Every run that has ended without being finished, by cause, outcome and id.
 
     Diverged and invalid ones are among them, each under its outcome, and those whose launch died
     under them, as ``"interrupted"``. A run that is being tried again right now is not.
     Each item has `id`, `outcome`, `cause` (its kind), `message` (one line), `type`, `place`,
     `last_step`, `attempts` (how many), `log` and `stack` (paths of files that exist, else None) and
-    `axis_values`. Raises `RecordError` for a group without records.
+    `axis_values`. `seen` is a snapshot of the group, if there is one already.
+    Raises `RecordError` for a group without records.
     """
     leave_out = {RUNNING, WAITING, str(Outcome.FINISHED)}
-    runs = [run for run in snapshot(folder).state.runs.values() if run.standing not in leave_out]
+    state = (seen or snapshot(folder)).state
+    runs = [run for run in state.runs.values() if run.standing not in leave_out]
     items = [_crash(folder, run) for run in runs]
     return sorted(items, key=lambda item: (item["cause"] or "", item["outcome"], item["id"]))
 

@@ -23,6 +23,7 @@ __all__ = [
 
 _INVALID_SHOWN = 10
 _VALUES_SHOWN = 8
+_RUNS_SHOWN = 20
 
 
 def _rendered(*parts: Table | Text | str) -> str:
@@ -127,25 +128,67 @@ def status_text(status: Mapping[str, Any]) -> str:
     return _rendered(*lines)
 
 
-def crashed_text(group: str, runs: Sequence[Mapping[str, Any]]) -> str:
-    """The answer of `sweep crashed`: runs by cause, each with where to look."""
-    if not runs:
+def crashed_text(answer: Mapping[str, Any], *, everything: bool = False) -> str:
+    """The answer of `sweep crashed`: the causes with what explains them, then their runs.
+
+    At most 20 runs of a cause are listed, the others counted, unless `everything` is asked for.
+    """
+    group, causes = answer["group"], answer["causes"]
+    if not causes:
         return f"{group}: every run that has ended is finished\n"
-    parts: list[Table | str] = [f"{group}: {len(runs)} runs without a good outcome"]
-    for run in runs:
-        cause = ": ".join(part for part in (run.get("type"), run.get("message")) if part)
-        parts.append(f"\n{run['id']}  {run['outcome']}  {cause or run.get('cause') or ''}".rstrip())
-        details = [
-            ("axes", axis_words(run["axis_values"])),
-            ("at", run.get("place")),
-            ("last step", run.get("last_step")),
-            ("attempts", run.get("attempts")),
-            ("log", run.get("log")),
-            ("stack", run.get("stack")),
-        ]
-        parts += [f"    {name:<10}{value}" for name, value in details if value not in (None, "")]
-    parts.append(f"\nLook closer: sweep show {runs[0]['id']}, sweep rerun {runs[0]['id']} --pdb")
+    runs = {run["id"]: run for run in answer["runs"]}
+    number = f"{len(causes)} causes" if len(causes) > 1 else "1 cause"
+    parts = [f"{group}: {len(runs)} runs without a good outcome, {number}"]
+    for cause in causes:
+        example = runs[cause["example"]]
+        parts += ["", f"{cause['runs']} {cause['outcome']}: {_cause_words(cause)}"]
+        parts += _details(
+            ("which", _explanation(cause)),
+            ("at", cause["place"]),
+            ("example", example["id"]),
+            ("log", example["log"]),
+        )
+    for cause in causes:
+        shown = cause["ids"] if everything else cause["ids"][:_RUNS_SHOWN]
+        for run in (runs[run] for run in shown):
+            parts += ["", f"{run['id']}  {run['outcome']}  {_cause_words(run)}".rstrip()]
+            parts += _details(
+                ("axes", axis_words(run["axis_values"])),
+                ("at", run["place"]),
+                ("last step", run["last_step"]),
+                ("attempts", run["attempts"]),
+                ("log", run["log"]),
+                ("stack", run["stack"]),
+            )
+        more = cause["runs"] - len(shown)
+        if more:
+            parts += ["", f"… and {more} more {cause['outcome']} for this cause: see --all"]
+    first = causes[0]["example"]
+    parts += ["", f"Look closer: sweep show {first}, sweep rerun {first} --pdb"]
     return _rendered(*parts)
+
+
+def _cause_words(item: Mapping[str, Any]) -> str:
+    """Type and message of a cause or of a run, else its kind."""
+    words = ": ".join(part for part in (item["type"], item["message"]) if part)
+    return words or item.get("kind") or item.get("cause") or "no cause is known"
+
+
+def _details(*rows: tuple[str, object]) -> list[str]:
+    return [f"    {name:<10}{value}" for name, value in rows if value not in (None, "")]
+
+
+def _explanation(cause: Mapping[str, Any]) -> str:
+    """Which runs it hit, with the counts behind that."""
+    condition = cause["condition"]
+    if condition is None:
+        return f"{cause['note']}"
+    text, word = condition["text"], cause["outcome"]
+    told = f"{text}: {condition['crashed_in']} of {condition['total_in']} {word}"
+    if not condition["atoms"]:
+        return told
+    told += f"; {condition['crashed_out']} of {condition['total_out']} others"
+    return f"{told} ({cause['note']})" if cause["note"] else told
 
 
 def show_text(run: Mapping[str, Any]) -> str:

@@ -1,0 +1,95 @@
+"""The shortest condition on axis values that tells bad runs from the others.
+
+An exact condition of at most three atoms is found whenever there is one: each of its atoms must
+admit every value that bad runs have on its axis, and the tightest such atom shuts out the most
+others. So a set of axes carries an exact condition if and only if no other run lies in the box of
+those values, and there are few sets of up to three axes.
+
+Where there is no exact one, the best approximate one is sought by a beam search, which is a
+heuristic and may miss it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from heapq import nsmallest
+from itertools import combinations, product
+from math import inf
+from operator import and_
+
+from sweeper.plan.conditions import MOST_ATOMS, Choice, Condition, Contrast
+from sweeper.plan.points import Axis, Points
+from sweeper.plan.tendency import tendency
+
+__all__ = ["MOST_AXES", "separate"]
+
+# With more axes, only those are tried that shut out the most others: a heuristic, without which
+# hundreds of axes would take minutes.
+MOST_AXES = 40
+
+
+def separate(
+    points: Points, bad: int, others: int, *, approximate: bool = True
+) -> Condition | None:
+    """The shortest condition that tells the runs `bad` from the runs `others`, both as bits.
+
+    An exact one is preferred: with the fewest atoms, then without seeds, then with the fewest
+    values to list, then the narrowest, then on the axes that come first. If there is none and
+    `approximate`, it is what `tendency` finds; None if that is nothing. Without others it is the
+    condition without atoms. Raises `ValueError` if `bad` is empty or overlaps `others`.
+    """
+    contrast = Contrast(points, bad, others)
+    if not others:
+        return contrast.condition(())
+    found = _exact(contrast)
+    return found or (tendency(contrast) if approximate else None)
+
+
+@dataclass(frozen=True)
+class _Box:
+    """What an axis can do: atoms that admit all bad runs, the tightest first."""
+
+    place: int
+    choices: tuple[Choice, ...]
+    left: int  # the others that the tightest atom admits too
+
+
+def _exact(contrast: Contrast) -> Condition | None:
+    boxes = [_box(place, axis, contrast) for place, axis in enumerate(contrast.axes)]
+    boxes = [box for box in boxes if box.left != contrast.others]
+    boxes = nsmallest(MOST_AXES, boxes, key=lambda box: box.left.bit_count())
+    boxes.sort(key=lambda box: box.place)
+    for size in range(1, MOST_ATOMS + 1):
+        exact = [
+            subset
+            for subset in combinations(boxes, size)
+            if not reduce(and_, (box.left for box in subset))
+        ]
+        if exact:
+            conjunctions = (
+                choices for subset in exact for choices in product(*(box.choices for box in subset))
+            )
+            # `min` takes the first of equals, which is on the axes that come first.
+            return contrast.condition(min(conjunctions, key=lambda c: _burden(contrast, c)))
+    return None
+
+
+def _box(place: int, axis: Axis, contrast: Contrast) -> _Box:
+    held = tuple(i for i, mask in enumerate(axis.masks) if mask & contrast.bad)
+    choices = [Choice(axis, "=" if len(held) == 1 else "in", held)]
+    if axis.ordered and len(held) > 1:
+        choices.append(Choice(axis, "<=", tuple(range(held[-1] + 1))))
+        choices.append(Choice(axis, ">=", tuple(range(held[0], len(axis.values)))))
+    return _Box(place, tuple(choices), choices[0].runs & contrast.others)
+
+
+def _burden(contrast: Contrast, choices: Sequence[Choice]) -> tuple[float, ...]:
+    """What speaks against a conjunction, the gravest first."""
+    if reduce(and_, (choice.runs for choice in choices), contrast.others):
+        return (inf,)
+    seeds = sum(choice.axis.is_seed for choice in choices)
+    listed = sum(choice.listed for choice in choices)
+    admitted = sum(len(choice.places) for choice in choices)
+    return seeds, listed, admitted
