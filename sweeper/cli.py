@@ -6,6 +6,7 @@ answer at once.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from sweeper.errors import SweeperError
+from sweeper.printable import printable
 
 if TYPE_CHECKING:
     from sweeper.launch.local import Options, Prepared
@@ -51,12 +53,17 @@ _DEFAULT_RUNS = Path("runs")
 
 def main() -> None:
     """Entry point of `sweep`."""
+    # A name that the terminal's encoding lacks must not end a command.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(_guarded(app, sys.argv[1:]))
 
 
 def list_crashed_runs() -> None:
     """Entry point of `list-crashed-runs`: the same as `sweep crashed`."""
-    sys.exit(_guarded(app, ["crashed", *sys.argv[1:]]))
+    sys.argv[1:1] = ["crashed"]
+    main()
 
 
 def _guarded(command: App, arguments: list[str]) -> int:
@@ -81,7 +88,13 @@ def _guarded(command: App, arguments: list[str]) -> int:
 
 
 def _complain(message: str) -> None:
-    sys.stderr.write(f"{message}\n")
+    sys.stderr.write("\n".join(map(printable, message.split("\n"))) + "\n")
+
+
+def _say(text: str) -> None:
+    """Print text; names and messages in it may come from strangers, so it is made harmless."""
+    lines = text.split("\n")
+    sys.stdout.write("\n".join(line if line.isprintable() else printable(line) for line in lines))
 
 
 def _print_json(data: object) -> None:
@@ -153,7 +166,7 @@ def plan(
     prepared = prepare(file, runs_dir, _options(cpus, cpus_per_run, runs_per_wave))
     _warn(prepared)
     described = {**describe(prepared.plan, prepared.sweep), "slots": len(prepared.slots)}
-    _print_json(described) if json else sys.stdout.write(plan_text(described))
+    _print_json(described) if json else _say(plan_text(described))
 
 
 def _warn(prepared: Prepared) -> None:
@@ -204,7 +217,7 @@ def launch(
     options = replace(_options(cpus, cpus_per_run, runs_per_wave), brake=brake)
     end = launch_here(file, runs_dir, options, view_of=lambda prepared: _view(prepared, stream))
     answer = ending(end.folder, end.state, reason=end.end.reason, message=end.end.message)
-    _print_json(answer) if json else sys.stdout.write(ending_text(answer))
+    _print_json(answer) if json else _say(ending_text(answer))
     if end.end.reason != "done":
         return STOPPED if end.end.reason == "stopped" else PAUSED
     return ALL_FINISHED if answer["all_finished"] else SOME_BAD
@@ -257,7 +270,7 @@ def status(
     else:
         from sweeper.report.summaries import status_text
 
-        sys.stdout.write(status_text(found))
+        _say(status_text(found))
 
 
 @app.command(group=_SEE)
@@ -293,7 +306,7 @@ def crashed(
     else:
         from sweeper.report.summaries import crashed_text
 
-        sys.stdout.write(crashed_text(answer, everything=everything))
+        _say(crashed_text(answer, everything=everything))
 
 
 @app.command(group=_SEE)
@@ -316,7 +329,7 @@ def show(run: str, /, *, runs_dir: RunsDir = _DEFAULT_RUNS, json: Json = False) 
 
     _reap()
     found = show_run(find_run(runs_dir, run))
-    _print_json(found) if json else sys.stdout.write(show_text(found))
+    _print_json(found) if json else _say(show_text(found))
 
 
 @app.command(group=_SEE)
@@ -343,7 +356,7 @@ def diff(*runs: str, runs_dir: RunsDir = _DEFAULT_RUNS, json: Json = False) -> N
     if json:
         _print_json([{"key": key, "values": values} for key, values in rows])
     else:
-        sys.stdout.write(diff_text(list(runs), rows))
+        _say(diff_text(list(runs), rows))
 
 
 @app.command(group=_RUN)
@@ -398,7 +411,7 @@ def table(
 
     folder = _group_folder(runs_dir, group)
     found = group_table(folder, by=_words(by), metrics=_words(metrics))
-    sys.stdout.write(render(found, format))
+    _say(render(found, format))
 
 
 def _words(text: str | None) -> list[str] | None:
@@ -425,7 +438,7 @@ def doctor(*, runs_dir: RunsDir = _DEFAULT_RUNS, json: Json = False) -> int:
     for line in checks(runs_dir):
         lines.append(line)
         if not json:
-            sys.stdout.write(doctor_line(line.name, line.verdict, line.found, line.mend))
+            _say(doctor_line(line.name, line.verdict, line.found, line.mend))
             sys.stdout.flush()
     if json:
         _print_json([vars(line) for line in lines])

@@ -15,14 +15,15 @@ ROOT = Path(__file__).parents[1]
 ARROWS = {
     "errors": {"config"},  # for types alone
     "trainer": {"errors"},
+    "printable": set(),
     "records": {"errors"},
     "config": {"errors", "trainer"},
     "plan": {"errors", "trainer", "config", "records"},
-    "engine": {"errors", "trainer", "config", "records", "plan"},
-    "report": {"errors", "config", "records", "plan", "engine"},
+    "engine": {"errors", "printable", "trainer", "config", "records", "plan"},
+    "report": {"errors", "printable", "config", "records", "plan", "engine"},
     "launch": {"errors", "trainer", "config", "records", "plan", "engine"},
     "mirror": {"errors", "records"},
-    "cli": {"errors", "trainer", "config", "records", "plan", "engine", "report", "launch"},
+    "cli": {"errors", "printable", "trainer", "config", "records", "plan", "engine", "report", "launch"},
 }
 SLOW = {"ray", "jax", "jaxlib", "matplotlib", "wandb", "diffrax", "equinox", "optax", "scipy"}
 

@@ -10,6 +10,7 @@ from sweeper.records.outcomes import Cause, CauseKind, Outcome
 __all__ = [
     "Policy",
     "Running",
+    "end_is_late",
     "failing_alike",
     "is_starved",
     "next_wave_is_due",
@@ -26,6 +27,7 @@ STARVED_RETRIES = 2
 BRAKE_AFTER = 8
 # On a host with 192 slots that all start at once, and on a slow file system, starts take minutes.
 START_LIMIT_S = 300.0
+END_LIMIT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,13 @@ def start_is_late(
     for run in running.values():
         if run.began is None and now - run.dispatched > START_LIMIT_S:
             return f"the worker of run {run.run} hadn't started after {START_LIMIT_S:g} s"
+    return None
+
+
+def end_is_late(silent_s: float) -> str | None:
+    """Why a wave that has had nothing to do for `silent_s` must be given up."""
+    if silent_s > END_LIMIT_S:
+        return f"Ray hadn't shut down {END_LIMIT_S:g} s after the last run"
     return None
 
 

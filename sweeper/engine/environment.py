@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -37,6 +36,9 @@ _RAY = {
 }
 
 
+_DROPPED = {"WANDB_SERVICE", "NPROC", "PJRT_NPROC"}
+
+
 def wave_environment(
     inherited: Mapping[str, str],
     *,
@@ -45,28 +47,24 @@ def wave_environment(
     tmp: Path,
     cpus_per_run: int,
     preload: Sequence[str],
-    search: Sequence[Path],
 ) -> dict[str, str]:
     """The whole environment of a wave child and so of everything it starts.
 
     Inherited ``RAY_*`` and ``WANDB_SERVICE`` are dropped: they would tie the wave to somebody
-    else's session. What the user has set for caps and caches stands.
+    else's session; ``NPROC`` too, as XLA believes it more than the slot's CPUs. What the user has
+    set for other caps and for caches stands.
     """
     env = {
         name: value
         for name, value in inherited.items()
-        if not name.startswith("RAY_") and name != "WANDB_SERVICE"
+        if not name.startswith("RAY_") and name not in _DROPPED
     }
     env |= run_environment(inherited, cpus_per_run=cpus_per_run)
-    path = [str(folder) for folder in search]
-    if inherited.get("PYTHONPATH"):
-        path.append(inherited["PYTHONPATH"])
     return env | {
         **_RAY,
         "RAY_AUTH_TOKEN_PATH": str(token_file),
         "RAY_preload_python_modules": ",".join(preload),
         "TMPDIR": str(tmp),
-        "PYTHONPATH": os.pathsep.join(path),
         "PYTHONUNBUFFERED": "1",
         MARK_VARIABLE: mark,
     }

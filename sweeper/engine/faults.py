@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from sweeper.errors import Diverged
+from sweeper.printable import printable
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 
 __all__ = ["DeathTraces", "Terminated", "cause_of_death", "cause_of_exception"]
@@ -65,7 +66,7 @@ def _one_line(error: BaseException) -> str:
         text = str(error)
     except Exception as second:  # an exception may have any constructor and any __str__
         text = f"(its text can't be had: {type(second).__name__})"
-    line = " ".join(text.split())
+    line = printable(" ".join(text.split()))
     return line if len(line) <= _MESSAGE_LIMIT else line[: _MESSAGE_LIMIT - 1] + "…"
 
 
@@ -79,7 +80,7 @@ def _qualified_name(kind: type) -> str:
 
 def _place(trace: TracebackType | None) -> str | None:
     """The innermost ``file:line`` of the training outside of libraries, else inside."""
-    frames = [f for f in traceback.extract_tb(trace) if not f.filename.startswith(_ENGINE)]
+    frames = [f for f in traceback.extract_tb(trace) if not f.filename.startswith(_OURS)]
     own = [frame for frame in frames if not _is_library(frame.filename)]
     for frame in reversed(own or frames):
         return f"{frame.filename}:{frame.lineno}"
@@ -93,7 +94,7 @@ def _library_roots() -> tuple[str, ...]:
 
 
 _LIBRARIES = _library_roots()
-_ENGINE = __file__.rsplit("/", 1)[0] + "/"
+_OURS = __file__.rsplit("/", 2)[0] + "/"
 
 
 def _is_library(filename: str) -> bool:
@@ -158,7 +159,7 @@ def _stack_place(stack: str) -> str | None:
     """The innermost place outside of libraries in the stack of the thread that died."""
     current = stack.split("Current thread", 1)[-1].split("\n\n", 1)[0]
     found = [(m["file"], m["line"]) for m in _STACK_FRAME.finditer(current)]
-    frames = [frame for frame in found if not frame[0].startswith(_ENGINE)]
+    frames = [frame for frame in found if not frame[0].startswith(_OURS)]
     own = [frame for frame in frames if not _is_library(frame[0])]
     for file, line in own or frames:
         return f"{file}:{line}"

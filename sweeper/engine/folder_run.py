@@ -45,6 +45,7 @@ class FolderRun:
         self.id = run_id
         self.record = record
         self.stopped = False
+        self.diverged = False
         self.last_step: int | None = None
         self.metrics: dict[str, float] = {}
         self._stop_flag = stop_flag
@@ -71,6 +72,7 @@ class FolderRun:
             self.flush()
         loss = numbers.get("loss")
         if loss is not None and not math.isfinite(loss):
+            self.diverged = True
             raise Diverged(f"loss is {loss} at step {step}", step=int(step))
 
     def save(self, name: str, writer: Callable[[Path], object]) -> Path:
@@ -81,6 +83,8 @@ class FolderRun:
         temporary = self.folder / f".{os.getpid()}-{name}"
         try:
             writer(temporary)
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
             os.replace(temporary, target)  # noqa: PTH105  (the same on all Pythons)
         finally:
             temporary.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -33,6 +33,7 @@ __all__ = [
 MARK_VARIABLE = "SWEEPER_MARK"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_LIBC = ctypes.CDLL(None)  # loaded here: between fork and exec little is allowed
 
 
 def _boot_id() -> str:
@@ -103,12 +104,12 @@ class Mark:
 
 def become_subreaper() -> None:
     """Let orphans among our descendants become our children instead of init's."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def die_with_parent() -> None:
     """For a child, before exec: be killed when the supervisor dies."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def marked_processes(wanted: Callable[[Mark], bool]) -> Iterator[psutil.Process]:
@@ -161,11 +162,12 @@ def _alive(process: psutil.Process) -> bool:
         return False
 
 
-def reap_adopted() -> None:
-    """Take the exit status of dead children that we adopted.
+def reap_adopted(spare: Collection[int]) -> None:
+    """Take the exit status of dead children, but not of those in `spare`.
 
     Only while every child that this process started itself has been waited for.
     """
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
+    for child in psutil.Process().children():
+        if child.pid not in spare:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(child.pid, os.WNOHANG)

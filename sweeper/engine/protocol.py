@@ -26,6 +26,8 @@ class WaveSpec:
     """Everything a wave child needs to know; travels as a file of its scratch."""
 
     trainer: str
+    search: tuple[str, ...]
+    """Folders in which the trainer is looked for first."""
     scratch: str
     slots: int
     cpus_per_run: int
@@ -46,7 +48,8 @@ class WaveSpec:
             (program, tuple(Attempt(**attempt) for attempt in attempts))
             for program, attempts in data.pop("packs")
         )
-        return cls(**{**data, "packs": packs, "preload": tuple(data["preload"])})
+        lists = {name: tuple(data[name]) for name in ("search", "preload")}
+        return cls(**{**data, **lists, "packs": packs})
 
 
 def send(descriptor: int, *messages: dict[str, Any]) -> None:

@@ -39,7 +39,7 @@ def interrupted_ends(folder: GroupFolder, state: GroupState) -> list[dict[str, A
 
 
 def _end(folder: GroupFolder, run: str, attempt: Attempt) -> dict[str, Any]:
-    run_folder = folder.run(run).make()
+    run_folder = folder.run(run)
     record = read_json(run_folder.result_file)
     if record is None or record.get("attempt") != attempt.number:
         began = attempt.started or 0.0

@@ -140,8 +140,6 @@ def _base() -> Path:
         ) from error
     if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid():
         raise HostError(f"{base} isn't a folder of yours; set {BASE_VARIABLE} to another place")
-    if stat.S_IMODE(info.st_mode) != 0o700:
-        base.chmod(0o700)
     return base
 
 

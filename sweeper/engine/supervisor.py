@@ -7,6 +7,7 @@ their runs are told from what they left, and the sweep goes on.
 
 from __future__ import annotations
 
+import math
 import os
 import selectors
 import signal
@@ -24,6 +25,7 @@ from sweeper.engine.cpus import Slot
 from sweeper.engine.decide import (
     Policy,
     Running,
+    end_is_late,
     next_wave_is_due,
     overstayed,
     start_is_late,
@@ -50,6 +52,7 @@ _WATCH_S = 1.0
 _ROOM_LOOK_S = 5.0
 # Waves in a row that end without one finished attempt, after which the host is taken for sick.
 _BARREN_LIMIT = 3
+_ONE_REQUEST_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ class Supervisor:
         self._watched = self._room_looked = 0.0
         self._memory = available_memory()
         self._peaks: dict[str, int] = {}
+        self._not_ours: set[int] = set()
 
     def run(self, waves: Iterable[WaveJobs]) -> End:
         """Execute all waves.
@@ -110,11 +114,12 @@ class Supervisor:
         again and again without a result.
         """
         become_subreaper()
+        self._not_ours = {child.pid for child in psutil.Process().children()}
         self._disk = disk_budget(self._scratch.path, self._group.path)
         self._ledger = Ledger(waves, self._policy, len(self._slots))
         with ExitStack() as stack:
-            stack.callback(self._end_all)
             stack.enter_context(_SignalWatch(self._request_stop))
+            stack.callback(self._end_all)
             while self._waves or (self._ledger.has_work() and not self._stopping()):
                 self._step()
         if self._stop_requests:
@@ -169,10 +174,10 @@ class Supervisor:
             tmp=scratch.tmp,
             cpus_per_run=cpus_per_run,
             preload=self._trainer.preload,
-            search=[Path.cwd()],
         )
         spec = WaveSpec(
             trainer=self._trainer.name,
+            search=(str(Path.cwd()),),
             scratch=str(scratch.path),
             slots=len(self._slots),
             cpus_per_run=cpus_per_run,
@@ -301,6 +306,7 @@ class Supervisor:
         """Once a second: note the starts, end what overstays, look after room."""
         for wave in self._waves.values():
             late = start_is_late(wave.ready, now - wave.born, wave.running, now)
+            late = late or end_is_late(wave.silent_s(now))
             if late and not wave.failure:
                 wave.failure = late
                 wave.process.kill()
@@ -308,15 +314,22 @@ class Supervisor:
                 if running.began is None and (start := wave.start_of(run)) is not None:
                     wave.running[run] = replace(running, began=start[1])
                 cap_log(self._group.run(run).log_file)
-            for run, cause in overstayed(wave.running, now, self._policy).items():
-                if run not in self._killed and wave.kill_worker(run):
-                    self._killed[run] = cause
+            self._kill_overstayed(wave, now)
         if now - self._room_looked >= _ROOM_LOOK_S:
             self._room_looked = now
             self._pause = self._pause or self._disk.shortage()
             for wave in self._waves.values():
                 if self._disk.recycle(wave.measure_scratch()):
                     wave.drain()
+
+    def _kill_overstayed(self, wave: WaveHandle, now: float) -> None:
+        late = overstayed(wave.running, now, self._policy)
+        for run in wave.kill_workers(late.keys() - self._killed.keys()):
+            slot = wave.running[run].slot
+            # The runs of a pack share the fate of their process.
+            for other in wave.running.values():
+                if other.slot == slot:
+                    self._killed[other.run] = late[run]
 
     def _end_all(self) -> None:
         """Whatever made us leave: no process and no file stays."""
@@ -330,13 +343,20 @@ class Supervisor:
     def _kill_strays(self) -> int:
         """End what runs have left behind without mark and parents, once no wave is active.
 
-        Such processes were adopted by this one; it starts no other children than waves.
+        Such processes were adopted by this one, which starts no children but waves. Those that it
+        had before (a shell's that became this process by exec) are spared; as the first process of
+        a container, which adopts anybody's orphans, it spares all.
         """
-        if self._waves:
+        if self._waves or os.getpid() == 1:
             return 0
-        killed, _ = kill_all(lambda: psutil.Process().children(recursive=True))
-        reap_adopted()
+        killed, _ = kill_all(self._adopted)
         return killed
+
+    def _adopted(self) -> list[psutil.Process]:
+        reap_adopted(self._not_ours)
+        children = psutil.Process().children()
+        strays = [child for child in children if child.pid not in self._not_ours]
+        return [process for stray in strays for process in [stray, *stray.children(recursive=True)]]
 
     def _tell(self, event: str, **fields: Any) -> None:
         self._events.append({"event": event, **fields})
@@ -344,8 +364,8 @@ class Supervisor:
     def _write_events(self) -> None:
         """Journal first, then show: what was shown is never lost."""
         if self._events:
+            self._journal.append(*self._events)  # raises with nothing appended
             events, self._events = self._events, []
-            self._journal.append(*events)
             for event in events:
                 self._observe(event)
 
@@ -361,13 +381,18 @@ class _SignalWatch:
     def __init__(self, request: Callable[[], None]) -> None:
         self._request = request
         self._previous: dict[int, Any] = {}
+        self._last = -math.inf
 
     def __enter__(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             self._previous[number] = signal.signal(number, self._on_signal)
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._request()
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        # A terminal that closes and a batch system that cancels signal twice: that is one request.
+        now = time.monotonic()
+        if number == signal.SIGINT or now - self._last > _ONE_REQUEST_S:
+            self._request()
+        self._last = now
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._previous.items():

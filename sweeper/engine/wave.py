@@ -9,6 +9,7 @@ calls never retried, so an attempt is executed exactly once.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -28,6 +29,7 @@ _OBJECT_STORE_BYTES = 80 * 1024**2
 _COMMAND_LOOK_S = 0.1
 # Actors of one slot that die before any run began, after which the host is taken for sick.
 _STILLBORN_LIMIT = 3
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class _Wave:
@@ -56,7 +58,7 @@ class _Wave:
             if self._commands.closed:  # the supervisor is gone
                 return
             if not self._calls:
-                time.sleep(_COMMAND_LOOK_S / 10)
+                time.sleep(_COMMAND_LOOK_S / 4)
                 continue
             calls = list(self._calls)
             done, _ = self._ray.wait(calls, num_returns=1, timeout=_COMMAND_LOOK_S)
@@ -94,7 +96,11 @@ class _Wave:
         if index not in self._actors:
             slot = self._slots[index]
             self._actors[index] = self._actor_class.options(num_cpus=len(slot.cpus)).remote(
-                slot.cpus, self._spec.trainer, self._scratch.path, self._spec.memory_per_run
+                slot.cpus,
+                self._spec.trainer,
+                self._spec.search,
+                self._spec.scratch,
+                self._spec.memory_per_run,
             )
         send(
             self._events,
@@ -116,7 +122,10 @@ class _Wave:
         try:
             records = self._ray.get(call)
         except Exception as error:
-            detail = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            detail = _last_line(error)
+            if "node has died" in str(error) or "raylet" in type(error).__name__.lower():
+                # Not the run's own death: the whole session is broken.
+                raise _SickHostError(f"Ray's raylet died: {detail}") from None
             runs = [attempt.run for attempt in attempts]
             self._drop_actor(index)
             began = any(self._scratch.mark(run).exists() for run in runs)
@@ -134,6 +143,12 @@ class _Wave:
                 self._drop_actor(index)
                 self._programs.pop(index, None)
         self._dispatch(index)
+
+
+def _last_line(error: Exception) -> str:
+    """The most telling line of Ray's long messages, without colours."""
+    lines = [line.strip() for line in _COLOURS.sub("", str(error)).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[-1][:200] if lines else ''}"
 
 
 class _SickHostError(Exception):

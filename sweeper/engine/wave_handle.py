@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -103,11 +104,18 @@ class WaveHandle:
 
     def stop(self) -> None:
         """Start nothing more; ask what runs to end at its next step."""
-        self.scratch.stop_flag.touch()
+        self._set(self.scratch.stop_flag)
 
     def drain(self) -> None:
         """Start nothing more; let what runs end by itself."""
-        self.scratch.drain_flag.touch()
+        self._set(self.scratch.drain_flag)
+
+    def _set(self, flag: Path) -> None:
+        try:
+            flag.touch()
+        except OSError as error:  # a full disk, just when the sweep wants to stop
+            self.failure = f"can't ask the wave to stop: {error.strerror}"
+            self.process.kill()
 
     def _say(self, message: dict[str, Any]) -> None:
         assert self.process.stdin is not None
@@ -133,37 +141,37 @@ class WaveHandle:
         except (OSError, ValueError):
             return None
 
-    def kill_worker(self, run: str) -> bool:
-        """Let the worker of `run` write its stack, then kill it; False if `run` is over anyway.
+    def kill_workers(self, runs: Collection[str]) -> set[str]:
+        """Let the workers of `runs` write their stacks, then kill them; the runs so ended.
 
-        The process is halted before the last look, so that it can't begin another run meanwhile.
+        A run that is over anyway is left out: each process is halted before the last look, so that
+        it can't begin another run meanwhile.
         """
-        start = self.start_of(run)
-        if start is None:
-            return False
-        pid = start[0]
-        if all(process.pid != pid for process in marked_processes(self._is_ours)):
-            return False
-        try:
-            os.kill(pid, signal.SIGUSR2)
+        ours = {process.pid for process in marked_processes(self._is_ours)} if runs else set()
+        starts = {run: start for run in runs if (start := self.start_of(run)) and start[0] in ours}
+        for pid, _ in starts.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGUSR2)
+        if starts:
             time.sleep(_STACK_WAIT_S)
-            os.kill(pid, signal.SIGSTOP)
-            over = self.scratch.end_mark(run).exists()
-            os.kill(pid, signal.SIGCONT if over else signal.SIGKILL)
-        except ProcessLookupError:
-            return False
-        return not over
+        ended = set()
+        for run, (pid, _) in starts.items():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+                over = self.scratch.end_mark(run).exists()
+                os.kill(pid, signal.SIGCONT if over else signal.SIGKILL)
+                ended |= set() if over else {run}
+        return ended
 
     def _is_ours(self, mark: Mark) -> bool:
         return mark == self.mark
 
     def _descendants(self) -> list[psutil.Process]:
         found: dict[int, psutil.Process] = {}
-        try:
-            child = psutil.Process(self.process.pid)
-            found |= {p.pid: p for p in [child, *child.children(recursive=True)]}
-        except psutil.Error:
-            pass
+        if self.process.returncode is None:  # else its pid may be somebody else's by now
+            with contextlib.suppress(psutil.Error):
+                child = psutil.Process(self.process.pid)
+                found |= {p.pid: p for p in [child, *child.children(recursive=True)]}
         found |= {process.pid: process for process in marked_processes(self._is_ours)}
         return list(found.values())
 
@@ -185,6 +193,11 @@ class WaveHandle:
         """SIGKILL everything of the wave; returns how many there were."""
         killed, _ = kill_all(self._descendants)
         return killed
+
+    def silent_s(self, now: float) -> float:
+        """How long the wave has had nothing left to do but to shut down."""
+        busy = self.waiting or self.running or self.granted or self.last_end is None
+        return 0.0 if busy or self.last_end is None else now - self.last_end
 
     def costs(self) -> dict[str, Any]:
         """What the wave took, for the journal: seconds before, in and after training; disk."""

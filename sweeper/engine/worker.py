@@ -40,6 +40,10 @@ from sweeper.trainer import Trainer, load_trainer
 __all__ = ["Attempt", "Worker", "pin_process"]
 
 
+# A workstation is shared: what runs write is for their user alone.
+_UMASK = 0o077
+
+
 @dataclass(frozen=True)
 class Attempt:
     """One run to be executed: plain data, as it travels to the worker."""
@@ -55,24 +59,33 @@ def pin_process(cpus: Sequence[int]) -> None:
 
     Must come before JAX's backend is first used: the affinity at that moment sizes XLA's pools.
     """
-    for task in os.listdir("/proc/self/task"):  # noqa: PTH208  (names, not paths)
-        with contextlib.suppress(ProcessLookupError):
-            os.sched_setaffinity(int(task), cpus)
+    moved: set[str] = set()
+    # Again until none is new: a thread that was not moved yet may have started another.
+    while new := set(os.listdir("/proc/self/task")) - moved:  # noqa: PTH208  (names, not paths)
+        for task in new:
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(int(task), cpus)
+        moved |= new
 
 
 class Worker:
     """Executes attempts one after another on one slot."""
 
     def __init__(
-        self, cpus: Sequence[int], trainer_name: str, scratch: Path, memory_per_run: int | None
+        self,
+        cpus: Sequence[int],
+        trainer_name: str,
+        search: Sequence[str],
+        scratch: str,
+        memory_per_run: int | None,
     ) -> None:
         pin_process(cpus)
-        os.umask(0o077)  # a workstation is shared: what runs write is for their user
+        os.umask(_UMASK)
         self._trainer_name = trainer_name
-        self._scratch = WaveScratch(scratch)
+        self._search = [Path(folder) for folder in search]
+        self._scratch = WaveScratch(Path(scratch))
         self._memory_per_run = memory_per_run
         self._trainer: Trainer | None = None
-        self._home = Path.cwd()
 
     def execute(self, attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
         """Train a pack and return one plain record per attempt; raises nothing."""
@@ -87,10 +100,10 @@ class Worker:
     def _execute(
         self, attempts: Sequence[Attempt], began: float, usage: _Usage
     ) -> list[dict[str, Any]]:
-        os.chdir(self._home)  # the run before may have gone elsewhere
         folders = [RunFolder(Path(attempt.folder)) for attempt in attempts]
         runs = [self._open(a, f) for a, f in zip(attempts, folders, strict=True)]
         with (
+            _kept_process_state(),
             _output_to(folders[0].log_file, folders[0].stack_file),
             _watched_exits(self._scratch, attempts),
             _memory_limit(self._memory_per_run),
@@ -138,18 +151,17 @@ class Worker:
     ) -> list[tuple[Outcome, Cause | None]]:
         try:
             if self._trainer is None:
-                self._trainer = load_trainer(self._trainer_name)
+                self._trainer = load_trainer(self._trainer_name, search=self._search)
             configs = [from_plain(self._trainer.Config, attempt.config) for attempt in attempts]
             results = self._trainer.train(configs, runs)
             _take_results(runs, results)
         except BaseException as error:
             if not isinstance(error, Diverged):
                 traceback.print_exc()
-            outcome, cause = cause_of_exception(error)
-            if isinstance(error, Diverged) and error.step is not None:
-                for run in runs:
-                    run.last_step = error.step
-            ends: list[tuple[Outcome, Cause | None]] = [(outcome, cause)] * len(runs)
+            end = cause_of_exception(error)
+            ends: list[tuple[Outcome, Cause | None]] = [end] * len(runs)
+            if isinstance(error, Diverged):
+                ends = _ends_of_divergence(error, end, runs)
         else:
             stopped = Cause(CauseKind.ASKED_TO_STOP, "stopped at a step, as the sweep asked")
             ends = [
@@ -161,6 +173,18 @@ class Worker:
             except OSError as error:
                 ends[index] = cause_of_exception(error)
         return ends
+
+
+def _ends_of_divergence(
+    error: Diverged, end: tuple[Outcome, Cause], runs: Sequence[FolderRun]
+) -> list[tuple[Outcome, Cause | None]]:
+    """Of a pack only the run that left the finite numbers diverged; the others are tried again."""
+    if len(runs) == 1:
+        runs[0].last_step = runs[0].last_step if error.step is None else error.step
+        return [end]
+    other = Cause(CauseKind.HOST, "another run of its pack diverged")
+    own = [run for run in runs if run.diverged] or runs
+    return [end if run in own else (Outcome.LOST, other) for run in runs]
 
 
 def _take_results(
@@ -179,6 +203,7 @@ def _take_results(
             run.metrics.update(_numbers(result))
             loss = run.metrics.get("loss", 0.0)
             if not math.isfinite(loss):
+                run.diverged = True
                 raise Diverged(f"the training returned loss {loss}", step=run.last_step)
 
 
@@ -250,6 +275,33 @@ def _status_kib(name: str) -> int:
     return 0
 
 
+_HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+
+
+@contextlib.contextmanager
+def _kept_process_state() -> Iterator[None]:
+    """Undo what a training does to its process: folder, umask, environment, signal handlers.
+
+    A training that forked and returned in the child too ends there, unseen.
+    """
+    pid, home, environ, leave = os.getpid(), Path.cwd(), dict(os.environ), os._exit
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handlers = {number: signal.getsignal(number) for number in _HANDLED}
+    try:
+        yield
+    finally:
+        if os.getpid() != pid:
+            leave(1)
+        os.chdir(home)
+        os.umask(_UMASK)
+        if dict(os.environ) != environ:
+            os.environ.clear()
+            os.environ.update(environ)
+        for number, handler in handlers.items() if in_main_thread else ():
+            if handler is not None and signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
+
+
 @contextlib.contextmanager
 def _output_to(log: Path, stack: Path) -> Iterator[None]:
     """Send stdout and stderr, native output too, to the run's log, and fatal stacks to `stack`."""
@@ -308,10 +360,11 @@ def _flush_quietly(text: TextIO) -> None:
 @contextlib.contextmanager
 def _watched_exits(scratch: WaveScratch, attempts: Sequence[Attempt]) -> Iterator[None]:
     """Leave a trace of `os._exit`, turn SIGTERM into an exception, kill what the run leaves."""
-    leave = os._exit
+    leave, pid = os._exit, os.getpid()
 
     def noting_exit(status: int) -> None:
-        for attempt in attempts:
+        # A forked child (multiprocessing) leaves this way too, which ends nothing but itself.
+        for attempt in attempts if os.getpid() == pid else ():
             with contextlib.suppress(OSError):
                 scratch.exit_note(attempt.run).write_text(str(int(status)))
         leave(status)
@@ -331,9 +384,16 @@ def _watched_exits(scratch: WaveScratch, attempts: Sequence[Attempt]) -> Iterato
         _kill_children()
 
 
+def _children_of(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except OSError:  # the thread has ended meanwhile
+        return ""
+
+
 def _kill_children() -> None:
     # The kernel's own lists first: a look at every process of the host costs milliseconds.
-    if any(file.read_text().strip() for file in Path("/proc/self/task").glob("*/children")):
+    if any(map(_children_of, Path("/proc/self/task").glob("*/children"))):
         for child in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 child.kill()
@@ -349,10 +409,12 @@ def _memory_limit(memory_per_run: int | None) -> Iterator[None]:
     if memory_per_run is None:
         yield
         return
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    base = _status_kib("VmData") * 1024
-    resource.setrlimit(resource.RLIMIT_DATA, (base + memory_per_run, hard))
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = _status_kib("VmData") * 1024 + memory_per_run
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))

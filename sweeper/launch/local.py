@@ -224,11 +224,26 @@ def _supervise(
             memory_per_run=resources.memory_per_run,
             journal=journal,
             scratch=scratch,
-            observe=view.observe,
-            tick=view.tick,
+            observe=careful(view.observe),
+            tick=careful(view.tick),
         ).run(_jobs(prepared))
     finally:
         scratch.remove()
+
+
+def careful(show: Callable[..., None]) -> Callable[..., None]:
+    """`show`, silent from its first failure on: a closed terminal must not end a sweep."""
+    failed = False
+
+    def show_carefully(*arguments: Any) -> None:
+        nonlocal failed
+        if not failed:
+            try:
+                show(*arguments)
+            except (OSError, ValueError):
+                failed = True
+
+    return show_carefully
 
 
 def _jobs(prepared: Prepared) -> list[WaveJobs]:

@@ -238,7 +238,6 @@ def try_cache(inherited: Mapping[str, str]) -> CacheTrial:
         tmp=tmp,
         cpus_per_run=1,
         preload=(),
-        search=(),
     )
     cache = Path(env["JAX_COMPILATION_CACHE_DIR"])
     try:

@@ -89,10 +89,10 @@ def parse(data: bytes) -> tuple[list[dict[str, Any]], int]:
 
 
 def read_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """As `parse`, of a file; a file that isn't there is empty."""
+    """As `parse`, of a file; one that isn't there, or a folder of its name, is empty."""
     try:
         return parse(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return [], 0
 
 

@@ -54,7 +54,7 @@ def last_values(path: Path, *, within_bytes: int = 1 << 18) -> Row:
             start = max(size - within_bytes, 0)
             file.seek(start)
             data = file.read()
-    except FileNotFoundError:
+    except OSError:  # not there, or something else that bears its name
         return {}
     if start:
         # The first line is most likely cut.

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from sweeper.printable import printable
 from sweeper.records.outcomes import Cause, Outcome
 from sweeper.report.summaries import duration
 
@@ -111,8 +112,9 @@ class LineView:
         text = describe_event(event, self._names, self._headline)
         if text:
             now = time.strftime("%H:%M:%S")
+            done = f"{len(self._ended):>{len(str(self._total))}}/{self._total}"
             print(
-                f"{now} {len(self._ended):>{len(str(self._total))}}/{self._total} {text}",
+                f"{now} {done} {printable(text)}",
                 file=self._stream,
                 flush=True,
             )
@@ -155,7 +157,7 @@ class LiveView:
         if event["event"] == "ended":
             self._outcomes[event["run"]] = event["outcome"]
             style = _STYLES.get(Outcome(event["outcome"]), "")
-            text = _describe_end(event, self._names, self._headline)
+            text = printable(_describe_end(event, self._names, self._headline))
             self._recent.append(Text(text, style=style, overflow="ellipsis", no_wrap=True))
 
     def tick(self) -> None:
