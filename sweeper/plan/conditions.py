@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import comb, exp, fsum, lgamma, log
+from math import exp, fsum, lgamma, log
 from typing import Any
 
 from sweeper.plan.points import Axis, Points
@@ -82,8 +82,8 @@ class Choice:
 
 def price(relation: str, values: int, listed: int) -> float:
     """`Choice.price`, by the number of the axis' values and of those that ``in`` lists."""
-    lists = comb(values, listed) if relation == "in" else 1
-    return log(_RELATIONS) + log(values) + log(lists)
+    lists = _log_comb(values, listed) if relation == "in" else 0.0
+    return log(_RELATIONS) + log(values) + lists
 
 
 class Contrast:
@@ -118,8 +118,11 @@ class Contrast:
         )
 
     def price_of_length(self, atoms: int) -> float:
-        """How many sets of so many axes there are, as a logarithm, for all lengths alike."""
-        return log(MOST_ATOMS) + log(comb(len(self.axes), atoms)) if atoms else 0.0
+        """How many choices of so many axes there are, as a logarithm, for all lengths alike.
+
+        An axis may come twice, with a lower and an upper bound.
+        """
+        return log(MOST_ATOMS) + _log_comb(len(self.axes) + atoms - 1, atoms) if atoms else 0.0
 
 
 def log_tail(bad_in: int, total_in: int, bads: int, total: int) -> float:

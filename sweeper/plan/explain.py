@@ -20,7 +20,7 @@ from sweeper.records.state import INTERRUPTED, STANDINGS, RunState
 __all__ = ["EXACT_SOUGHT", "TENDENCIES_SOUGHT", "VALUES_SHOWN", "crash_groups", "explained"]
 
 # With more causes than a person reads, conditions are sought for those with the most runs. An
-# approximate one takes about 0.2 s for 6,000 runs.
+# approximate one takes about 0.1 s for 6,000 runs.
 EXACT_SOUGHT, TENDENCIES_SOUGHT = 100, 20
 VALUES_SHOWN = 8
 

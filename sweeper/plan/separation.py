@@ -3,7 +3,8 @@
 An exact condition of at most three atoms is found whenever there is one: each of its atoms must
 admit every value that bad runs have on its axis, and the tightest such atom shuts out the most
 others. So a set of axes carries an exact condition if and only if no other run lies in the box of
-those values, and there are few sets of up to three axes.
+those values, and there are few sets of up to three axes. (One kind is left out on purpose: lists so
+long that they name the bad runs one by one.)
 
 Where there is no exact one, the best approximate one is sought by a beam search, which is a
 heuristic and may miss it.
@@ -23,11 +24,13 @@ from sweeper.plan.conditions import MOST_ATOMS, Choice, Condition, Contrast
 from sweeper.plan.points import Axis, Points
 from sweeper.plan.tendency import tendency
 
-__all__ = ["MOST_AXES", "separate"]
+__all__ = ["LONG_LIST", "MOST_AXES", "separate"]
 
 # With more axes, only those are tried that shut out the most others: a heuristic, without which
 # hundreds of axes would take minutes.
 MOST_AXES = 40
+# A longer list of values that has one for every second bad run explains nothing.
+LONG_LIST = 8
 
 
 def separate(
@@ -49,18 +52,21 @@ def separate(
 
 @dataclass(frozen=True)
 class _Box:
-    """What an axis can do: atoms that admit all bad runs, the tightest first."""
+    """Atoms of one axis that admit all bad runs, the tightest first."""
 
-    place: int
     choices: tuple[Choice, ...]
     left: int  # the others that the tightest atom admits too
 
 
 def _exact(contrast: Contrast) -> Condition | None:
-    boxes = [_box(place, axis, contrast) for place, axis in enumerate(contrast.axes)]
-    boxes = [box for box in boxes if box.left != contrast.others]
-    boxes = nsmallest(MOST_AXES, boxes, key=lambda box: box.left.bit_count())
-    boxes.sort(key=lambda box: box.place)
+    boxes = [
+        box
+        for axis in contrast.axes
+        for box in _boxes(axis, contrast)
+        if box.left != contrast.others
+    ]
+    best = nsmallest(MOST_AXES, range(len(boxes)), key=lambda i: boxes[i].left.bit_count())
+    boxes = [boxes[i] for i in sorted(best)]
     for size in range(1, MOST_ATOMS + 1):
         exact = [
             subset
@@ -76,13 +82,19 @@ def _exact(contrast: Contrast) -> Condition | None:
     return None
 
 
-def _box(place: int, axis: Axis, contrast: Contrast) -> _Box:
+def _boxes(axis: Axis, contrast: Contrast) -> list[_Box]:
     held = tuple(i for i, mask in enumerate(axis.masks) if mask & contrast.bad)
-    choices = [Choice(axis, "=" if len(held) == 1 else "in", held)]
+    bounds = []
     if axis.ordered and len(held) > 1:
-        choices.append(Choice(axis, "<=", tuple(range(held[-1] + 1))))
-        choices.append(Choice(axis, ">=", tuple(range(held[0], len(axis.values)))))
-    return _Box(place, tuple(choices), choices[0].runs & contrast.others)
+        bounds = [
+            Choice(axis, ">=", tuple(range(held[0], len(axis.values)))),
+            Choice(axis, "<=", tuple(range(held[-1] + 1))),
+        ]
+    if len(held) > LONG_LIST and 2 * len(held) >= contrast.bads:
+        # Neither bound is the tighter one, and both together are a range.
+        return [_Box((bound,), bound.runs & contrast.others) for bound in bounds]
+    tightest = Choice(axis, "=" if len(held) == 1 else "in", held)
+    return [_Box((tightest, *bounds), tightest.runs & contrast.others)]
 
 
 def _burden(contrast: Contrast, choices: Sequence[Choice]) -> tuple[float, ...]:

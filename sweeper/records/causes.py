@@ -33,7 +33,8 @@ _VARYING = re.compile(
     | (?<![\w./-])[\w.-]+(?:/[\w.-]+)*/[\w-]+\.\w+                # a relative path to a file
     | \b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b    # a UUID
     | \b0[xX][0-9a-fA-F]+                                         # an address
-    | (?<![^\W_])(?=(?:[A-Za-z]*\d){2})[A-Za-z0-9]{8,}(?![^\W_])  # an id, such as a run's
+    | (?<![^\W_])(?=\d*[A-Za-z])(?=(?:[A-Za-z]*\d){2})
+      [A-Za-z0-9]{8,}(?![^\W_])                                   # an id, such as a run's
     | (?:(?<![\w.)\]])[-+])?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?        # a number
     | (?:(?<![\w.)\]])[-+])?\b(?:nan|inf(?:inity)?)\b             # a number that isn't finite
     """,
@@ -93,7 +94,8 @@ def _likeness(item: Mapping[str, Any]) -> tuple[str | None, ...]:
 def _shape(item: Mapping[str, Any]) -> str:
     message: str = item["message"]
     # The run's own id is known even if it looks like a word.
-    return message_shape(message.replace(item["id"], GAP) if item["id"] else message)
+    own = rf"(?<![^\W_]){re.escape(item['id'])}(?![^\W_])"
+    return message_shape(re.sub(own, GAP, message[:_MESSAGE_LIMIT]) if item["id"] else message)
 
 
 def _group(items: list[Mapping[str, Any]]) -> CauseGroup:
