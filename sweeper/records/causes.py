@@ -57,8 +57,8 @@ def message_shape(message: str) -> str:
 class CauseGroup:
     """Runs that ended badly for one cause.
 
-    `type` and `place` are None unless all of `runs` have the same. `message` is theirs if they all
-    have the same, else the most frequent shape of their messages.
+    `type` and `place` are None unless all of `runs` have the same. `message` is theirs with `…` for
+    what differs, or the most frequent shape if more than numbers, ids and paths differs.
     """
 
     outcome: str
@@ -100,16 +100,32 @@ def _shape(item: Mapping[str, Any]) -> str:
 
 def _group(items: list[Mapping[str, Any]]) -> CauseGroup:
     first = items[0]
-    message = _one(item["message"] for item in items)
+    message = _common([item["message"] for item in items])
     if message is None:
         message = Counter(map(_shape, items)).most_common(1)[0][0]
     return CauseGroup(
         outcome=first["outcome"],
         kind=first["cause"],
-        type=first["type"],
+        type=_one(item["type"] for item in items),
         place=_one(item["place"] for item in items),
         message=message,
         runs=tuple(item["id"] for item in items),
+    )
+
+
+def _common(messages: list[str]) -> str | None:
+    """The message that all are but for numbers, ids and paths, with those that all share."""
+    different = list(dict.fromkeys(messages))
+    if len(different) == 1:
+        return different[0]
+    cut = [message[:_MESSAGE_LIMIT] for message in different]
+    words = _VARYING.split(cut[0])
+    if any(_VARYING.split(message) != words for message in cut):
+        return None
+    fillings = zip(*(_VARYING.findall(message) for message in cut), strict=True)
+    gaps = [one if all(one == other for other in others) else GAP for one, *others in fillings]
+    return _GAPS.sub(
+        GAP, "".join(part for pair in zip(words, [*gaps, ""], strict=True) for part in pair)
     )
 
 

@@ -143,7 +143,7 @@ def crashed_text(answer: Mapping[str, Any], *, everything: bool = False) -> str:
         example = runs[cause["example"]]
         parts += ["", f"{cause['runs']} {cause['outcome']}: {_cause_words(cause)}"]
         parts += _details(
-            ("which", _explanation(cause)),
+            ("when", _explanation(cause)),
             ("at", cause["place"]),
             ("example", example["id"]),
             ("log", example["log"]),
@@ -179,7 +179,7 @@ def _details(*rows: tuple[str, object]) -> list[str]:
 
 
 def _explanation(cause: Mapping[str, Any]) -> str:
-    """Which runs it hit, with the counts behind that."""
+    """Under which condition it struck, with the counts behind that."""
     condition = cause["condition"]
     if condition is None:
         return f"{cause['note']}"

@@ -99,6 +99,29 @@ def test_the_message_decides_elsewhere() -> None:
     ]
 
 
+def test_what_all_messages_share_is_told() -> None:
+    (group,) = by_cause([item("a", "loss is nan at step 4"), item("b", "loss is nan at step 5")])
+    assert group.message == "loss is nan at step …"
+    (group,) = by_cause([item("a", "shape (3, 4)"), item("b", "shape (3, 5)")])
+    assert group.message == "shape (3, …)"
+    (group,) = by_cause([item("a", "shape (3, 4)"), item("b", "shape (3, 5, 6)")])
+    assert group.message == "shape (…)"
+    (group,) = by_cause([item("a", "exactly 5"), item("b", "exactly 5")])
+    assert group.message == "exactly 5"
+
+
+def test_the_most_frequent_message_speaks_for_a_place() -> None:
+    place = "train.py:8"
+    (group,) = by_cause(
+        [
+            item("a", "x 1", place=place),
+            item("b", "y 2", place=place),
+            item("c", "y 3", place=place),
+        ]
+    )
+    assert group.message == "y …"
+
+
 def test_what_strikes_anywhere_is_one_cause_wherever_it_struck() -> None:
     memory = {"cause": "out of memory", "type": "MemoryError"}
     killed = {"cause": "signal", "type": "SIGTERM"}

@@ -1,0 +1,102 @@
+"""What `sweep crashed` prints: `RENEW_GOLDEN=1 pytest tests/report` renews the golden texts."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from sweeper.plan.explain import crash_groups
+from sweeper.records import GroupFolder, JournalWriter, write_atomically
+from sweeper.report.summaries import crashed_text
+
+AXES = {
+    "data.dataset_name": [f"complex_TBP_planar_{n}_train" for n in (1, 10)],
+    "parameters.segment_length_strategy": [[4], [18], [200]],
+    "parameters.activation": ["tanh", "leaky_relu"],
+    "parameters.lr": [0.001, 0.01, 0.1],
+    "parameters.seed": [0, 1],
+}
+
+
+def end_of(number, dataset, segment, activation, lr):
+    if segment == [200] and dataset.endswith("_1_train"):
+        message = f"no segment of 200 points in orbit {number}"
+        where = {"type": "ValueError", "place": "models/orbits.py:88"}
+        return "crashed", {"kind": "exception", "message": message, **where}
+    if (lr == 0.1 and activation == "tanh") != (number in {15, 68}):
+        message = f"loss is nan at step {10 * number}"
+        return "diverged", {"kind": "not finite", "message": message}
+    if number in {8, 44, 63}:
+        said = "killed from outside (the process vanished without a trace)"
+        return "crashed", {"kind": "signal", "type": "SIGKILL", "message": said}
+    if number in {70, 71}:
+        return "stopped", {"kind": "asked to stop", "message": "the launch was stopped"}
+    return "finished", None
+
+
+@pytest.fixture
+def heads(tmp_path, monkeypatch):
+    """A group with an exact cause, a tendency, one without a condition, and two runs stopped."""
+    monkeypatch.chdir(tmp_path)  # so that the paths in the texts are the same anywhere
+    folder = GroupFolder(Path("runs"), "heads").make()
+    points = [dict(zip(AXES, v, strict=True)) for v in itertools.product(*AXES.values())]
+    runs = {f"run{i:04d}": point for i, point in enumerate(points)}
+    with JournalWriter(folder.journal_dir, "w", clock=lambda: 1000.0) as journal:
+        journal.append(
+            {"event": "launched", "launch": "L", "total": len(runs)},
+            {"event": "planned", "runs": runs},
+        )
+        for number, (run, point) in enumerate(runs.items()):
+            outcome, cause = end_of(number, *list(point.values())[:4])
+            event = {"event": "ended", "run": run, "attempt": 1, "outcome": outcome}
+            if outcome == "diverged":
+                event["last_step"] = 10 * number
+            journal.append(event | ({"cause": cause} if cause else {}))
+            if outcome == "crashed":
+                write_atomically(folder.run(run).make().log_file, "what it printed")
+    return folder
+
+
+def test_causes_first_then_their_runs(heads, golden):
+    golden("crashed.txt", crashed_text(crash_groups(heads)))
+
+
+def test_twenty_runs_of_a_cause_are_listed_and_all_if_asked_for(heads):
+    answer = crash_groups(heads)
+    exact = max(answer["causes"], key=lambda cause: cause["outcome"] == "crashed" and cause["runs"])
+    answer["causes"].remove(exact)
+    (most,) = (cause for cause in answer["causes"] if cause["runs"] > 10)
+    most["ids"] = [*most["ids"], *exact["ids"]]
+    most["runs"] = len(most["ids"])
+    short, whole = crashed_text(answer), crashed_text(answer, everything=True)
+    left_out = most["ids"][20:]
+    assert left_out
+    assert f"… and {len(left_out)} more diverged for this cause: see --all\n" in short
+    assert "--all" not in whole
+    for run in answer["runs"]:
+        listed = f"\n{run['id']}  {run['outcome']}  "
+        assert listed in whole
+        assert (listed in short) == (run["id"] not in left_out)
+
+
+def test_nothing_crashed(tmp_path):
+    folder = GroupFolder(tmp_path / "runs", "g").make()
+    assert crashed_text(crash_groups(folder)) == "g: every run that has ended is finished\n"
+
+
+def test_all_crashed(tmp_path):
+    folder = GroupFolder(tmp_path / "runs", "g").make()
+    with JournalWriter(folder.journal_dir, "w") as journal:
+        journal.append({"event": "planned", "runs": {"a": {"x": 1}, "b": {"x": 2}}})
+        for run in "ab":
+            journal.append({"event": "ended", "run": run, "outcome": "timed out"})
+    text = crashed_text(crash_groups(folder))
+    assert text.startswith(
+        "g: 2 runs without a good outcome, 1 cause\n"
+        "\n"
+        "2 timed out: no cause is known\n"
+        "    when      every run that has ended: 2 of 2 timed out\n"
+        "    example   a\n"
+    )
