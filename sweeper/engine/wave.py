@@ -15,7 +15,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from sweeper.engine.cpus import Slot
+from sweeper.engine.processes import start_ticks
 from sweeper.engine.protocol import LineReader, WaveSpec, send
 from sweeper.engine.scratch import WaveScratch
 from sweeper.engine.worker import Attempt, Worker
@@ -29,6 +32,8 @@ _OBJECT_STORE_BYTES = 80 * 1024**2
 _COMMAND_LOOK_S = 0.1
 # Actors of one slot that die before any run began, after which the host is taken for sick.
 _STILLBORN_LIMIT = 3
+_RAY_LOOK_S = 1.0
+_SERVERS = {"raylet", "gcs_server"}
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -49,12 +54,19 @@ class _Wave:
         self._calls: dict[Any, tuple[int, tuple[Attempt, ...]]] = {}
         self._stillborn = 0
         self._limit = spec.slots
+        self._looked = 0.0
+        self._servers = {
+            child.name(): (child.pid, start_ticks(child.pid))
+            for child in psutil.Process().children()
+            if child.name() in _SERVERS
+        }
 
     def run(self) -> None:
         """Work until nothing waits and nothing runs."""
         while self._queue or self._calls:
             self._obey()
             self._stop_if_asked()
+            self._look_after_ray()
             if self._commands.closed:  # the supervisor is gone
                 return
             if not self._calls:
@@ -66,6 +78,19 @@ class _Wave:
                 done, _ = self._ray.wait(calls, num_returns=len(calls), timeout=0)
             for call in done:
                 self._finish(call)
+
+    def _look_after_ray(self) -> None:
+        """Give up when one of Ray's own processes has died.
+
+        Without its raylet a session makes no new workers and tells nobody so.
+        """
+        now = time.monotonic()
+        if now - self._looked < _RAY_LOOK_S:
+            return
+        self._looked = now
+        for name, (pid, ticks) in self._servers.items():
+            if start_ticks(pid) != ticks:
+                raise _SickHostError(f"Ray's {name} died")
 
     def _stop_if_asked(self) -> None:
         if self._scratch.stop_flag.exists() or self._scratch.drain_flag.exists():
