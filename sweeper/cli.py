@@ -246,6 +246,66 @@ def _view(prepared: Prepared, stream: TextIO) -> View:
     )
 
 
+@app.command(group=_RUN)
+def evaluate(
+    *targets: str,
+    datasets: str,
+    cpus: int | None = None,
+    runs_dir: RunsDir = _DEFAULT_RUNS,
+    json: Json = False,
+) -> int:
+    """Evaluate trained runs on other datasets, without training; the figures join the tables.
+
+    For example:
+
+    ```text
+    sweep evaluate quickstart --datasets circular_TBP_planar_10_test,simple_TBP_planar_10_test
+    sweep evaluate k3f9x2qa7m 4nq2 --datasets complex_TBP_10_test
+    ```
+
+    Args:
+        targets: A group, or ids of runs of one group.
+        datasets: Names of datasets, with commas.
+        cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
+    """
+    from sweeper.launch.evaluation import evaluate as evaluate_runs
+    from sweeper.launch.evaluation import prepare_evaluation
+    from sweeper.records import fold, read_events
+    from sweeper.report.progress import view_for
+    from sweeper.report.summaries import axis_words
+
+    _reap()
+    names = _words(datasets)
+    if not targets or not names:
+        raise SweeperError("sweep evaluate takes a group or run ids, and --datasets NAME,NAME")
+    prepared = prepare_evaluation(runs_dir, targets, names)
+    stream = sys.stderr if json else sys.stdout
+    if prepared.unfinished:
+        stream.write(f"{prepared.unfinished} runs have not finished and are left out\n")
+    end = evaluate_runs(
+        prepared,
+        cpus=cpus,
+        view_of=lambda found: view_for(
+            stream,
+            total=len(found.runs),
+            names={run.id: axis_words(found.state.runs[run.id].axis_values) for run in found.runs},
+            headline=f"{names[-1]}/mean",
+            status=dict,
+        ),
+    )
+    state = fold(read_events(prepared.folder.journal_dir))
+    found = {run.id: dict(state.runs[run.id].evaluated) for run in prepared.runs}
+    good = all(any(key.startswith(names[-1]) for key in metrics) for metrics in found.values())
+    if json:
+        _print_json({"group": prepared.folder.group, "evaluated": found})
+    else:
+        wanted = ",".join(f"{name}/mean" for name in names)
+        _say(f"next:\n  sweep table {prepared.folder.group} --metrics {wanted}\n")
+    if end.reason != "done":
+        return STOPPED if end.reason == "stopped" else PAUSED
+    return ALL_FINISHED if good else SOME_BAD
+
+
 @app.command(group=_SEE)
 def status(
     group: str | None = None, /, *, runs_dir: RunsDir = _DEFAULT_RUNS, json: Json = False

@@ -20,6 +20,8 @@ A trainer is a module, or any object, with these attributes:
     the fate of their process.
 ``evaluate(config, folder, datasets)`` (optional)
     Metrics of a trained run, from its folder, on the named datasets, without training.
+``check_dataset(name)`` (optional)
+    What is wrong with the name of a dataset for `evaluate`, as a list of sentences.
 ``headline`` (optional)
     Name of the metric that ranks runs in summaries, smaller is better; default ``"loss"``.
 ``units`` (optional)
@@ -107,6 +109,8 @@ class Trainer(Protocol):
 
     def check(self, config: Any) -> list[str]: ...
 
+    def check_dataset(self, name: str) -> list[str]: ...
+
     def program_key(self, config: Any) -> Hashable: ...
 
 
@@ -156,6 +160,10 @@ class _FilledTrainer:
         if isinstance(problems, str):
             return [problems]
         return list(problems or [])
+
+    def check_dataset(self, name: str) -> list[str]:
+        check = getattr(self.target, "check_dataset", None)
+        return list(check(name)) if check else []
 
     def program_key(self, config: Any) -> Hashable:
         key = getattr(self.target, "program_key", None)

@@ -45,11 +45,15 @@ class WaveSpec:
         """Back from `write`."""
         data: dict[str, Any] = json.loads(file.read_text())
         packs = tuple(
-            (program, tuple(Attempt(**attempt) for attempt in attempts))
-            for program, attempts in data.pop("packs")
+            (program, tuple(map(_attempt, attempts))) for program, attempts in data.pop("packs")
         )
         lists = {name: tuple(data[name]) for name in ("search", "preload")}
         return cls(**{**data, **lists, "packs": packs})
+
+
+def _attempt(data: dict[str, Any]) -> Attempt:
+    datasets = data["datasets"]
+    return Attempt(**{**data, "datasets": None if datasets is None else tuple(datasets)})
 
 
 def send(descriptor: int, *messages: dict[str, Any]) -> None:

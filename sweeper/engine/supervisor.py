@@ -40,7 +40,7 @@ from sweeper.engine.traces import finished_record, record_of_death
 from sweeper.engine.wave_handle import WaveHandle
 from sweeper.engine.worker import Attempt
 from sweeper.errors import HostError
-from sweeper.records.folders import GroupFolder
+from sweeper.records.folders import GroupFolder, RunFolder
 from sweeper.records.journal import JournalWriter
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 from sweeper.trainer import Trainer
@@ -52,6 +52,8 @@ _WATCH_S = 1.0
 _ROOM_LOOK_S = 5.0
 # Waves in a row that end without one finished attempt, after which the host is taken for sick.
 _BARREN_LIMIT = 3
+_TRAINING = {"started": "started", "ended": "ended"}
+_EVALUATION = {"started": "evaluation_started", "ended": "evaluated"}
 _ONE_REQUEST_S = 1.0
 
 
@@ -67,7 +69,9 @@ class Supervisor:
     """Runs waves of jobs on slots and writes the journal.
 
     `observe` gets every journal event right after it was written, `tick` is called some times a
-    second while nothing happens.
+    second while nothing happens. With `datasets`, trained runs are evaluated on them instead of
+    trained; the journal then tells ``evaluation_started`` and ``evaluated``, which change no run's
+    outcome.
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class Supervisor:
         scratch: Scratch,
         observe: Callable[[Mapping[str, Any]], None],
         tick: Callable[[], None] = lambda: None,
+        datasets: tuple[str, ...] | None = None,
     ) -> None:
         self._group = group
         self._trainer = trainer
@@ -92,6 +97,8 @@ class Supervisor:
         self._scratch = scratch
         self._observe = observe
         self._tick = tick
+        self._datasets = datasets
+        self._words = _TRAINING if datasets is None else _EVALUATION
         self._selector = selectors.DefaultSelector()
         self._ledger = Ledger([], policy, len(slots))
         self._waves: dict[int, WaveHandle] = {}
@@ -191,8 +198,13 @@ class Supervisor:
         self._tell("wave_started", wave=number, runs=len(wave.waiting), slots=len(self._slots))
 
     def _attempt(self, job: Job) -> Attempt:
-        folder = str(self._group.run(job.run).path.absolute())
-        return Attempt(job.run, job.attempt, job.config, folder)
+        folder = str(self._folder(job.run).path.absolute())
+        return Attempt(job.run, job.attempt, job.config, folder, self._datasets)
+
+    def _folder(self, run: str) -> RunFolder:
+        """Where attempts at `run` write: the run's folder, or for evaluations one in it."""
+        folder = self._group.run(run)
+        return folder if self._datasets is None else folder.evaluation
 
     def _grant(self) -> None:
         """Hand free slots to the oldest ready wave that has more waiting than it has room for."""
@@ -240,7 +252,7 @@ class Supervisor:
         run, attempt, slot = message["run"], message["attempt"], message["slot"]
         wave.waiting.discard(run)
         wave.running[run] = Running(run, attempt, slot, time.monotonic(), oom_kills=oom_kills())
-        self._tell("started", run=run, attempt=attempt, wave=wave.number, slot=slot)
+        self._tell(self._words["started"], run=run, attempt=attempt, wave=wave.number, slot=slot)
 
     def _on_ended(self, wave: WaveHandle, record: Mapping[str, Any]) -> None:
         """A run ended and has written its result."""
@@ -258,7 +270,7 @@ class Supervisor:
         running = wave.running.pop(run, None)
         if running is None:
             return
-        folder = self._group.run(run)
+        folder = self._folder(run)
         record, is_own = record_of_death(
             wave, running, folder, self._killed.pop(run, None), detail, lost=lost
         )
@@ -270,7 +282,7 @@ class Supervisor:
     def _settle(self, wave: WaveHandle, record: Mapping[str, Any]) -> None:
         run = record["id"]
         cause = Cause.from_plain(record["cause"]) if record.get("cause") else None
-        self._tell("ended", run=run, wave=wave.number, **finished_record(record))
+        self._tell(self._words["ended"], run=run, wave=wave.number, **finished_record(record))
         self._ledger.settle(run, record["attempt"], Outcome(record["outcome"]), cause)
         self._pause = self._pause or self._ledger.brake_reason()
 
@@ -313,7 +325,7 @@ class Supervisor:
             for run, running in wave.running.items():
                 if running.began is None and (start := wave.start_of(run)) is not None:
                     wave.running[run] = replace(running, began=start[1])
-                cap_log(self._group.run(run).log_file)
+                cap_log(self._folder(run).log_file)
             self._kill_overstayed(wave, now)
         if now - self._room_looked >= _ROOM_LOOK_S:
             self._room_looked = now

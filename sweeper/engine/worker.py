@@ -46,12 +46,17 @@ _UMASK = 0o077
 
 @dataclass(frozen=True)
 class Attempt:
-    """One run to be executed: plain data, as it travels to the worker."""
+    """One run to be executed: plain data, as it travels to the worker.
+
+    With `datasets` it is no training but an evaluation of the trained run in the folder above
+    `folder`.
+    """
 
     run: str
     attempt: int
     config: dict[str, Any]
     folder: str
+    datasets: tuple[str, ...] | None = None
 
 
 def pin_process(cpus: Sequence[int]) -> None:
@@ -153,8 +158,7 @@ class Worker:
             if self._trainer is None:
                 self._trainer = load_trainer(self._trainer_name, search=self._search)
             configs = [from_plain(self._trainer.Config, attempt.config) for attempt in attempts]
-            results = self._trainer.train(configs, runs)
-            _take_results(runs, results)
+            _take_results(runs, self._call(attempts, configs, runs))
         except BaseException as error:
             if not isinstance(error, Diverged):
                 traceback.print_exc()
@@ -173,6 +177,20 @@ class Worker:
             except OSError as error:
                 ends[index] = cause_of_exception(error)
         return ends
+
+    def _call(
+        self, attempts: Sequence[Attempt], configs: Sequence[Any], runs: Sequence[FolderRun]
+    ) -> Sequence[Mapping[str, Any] | None] | None:
+        assert self._trainer is not None
+        if attempts[0].datasets is None:
+            return self._trainer.train(configs, runs)
+        evaluate = self._trainer.evaluate
+        if evaluate is None:
+            raise TypeError(f"trainer {self._trainer_name!r} has no `evaluate`")
+        return [
+            evaluate(config, Path(attempt.folder).parent, list(attempt.datasets or ()))
+            for attempt, config in zip(attempts, configs, strict=True)
+        ]
 
 
 def _ends_of_divergence(

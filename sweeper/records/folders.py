@@ -133,6 +133,11 @@ class RunFolder:
     def stack_file(self) -> Path:
         return self.path / "stack.txt"
 
+    @property
+    def evaluation(self) -> RunFolder:
+        """Where the last `sweep evaluate` of this run wrote: its own log and result."""
+        return RunFolder(self.path / "evaluation")
+
     def make(self) -> RunFolder:
         """Make the folder if it is missing."""
         make_folder(self.path)

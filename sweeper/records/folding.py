@@ -36,8 +36,13 @@ def fold(events: Iterable[Event]) -> GroupState:
     launches = _launches(kinds)
     planned, abandoned = _planned(kinds, launches)
     attempts = _attempts(kinds)
+    evaluations: dict[str, list[Event]] = defaultdict(list)
+    for event in kinds["evaluated"]:
+        evaluations[read.text(event, "run") or ""].append(event)
     runs = {
-        run_id: _run(run_id, planned.get(run_id, {}), attempts.get(run_id, ()))
+        run_id: _run(
+            run_id, planned.get(run_id, {}), attempts.get(run_id, ()), evaluations.get(run_id, ())
+        )
         for run_id in dict.fromkeys([*planned, *attempts])
         if run_id in attempts or run_id not in abandoned
     }
@@ -264,6 +269,7 @@ def _run(
     run_id: str,
     axis_values: Mapping[str, Any],
     attempts: Sequence[tuple[Attempt, Position]],
+    evaluations: Sequence[Event],
 ) -> RunState:
     ended = [(position, attempt) for attempt, position in attempts if position is not None]
     finished = [item for item in ended if item[1].outcome is Outcome.FINISHED]
@@ -273,4 +279,15 @@ def _run(
         dict(axis_values),
         tuple(attempt for attempt, _ in attempts),
         deciding[1] if deciding else None,
+        _evaluated(deciding[1], evaluations) if deciding else {},
     )
+
+
+def _evaluated(deciding: Attempt, evaluations: Sequence[Event]) -> dict[str, float]:
+    """Figures of the evaluations of the model that `deciding` left; later ones win."""
+    figures: dict[str, float] = {}
+    for event in evaluations:  # in the order of time
+        own_model = read.time_of(event) >= (deciding.ended or 0.0)
+        if own_model and read.outcome(event) is Outcome.FINISHED:
+            figures |= read.metrics(event)
+    return figures

@@ -46,6 +46,7 @@ class RunState:
     axis_values: Mapping[str, Any] = field(default_factory=dict)
     attempts: tuple[Attempt, ...] = ()
     deciding: Attempt | None = None  # the attempt whose outcome is the run's
+    evaluated: Mapping[str, float] = field(default_factory=dict)  # metrics of later evaluations
 
     @property
     def outcome(self) -> Outcome | None:
@@ -65,8 +66,11 @@ class RunState:
 
     @property
     def metrics(self) -> Mapping[str, float]:
-        """The final metrics of the deciding attempt; empty for a run that has not ended."""
-        return self.deciding.metrics if self.deciding else {}
+        """The final metrics of the deciding attempt, and those of evaluations after it.
+
+        Empty for a run that has not ended.
+        """
+        return {**self.deciding.metrics, **self.evaluated} if self.deciding else {}
 
     @property
     def running(self) -> bool:

@@ -21,6 +21,7 @@ __all__ = ["LineView", "LiveView", "View", "describe_event", "view_for"]
 
 _LIVE_REFRESH_S = 0.5
 _RECENT = 6
+_ENDS = {"ended", "evaluated"}
 _STYLES = {
     Outcome.FINISHED: "green",
     Outcome.DIVERGED: "yellow",
@@ -66,10 +67,10 @@ def view_for(
 def describe_event(event: Mapping[str, Any], names: Mapping[str, str], headline: str) -> str | None:
     """One line for an event, or None for one that a person needn't see."""
     match event["event"]:
-        case "started":
+        case "started" | "evaluation_started":
             again = f" (attempt {event['attempt']})" if event["attempt"] > 1 else ""
             return f"started   {event['run']}{again}  {names.get(event['run'], '')}".rstrip()
-        case "ended":
+        case "ended" | "evaluated":
             return _describe_end(event, names, headline)
         case "wave_started":
             return f"wave {event['wave']}: {event['runs']} runs on {event['slots']} slots"
@@ -107,7 +108,7 @@ class LineView:
         self._ended: set[str] = set()
 
     def observe(self, event: Mapping[str, Any]) -> None:
-        if event["event"] == "ended":
+        if event["event"] in _ENDS:
             self._ended.add(event["run"])
         text = describe_event(event, self._names, self._headline)
         if text:
@@ -154,7 +155,7 @@ class LiveView:
         self._live.stop()
 
     def observe(self, event: Mapping[str, Any]) -> None:
-        if event["event"] == "ended":
+        if event["event"] in _ENDS:
             self._outcomes[event["run"]] = event["outcome"]
             style = _STYLES.get(Outcome(event["outcome"]), "")
             text = printable(_describe_end(event, self._names, self._headline))
