@@ -20,7 +20,7 @@ LEAST_PRECISION = 1 / 2
 LEAST_RECALL = 1 / 3
 
 # How many conjunctions are refined further: as many as keep each round near this much work, in bits
-# looked at (100 of them for 6,000 runs on 12 axes of 10 values, which takes about 0.05 s). To look
+# looked at (100 of them for 6,000 runs on 12 axes of 10 values, which takes about 0.1 s). To look
 # at a set at all costs as much as some more bits of it.
 _EFFORT, _LOOK = 108_000_000, 3_000
 _NARROWEST, _WIDEST = 8, 400
@@ -40,8 +40,13 @@ def tendency(contrast: Contrast) -> Condition | None:
         beam = search.round(beam)
     if search.best is None:
         return None
-    condition = contrast.condition(search.best)
-    return condition if condition.chance < CHANCE else None
+    # The best is judged, not the best of the acceptable: else one would be stretched to pass.
+    best = contrast.condition(search.best)
+    useful = (
+        best.bad_in >= LEAST_PRECISION * best.total_in
+        and best.bad_in >= LEAST_RECALL * contrast.bads
+    )
+    return best if useful and best.chance < CHANCE else None
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ class _Candidate(NamedTuple):
 
 
 class _Search:
-    """The rounds of one beam search, and the best usable conjunction so far."""
+    """The rounds of one beam search, and the best conjunction so far."""
 
     def __init__(self, contrast: Contrast) -> None:
         self.contrast = contrast
@@ -125,17 +130,19 @@ class _Search:
         seed = _SEED_COST if axis.is_seed else 0.0
         fixed = self._fixed(draft) + draft.cost + seed
         for relation, order, size, bad_in, total_in in _atoms(axis, bad, runs):
-            if bad_in < self._needed or bad_in * total <= bads * total_in:
+            if bad_in * total <= bads * total_in:
                 continue
             worth = price(relation, len(axis.values), size)
             score = self._evidence(bad_in, total_in) - fixed - worth
+            if score <= self._best_score and bad_in < self._needed:
+                continue
             self._found += 1
-            candidate = _Candidate(
-                -score, self._found, draft, axis, relation, order, size, draft.cost + seed + worth
-            )
-            if score > self._best_score and bad_in >= LEAST_PRECISION * total_in:
+            cost = draft.cost + seed + worth
+            candidate = _Candidate(-score, self._found, draft, axis, relation, order, size, cost)
+            if score > self._best_score:
                 self._best_score, self.best = score, candidate.choices()
-            yield candidate
+            if bad_in >= self._needed:
+                yield candidate
 
     def _evidence(self, bad_in: int, total_in: int) -> float:
         """The logarithm of the likelihood ratio of the fourfold table against no difference."""

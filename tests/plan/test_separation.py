@@ -59,6 +59,38 @@ def admits(condition, row):
     return all(holds[a.relation](row.get(a.axis), a.values) for a in condition.atoms)
 
 
+axis_values = st.sampled_from(
+    [["x", "y"], ["x", "y", "z"], [0.1, 1, 10], [1, 2, 3, 4], [[1], [2], [3]]]
+)
+
+
+@st.composite
+def groups(draw):
+    """A grid, perhaps with holes, of two to four axes."""
+    names = draw(st.sampled_from([["a", "b"], ["a", "b", "seed"], ["seed", "a", "b", "c"]]))
+    rows = product(**{name: draw(axis_values) for name in names})
+    if draw(st.booleans()):
+        kept = draw(
+            st.lists(st.sampled_from(range(len(rows))), min_size=2, max_size=30, unique=True)
+        )
+        rows = [rows[place] for place in sorted(kept)]
+    return rows
+
+
+@st.composite
+def planted(draw):
+    """A group, and the part of it that a conjunction of one to three atoms admits."""
+    rows = draw(groups())
+    axes = draw(st.lists(st.sampled_from(sorted(rows[0])), min_size=1, max_size=3, unique=True))
+    admitted = {}
+    for axis in axes:
+        values = [row[axis] for row in rows]
+        chosen = draw(st.lists(st.sampled_from(values), min_size=1, max_size=2))
+        admitted[axis] = chosen
+    bad = [i for i, row in enumerate(rows) if all(row[a] in v for a, v in admitted.items())]
+    return rows, bad, len(axes)
+
+
 PLANTED = {
     "one axis": (
         lambda row: row["activation"] == "elu",
@@ -132,7 +164,8 @@ def test_noise_is_not_explained(share):
     for _ in range(50):
         bad = mask_of([i for i in range(len(rows)) if chance.random() < share], len(rows))
         condition = separate(points, bad, everything & ~bad) if bad else None
-        explained += condition is not None and condition.chance < CHANCE
+        # Three runs can be told apart by accident; but then it says that this may be chance.
+        explained += condition is not None and (not condition.exact or condition.chance < CHANCE)
     assert explained <= 1  # expected are at most 0.05
 
 
@@ -157,6 +190,37 @@ def test_part_of_the_bad_runs_can_have_their_own_condition():
     assert condition.bad_in == condition.total_in
     assert condition.bad_out > 0
     assert not condition.exact
+
+
+def test_a_condition_for_few_of_the_bad_runs_is_none():
+    """A value under which all crash, while the same cause strikes anywhere else too."""
+    chance = random.Random(4)
+    rows = product(a=[f"a{i}" for i in range(12)], b=list(range(10)), c=list(range(10)))
+    for elsewhere, expected in ((0.1, [("a", "=", ["a0"])]), (0.25, None)):
+        struck = {id(row) for row in rows if row["a"] == "a0" or chance.random() < elsewhere}
+        condition = found(rows, lambda row, struck=struck: id(row) in struck)
+        assert (condition and words(condition)) == expected
+
+
+def test_a_longer_condition_must_pay_for_its_length():
+    """One run under the condition finished: to name its value as well would fit, and mislead."""
+    rows = product(a=[0, 1], b=[f"b{i}" for i in range(40)], c=["x", "y", "z"])
+    flipped = [(1, "b7", "x"), (0, "b3", "x")]
+    condition = found(rows, lambda row: (row["a"] == 1) != (tuple(row.values()) in flipped))
+    assert words(condition) == [("a", "=", [1])]
+    # Where all three of a value finished, it is part of the truth.
+    flipped += [(1, "b7", "y"), (1, "b7", "z")]
+    condition = found(rows, lambda row: (row["a"] == 1) != (tuple(row.values()) in flipped))
+    others = [f"b{i}" for i in range(40) if i != 7]
+    assert words(condition) == [("a", "=", [1]), ("b", "in", others)]
+
+
+def test_seeds_come_last_under_noise_too():
+    rows = [{"seed": i % 4, "head": "abcd"[i % 4], "n": i} for i in range(200)]
+    bare = [{key: row[key] for key in ("seed", "head")} for row in rows]
+    bad = mask_of([i for i in range(200) if (i % 4 == 2) != (i in {2, 31})], 200)
+    condition = separate(Points(bare), bad, mask_of(range(200), 200) & ~bad)
+    assert words(condition) == [("head", "=", ["c"])]
 
 
 def test_seeds_come_last():
@@ -215,6 +279,17 @@ def test_runs_on_neither_side_count_for_nothing():
     )
 
 
+@given(st.data())
+@settings(max_examples=50, deadline=None)
+def test_what_is_found_depends_on_the_two_sides_alone(data):
+    rows = data.draw(groups())
+    bad = data.draw(st.sets(st.sampled_from(range(len(rows))), min_size=1))
+    bits = mask_of(bad, len(rows))
+    others = mask_of(range(len(rows)), len(rows)) & ~bits
+    more = [*rows, *(dict.fromkeys(rows[0], -1) for _ in range(3)), {"new": 1}, {"new": 2}]
+    assert separate(Points(rows), bits, others) == separate(Points(more), bits, others)
+
+
 def test_a_long_list_of_runs_one_by_one_is_no_condition():
     chance = random.Random(1)
     rows = [{"seed": i, "head": "ab"[i % 2]} for i in range(500)]
@@ -238,38 +313,6 @@ def test_wrong_questions_are_refused():
     for bad, others in ((0, 3), (1, 3)):
         with pytest.raises(ValueError, match="bad runs"):
             separate(points, bad, others)
-
-
-axis_values = st.sampled_from(
-    [["x", "y"], ["x", "y", "z"], [0.1, 1, 10], [1, 2, 3, 4], [[1], [2], [3]]]
-)
-
-
-@st.composite
-def groups(draw):
-    """A grid, perhaps with holes, of two to four axes."""
-    names = draw(st.sampled_from([["a", "b"], ["a", "b", "seed"], ["seed", "a", "b", "c"]]))
-    rows = product(**{name: draw(axis_values) for name in names})
-    if draw(st.booleans()):
-        kept = draw(
-            st.lists(st.sampled_from(range(len(rows))), min_size=2, max_size=30, unique=True)
-        )
-        rows = [rows[place] for place in sorted(kept)]
-    return rows
-
-
-@st.composite
-def planted(draw):
-    """A group, and the part of it that a conjunction of one to three atoms admits."""
-    rows = draw(groups())
-    axes = draw(st.lists(st.sampled_from(sorted(rows[0])), min_size=1, max_size=3, unique=True))
-    admitted = {}
-    for axis in axes:
-        values = [row[axis] for row in rows]
-        chosen = draw(st.lists(st.sampled_from(values), min_size=1, max_size=2))
-        admitted[axis] = chosen
-    bad = [i for i, row in enumerate(rows) if all(row[a] in v for a, v in admitted.items())]
-    return rows, bad, len(axes)
 
 
 @given(planted())
@@ -423,13 +466,14 @@ def test_the_work_for_6000_runs_on_twelve_axes_of_ten_values_is_bounded():
     assert condition.exact
     assert 0 < exact < 50
     # A set is 750 bytes: 60,000 counts are some 0.1 s.
-    for bad in (
-        lambda row: chance.random() < (0.95 if row["axis2"] >= 5 and row["axis7"] >= 8 else 0.05),
-        lambda row: chance.random() < 0.05,
-        lambda row: chance.random() < 0.5,
+    for bad, most in (
+        (lambda row: chance.random() < (0.95 if row["axis2"] >= 5 else 0.05), 12_000),
+        (lambda row: chance.random() < (0.95 if row["axis2"] >= 5 > row["axis7"] else 0), 30_000),
+        (lambda row: chance.random() < 0.05, 60_000),
+        (lambda row: chance.random() < 0.5, 60_000),
     ):
         rough, _ = work(bad)
-        assert rough < 60_000
+        assert rough < most
 
 
 def test_the_work_for_many_values_and_many_axes_is_bounded():
