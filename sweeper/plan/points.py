@@ -33,8 +33,7 @@ class Axis:
     def among(self, runs: int) -> Axis:
         """The axis as these runs have it; values that none of them has are left out."""
         pairs = zip(self.values, (mask & runs for mask in self.masks), strict=True)
-        kept = [(value, mask) for value, mask in pairs if mask]
-        return Axis(self.key, tuple(v for v, _ in kept), tuple(m for _, m in kept), self.ordered)
+        return _arranged(self.key, [(value, mask) for value, mask in pairs if mask])
 
     def union(self, places: Iterable[int]) -> int:
         """The runs that have one of the values at these places."""
@@ -64,10 +63,14 @@ def _axis(key: str, column: Sequence[Any]) -> Axis:
         word = known.get(same) or known.setdefault(same, value_key(value))
         values.setdefault(word, value)
         places.setdefault(word, []).append(place)
-    ordered = all(map(_is_number, values.values()))
-    words = sorted(values, key=values.__getitem__) if ordered else list(values)
-    masks = tuple(mask_of(places[word], len(column)) for word in words)
-    return Axis(key, tuple(values[word] for word in words), masks, ordered)
+    return _arranged(key, [(values[word], mask_of(places[word], len(column))) for word in values])
+
+
+def _arranged(key: str, pairs: list[tuple[Any, int]]) -> Axis:
+    ordered = all(_is_number(value) for value, _ in pairs)
+    if ordered:
+        pairs = sorted(pairs, key=lambda pair: pair[0])
+    return Axis(key, tuple(value for value, _ in pairs), tuple(mask for _, mask in pairs), ordered)
 
 
 def _is_number(value: Any) -> bool:

@@ -203,16 +203,35 @@ def test_a_condition_for_few_of_the_bad_runs_is_none():
 
 
 def test_a_longer_condition_must_pay_for_its_length():
-    """One run under the condition finished: to name its value as well would fit, and mislead."""
-    rows = product(a=[0, 1], b=[f"b{i}" for i in range(40)], c=["x", "y", "z"])
-    flipped = [(1, "b7", "x"), (0, "b3", "x")]
-    condition = found(rows, lambda row: (row["a"] == 1) != (tuple(row.values()) in flipped))
-    assert words(condition) == [("a", "=", [1])]
-    # Where all three of a value finished, it is part of the truth.
-    flipped += [(1, "b7", "y"), (1, "b7", "z")]
-    condition = found(rows, lambda row: (row["a"] == 1) != (tuple(row.values()) in flipped))
-    others = [f"b{i}" for i in range(40) if i != 7]
-    assert words(condition) == [("a", "=", [1]), ("b", "in", others)]
+    """One run under the condition finished: to shut its value out too would fit, and mislead."""
+    names = [f"b{i}" for i in range(40)]
+    without = [name for name in names if name != "b7"]
+    for times, expected in (
+        (1, [("a", "=", [1])]),
+        # Where all ten runs with a value finished, the value is part of the truth.
+        (10, [("a", "=", [1]), ("b", "in", without)]),
+    ):
+        rows = product(a=[0, 1], b=names, c=list(range(times)))
+        chosen = [
+            # The last one is there so that nothing is exact.
+            (row["a"] == 1 and row["b"] != "b7") or list(row.values()) == [0, "b3", 0]
+            for row in rows
+        ]
+        bad = mask_of([i for i, is_bad in enumerate(chosen) if is_bad], len(rows))
+        condition = separate(Points(rows), bad, mask_of(range(len(rows)), len(rows)) & ~bad)
+        assert words(condition) == expected
+
+
+def test_a_tendency_in_few_runs_is_none():
+    """8 of 10 under it and 2 of 20 others are an accident, ten times as many are not."""
+    bad = {("x", i) for i in (0, 1, 3, 4, 5, 7, 8, 9)} | {("y", 3), ("z", 8)}
+
+    def of(times):
+        rows = product(a=list("xyz"), b=list(range(10)), c=list(range(times)))
+        return found(rows, lambda row: (row["a"], row["b"]) in bad)
+
+    assert of(1) is None
+    assert words(of(10))[0] == ("a", "=", ["x"])
 
 
 def test_seeds_come_last_under_noise_too():
