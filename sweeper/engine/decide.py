@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 
 __all__ = [
+    "Drain",
     "Policy",
     "Running",
     "end_is_late",
@@ -40,6 +41,16 @@ class Policy:
     starved_retries: int = STARVED_RETRIES
     brake_after: int = BRAKE_AFTER
     """Ends in a row with one cause, none finished, that pause the sweep; 0: never."""
+
+
+@dataclass(frozen=True)
+class Drain:
+    """How far an active wave is: runs that wait, mean seconds of a run (None before the first has
+    ended), and the seconds that its Ray took to start."""
+
+    waiting: int
+    run_s: float | None = None
+    startup_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -132,16 +143,18 @@ def end_is_late(silent_s: float) -> str | None:
     return None
 
 
-def next_wave_is_due(active: Sequence[tuple[int, int]], slots: int) -> bool:
-    """Whether to start the next wave's Ray now, given (waiting, running) of each active wave.
+def next_wave_is_due(active: Sequence[Drain], slots: int) -> bool:
+    """Whether to start the next wave's Ray now.
 
     Due when nothing is active, or when the only active wave has no more than one round of runs
-    waiting: then the start-up hides behind the last runs. Never more than two Rays at once.
+    waiting, or than it will have started by the time that Ray takes to start: then the start-up
+    hides behind the last runs. Never more than two Rays at once.
     """
     match active:
         case []:
             return True
-        case [(waiting, _)]:
-            return waiting <= slots
+        case [wave]:
+            meanwhile = wave.startup_s * slots / wave.run_s if wave.run_s else 0.0
+            return wave.waiting <= max(slots, meanwhile)
         case _:
             return False

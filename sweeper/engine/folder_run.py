@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import mmap
 import os
-import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,13 +14,12 @@ from sweeper.errors import Diverged
 from sweeper.records.folders import RunFolder
 from sweeper.records.metrics import append_rows
 
-__all__ = ["FolderRun", "read_step"]
+__all__ = ["FolderRun"]
 
 _FLUSH_S = 2.0
 _FLUSH_ROWS = 2000
 _PROGRESS_S = 1.0
 _STOP_LOOK_S = 0.1
-_COUNTER = struct.Struct("qq")  # the last step; 1 once there is one
 
 
 class FolderRun:
@@ -39,7 +36,7 @@ class FolderRun:
         stop_flag: Path,
         *,
         attempt: int = 1,
-        step_counter: Path | None = None,
+        note_step: Callable[[int], None] = lambda step: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.id = run_id
@@ -54,7 +51,7 @@ class FolderRun:
         self._began = self._flushed = clock()
         self._told = self._looked = -math.inf
         self._rows: list[dict[str, Any]] = []
-        self._counter = None if step_counter is None else _map_counter(step_counter)
+        self._note_step = note_step
 
     @property
     def folder(self) -> Path:
@@ -65,8 +62,7 @@ class FolderRun:
         numbers = {name: float(value) for name, value in metrics.items()}
         self._rows.append({"step": int(step), "time": round(now - self._began, 4), **numbers})
         self.last_step = int(step)
-        if self._counter is not None:
-            _COUNTER.pack_into(self._counter, 0, self.last_step, 1)
+        self._note_step(self.last_step)
         self.metrics.update(numbers)
         if now - self._flushed > _FLUSH_S or len(self._rows) >= _FLUSH_ROWS:
             self.flush()
@@ -118,18 +114,3 @@ class FolderRun:
         self._flushed = self._clock()
         if rows:
             append_rows(self.record.metrics_file, rows)
-
-
-def _map_counter(file: Path) -> mmap.mmap:
-    with file.open("wb+") as opened:
-        opened.truncate(_COUNTER.size)
-        return mmap.mmap(opened.fileno(), _COUNTER.size)
-
-
-def read_step(step_counter: Path) -> int | None:
-    """The last step that a run logged, or None if it logged none."""
-    try:
-        step, known = _COUNTER.unpack(step_counter.read_bytes())
-    except (OSError, struct.error):
-        return None
-    return int(step) if known else None

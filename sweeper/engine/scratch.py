@@ -1,8 +1,8 @@
-"""The launch's private files under the temp folder: Ray's sessions, TMPDIR, start marks, the token.
+"""The launch's private files under the temp folder: Ray's sessions, TMPDIR, the board, the token.
 
-Layout: ``<base>/<launch>/{owner, token, w1/{ray, tmp, marks, wave.log, stop}, w2/…}``. The base is
-``sweeper-<uid>`` in the temp folder, mode 0700. ``/tmp/ray`` is never touched. What a launch leaves
-behind is deleted by the next command that looks, if its supervisor is provably dead.
+Layout: ``<base>/<launch>/{owner, token, w1/{r, tmp, board, stacks, wave.log, stop}, w2/…}``. The
+base is ``sweeper-<uid>`` in the temp folder, mode 0700; ``/tmp/ray`` is never touched. What a
+launch leaves behind is deleted by the next command that looks, if its supervisor is provably dead.
 """
 
 from __future__ import annotations
@@ -53,21 +53,14 @@ class WaveScratch:
         """Exists once nothing more may be started in this wave."""
         return self.path / "drain"
 
-    def mark(self, run_id: str) -> Path:
-        """Start mark of a run: written by its worker right before the training is called."""
-        return self.path / "marks" / run_id
+    @property
+    def board(self) -> Path:
+        """What the runs note, see `sweeper.engine.board`."""
+        return self.path / "board"
 
-    def step_counter(self, run_id: str) -> Path:
-        """The last step that a run logged, kept by memory map: it survives any death."""
-        return self.path / "marks" / f"{run_id}.step"
-
-    def end_mark(self, run_id: str) -> Path:
-        """Exists once the training has returned: its process must no longer be killed for it."""
-        return self.path / "marks" / f"{run_id}.ended"
-
-    def exit_note(self, run_id: str) -> Path:
-        """Left by a run that calls `os._exit`: the only trace of such an end."""
-        return self.path / "marks" / f"{run_id}.exit"
+    def stack(self, pid: int) -> Path:
+        """What a worker wrote of its stack when it died, or when it was asked to."""
+        return self.path / "stacks" / f"{pid}.txt"
 
 
 @dataclass(frozen=True)
@@ -102,7 +95,7 @@ class Scratch:
     def wave(self, number: int) -> WaveScratch:
         """Make the scratch of wave `number`."""
         wave = WaveScratch(self.path / f"w{number}")
-        for folder in (wave.path, wave.tmp, wave.path / "marks"):
+        for folder in (wave.path, wave.tmp, wave.path / "stacks"):
             folder.mkdir(mode=0o700)
         return wave
 

@@ -7,6 +7,7 @@ their runs are told from what they left, and the sweep goes on.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import selectors
@@ -143,7 +144,7 @@ class Supervisor:
         if self._stopping():
             self._stop_waves()
         elif self._ledger.has_work():
-            active = [(len(wave.waiting), len(wave.running)) for wave in self._waves.values()]
+            active = [wave.drain_state() for wave in self._waves.values()]
             due = next_wave_is_due(active, len(self._slots))
             # Retries wait until nothing else is left: their wave would be one of few runs.
             if due and (self._ledger.has_planned_work() or not active):
@@ -182,6 +183,7 @@ class Supervisor:
             cpus_per_run=cpus_per_run,
             preload=self._trainer.preload,
         )
+        rows = itertools.count()
         spec = WaveSpec(
             trainer=self._trainer.name,
             search=(str(Path.cwd()),),
@@ -190,16 +192,19 @@ class Supervisor:
             cpus_per_run=cpus_per_run,
             memory_per_run=self._memory_per_run,
             preload=self._trainer.preload,
-            packs=tuple((program, tuple(map(self._attempt, jobs))) for program, jobs in packs),
+            packs=tuple(
+                (program, tuple(self._attempt(job, next(rows)) for job in jobs))
+                for program, jobs in packs
+            ),
         )
         wave = WaveHandle.start(number, mark, scratch, spec=spec, env=env, at_once=at_once)
         self._waves[number] = wave
         self._selector.register(wave.events.descriptor, selectors.EVENT_READ, wave)
         self._tell("wave_started", wave=number, runs=len(wave.waiting), slots=len(self._slots))
 
-    def _attempt(self, job: Job) -> Attempt:
+    def _attempt(self, job: Job, row: int) -> Attempt:
         folder = str(self._folder(job.run).path.absolute())
-        return Attempt(job.run, job.attempt, job.config, folder, self._datasets)
+        return Attempt(job.run, job.attempt, job.config, folder, row, self._datasets)
 
     def _folder(self, run: str) -> RunFolder:
         """Where attempts at `run` write: the run's folder, or for evaluations one in it."""
@@ -258,7 +263,7 @@ class Supervisor:
         """A run ended and has written its result."""
         run = record["id"]
         wave.running.pop(run, None)
-        wave.last_end = time.monotonic()
+        wave.note_end(record.get("wall_s") or 0.0)
         self._killed.pop(run, None)
         self._barren = 0
         program, peak = self._ledger.program(run), record.get("rss_peak_bytes", 0)
@@ -323,8 +328,8 @@ class Supervisor:
                 wave.failure = late
                 wave.process.kill()
             for run, running in wave.running.items():
-                if running.began is None and (start := wave.start_of(run)) is not None:
-                    wave.running[run] = replace(running, began=start[1])
+                if running.began is None:
+                    wave.running[run] = replace(running, began=wave.noted(run).began)
                 cap_log(self._folder(run).log_file)
             self._kill_overstayed(wave, now)
         if now - self._room_looked >= _ROOM_LOOK_S:

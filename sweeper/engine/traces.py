@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sweeper.engine.board import Row
 from sweeper.engine.decide import Running
 from sweeper.engine.faults import DeathTraces, cause_of_death
-from sweeper.engine.folder_run import read_step
 from sweeper.engine.room import oom_kills
-from sweeper.engine.scratch import WaveScratch
 from sweeper.records.folders import RunFolder, read_json, write_atomically
 from sweeper.records.lines import finite
 from sweeper.records.metrics import last_values
@@ -38,25 +37,25 @@ _JOURNALLED = (
 
 
 def _death_traces(
-    scratch: WaveScratch,
-    folder: RunFolder,
-    running: Running,
-    killed_for: Cause | None,
-    detail: str,
+    noted: Row, stack: str, running: Running, killed_for: Cause | None, detail: str
 ) -> DeathTraces:
     """Collect what a vanished worker has left."""
-    run = running.run
-    code = None
-    with contextlib.suppress(OSError, ValueError):
-        code = int(scratch.exit_note(run).read_text())
     return DeathTraces(
-        started=scratch.mark(run).exists(),
-        stack=_head(folder.stack_file),
-        exit_code=code,
+        started=noted.pid is not None,
+        stack=stack,
+        exit_code=noted.exit_code,
         killed_for=killed_for,
         oom_kills=oom_kills() - running.oom_kills,
         detail=detail,
     )
+
+
+def _take_stack(written: Path, kept: Path) -> str:
+    """Keep a stack with its run if there is one; returns its head."""
+    with contextlib.suppress(OSError):
+        if written.stat().st_size:
+            write_atomically(kept, written.read_bytes(), durable=False)
+    return _head(kept)
 
 
 def _head(file: Path) -> str:
@@ -81,26 +80,27 @@ def record_of_death(
     If the attempt had written its own, that one (and True); else one made from the traces, which is
     written to the run's folder. `detail` is what the wave says of it.
     """
-    run = running.run
     own = read_json(folder.result_file)
     if own is not None and own.get("attempt") == running.attempt:
         return own, True
+    noted = wave.noted(running.run)
+    stack = (
+        "" if noted.pid is None else _take_stack(wave.scratch.stack(noted.pid), folder.stack_file)
+    )
     if lost and killed_for is None:
         outcome, cause = Outcome.LOST, Cause(CauseKind.HOST, detail)
     else:
-        outcome, cause = cause_of_death(
-            _death_traces(wave.scratch, folder, running, killed_for, detail)
-        )
-    began = (wave.start_of(run) or (0, running.dispatched))[1]
+        outcome, cause = cause_of_death(_death_traces(noted, stack, running, killed_for, detail))
+    began = running.dispatched if noted.began is None else noted.began
     record = died_record(
-        run,
+        running.run,
         running.attempt,
         outcome,
         cause,
         folder,
         wall_s=time.monotonic() - began,
         ended=time.time(),
-        counted_step=read_step(wave.scratch.step_counter(run)),
+        counted_step=noted.last_step,
     )
     with contextlib.suppress(OSError):  # the journal tells it all the same
         write_result(folder, record)
@@ -145,5 +145,10 @@ def finished_record(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_result(folder: RunFolder, record: Mapping[str, Any]) -> None:
-    """Write a run's result.json whole or not at all. Raises OSError."""
-    write_atomically(folder.result_file, json.dumps(finite(record), indent=1) + "\n")
+    """Write a run's result.json whole or not at all. Raises OSError.
+
+    Not synced: two fsyncs are some 10 ms for which the slot would idle, and the journal, which
+    decides, holds the same facts and is synced.
+    """
+    text = json.dumps(finite(record), indent=1) + "\n"
+    write_atomically(folder.result_file, text, durable=False)

@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from sweeper.engine.board import Board
 from sweeper.engine.cpus import Slot
 from sweeper.engine.processes import start_ticks
 from sweeper.engine.protocol import LineReader, WaveSpec, send
@@ -46,6 +47,7 @@ class _Wave:
         self._events = events
         self._commands = LineReader(sys.stdin.fileno())
         self._scratch = WaveScratch(Path(spec.scratch))
+        self._board = Board(self._scratch.board)
         self._queue: Queue[tuple[Attempt, ...]] = Queue(spec.packs)
         self._actor_class = ray.remote(max_restarts=0, max_task_retries=0)(Worker)
         self._slots: dict[int, Slot] = {}
@@ -153,7 +155,7 @@ class _Wave:
                 raise _SickHostError(f"Ray's raylet died: {detail}") from None
             runs = [attempt.run for attempt in attempts]
             self._drop_actor(index)
-            began = any(self._scratch.mark(run).exists() for run in runs)
+            began = any(self._board.read(a.row).pid is not None for a in attempts)
             self._stillborn = 0 if began else self._stillborn + 1
             send(self._events, {"tell": "died", "runs": runs, "detail": detail})
             if self._stillborn >= _STILLBORN_LIMIT:

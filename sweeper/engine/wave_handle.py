@@ -16,8 +16,9 @@ from typing import Any
 
 import psutil
 
+from sweeper.engine.board import Board, Row
 from sweeper.engine.cpus import Slot
-from sweeper.engine.decide import Running
+from sweeper.engine.decide import Drain, Running
 from sweeper.engine.processes import (
     Mark,
     die_with_parent,
@@ -45,6 +46,9 @@ class WaveHandle:
     events: LineReader
     waiting: set[str]
     """Runs that were handed over and not started yet."""
+    rows: Mapping[str, int]
+    """The row of each run on the board."""
+    board: Board
     at_once: int
     """How many of its runs may be running at the same time."""
     running: dict[str, Running] = field(default_factory=dict)
@@ -56,6 +60,8 @@ class WaveHandle:
     failure: str | None = None
     scratch_peak: int = 0
     limit_told: int | None = None
+    ends: int = 0
+    ends_wall_s: float = 0.0
 
     @classmethod
     def start(
@@ -71,6 +77,8 @@ class WaveHandle:
         """Start the wave child in a session of its own."""
         spec_file = scratch.path / "spec.json"
         spec.write(spec_file)
+        rows = {attempt.run: attempt.row for _, attempts in spec.packs for attempt in attempts}
+        board = Board.create(scratch.board, len(rows))
         ours, theirs = os.pipe()
         with scratch.log.open("wb") as log:
             process = subprocess.Popen(
@@ -84,8 +92,9 @@ class WaveHandle:
                 preexec_fn=die_with_parent,  # noqa: PLW1509  (the supervisor has one thread)
             )
         os.close(theirs)
-        waiting = {attempt.run for _, attempts in spec.packs for attempt in attempts}
-        return cls(number, mark, scratch, process, LineReader(ours), waiting, at_once)
+        return cls(
+            number, mark, scratch, process, LineReader(ours), set(rows), rows, board, at_once
+        )
 
     @property
     def ready(self) -> bool:
@@ -133,13 +142,9 @@ class WaveHandle:
         self.scratch_peak = max(self.scratch_peak, now)
         return now
 
-    def start_of(self, run: str) -> tuple[int, float] | None:
-        """From its start mark: the process that executes `run`, and when it began (monotonic)."""
-        try:
-            pid, began = self.scratch.mark(run).read_text().split()
-            return int(pid), float(began)
-        except (OSError, ValueError):
-            return None
+    def noted(self, run: str) -> Row:
+        """What `run` has noted on the board so far."""
+        return self.board.read(self.rows[run])
 
     def kill_workers(self, runs: Collection[str]) -> set[str]:
         """Let the workers of `runs` write their stacks, then kill them; the runs so ended.
@@ -148,17 +153,17 @@ class WaveHandle:
         it can't begin another run meanwhile.
         """
         ours = {process.pid for process in marked_processes(self._is_ours)} if runs else set()
-        starts = {run: start for run in runs if (start := self.start_of(run)) and start[0] in ours}
-        for pid, _ in starts.values():
+        pids = {run: pid for run in runs if (pid := self.noted(run).pid) in ours and pid}
+        for pid in pids.values():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGUSR2)
-        if starts:
+        if pids:
             time.sleep(_STACK_WAIT_S)
         ended = set()
-        for run, (pid, _) in starts.items():
+        for run, pid in pids.items():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP)
-                over = self.scratch.end_mark(run).exists()
+                over = self.noted(run).ended
                 os.kill(pid, signal.SIGCONT if over else signal.SIGKILL)
                 ended |= set() if over else {run}
         return ended
@@ -194,6 +199,17 @@ class WaveHandle:
         killed, _ = kill_all(self._descendants)
         return killed
 
+    def note_end(self, wall_s: float) -> None:
+        """A run of the wave ended after so many seconds."""
+        self.last_end = time.monotonic()
+        self.ends += 1
+        self.ends_wall_s += wall_s
+
+    def drain_state(self) -> Drain:
+        """How far the wave is, for the decision on the next one."""
+        run_s = self.ends_wall_s / self.ends if self.ends else None
+        return Drain(len(self.waiting), run_s, self.startup_s or 0.0)
+
     def silent_s(self, now: float) -> float:
         """How long the wave has had nothing left to do but to shut down."""
         busy = self.waiting or self.running or self.granted or self.last_end is None
@@ -216,6 +232,7 @@ class WaveHandle:
         killed = self.kill_processes()
         self.process.wait()
         os.close(self.events.descriptor)
+        self.board.close()
         if self.process.stdin is not None:
             self.process.stdin.close()
         shutil.rmtree(self.scratch.path, ignore_errors=True)

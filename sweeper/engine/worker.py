@@ -27,6 +27,7 @@ from typing import Any, TextIO
 import psutil
 
 from sweeper.config import from_plain, to_yaml
+from sweeper.engine.board import Board
 from sweeper.engine.faults import Terminated, cause_of_exception
 from sweeper.engine.folder_run import FolderRun
 from sweeper.engine.room import cap_log
@@ -56,6 +57,8 @@ class Attempt:
     attempt: int
     config: dict[str, Any]
     folder: str
+    row: int
+    """Its row on the wave's board."""
     datasets: tuple[str, ...] | None = None
 
 
@@ -89,6 +92,8 @@ class Worker:
         self._trainer_name = trainer_name
         self._search = [Path(folder) for folder in search]
         self._scratch = WaveScratch(Path(scratch))
+        self._board = Board(self._scratch.board)
+        self._stacks = _Stacks(self._scratch.stack(os.getpid()))
         self._memory_per_run = memory_per_run
         self._trainer: Trainer | None = None
 
@@ -109,16 +114,17 @@ class Worker:
         runs = [self._open(a, f) for a, f in zip(attempts, folders, strict=True)]
         with (
             _kept_process_state(),
-            _output_to(folders[0].log_file, folders[0].stack_file),
-            _watched_exits(self._scratch, attempts),
+            _output_to(folders[0].log_file),
+            self._stacks.to(folders[0].stack_file),
+            _watched_exits(self._board, attempts),
             _memory_limit(self._memory_per_run),
         ):
             for attempt in attempts:
                 # The monotonic clock is the same for all processes of a host.
-                self._scratch.mark(attempt.run).write_text(f"{os.getpid()} {time.monotonic()}")
+                self._board.begin(attempt.row, os.getpid(), time.monotonic())
             ends = self._train(attempts, runs)
             for attempt in attempts:
-                self._scratch.end_mark(attempt.run).touch()
+                self._board.end(attempt.row)
         cap_log(folders[0].log_file)
         for attempt in attempts[1:]:
             shutil.copyfile(folders[0].log_file, RunFolder(Path(attempt.folder)).log_file)
@@ -142,13 +148,12 @@ class Worker:
         folder.config_file.write_text(to_yaml(attempt.config))
         begun = {"fraction": None, "step": None, "time": time.time(), "attempt": attempt.attempt}
         folder.progress_file.write_text(json.dumps(begun))
-        counter = self._scratch.step_counter(attempt.run)
         return FolderRun(
             attempt.run,
             folder,
             self._scratch.stop_flag,
             attempt=attempt.attempt,
-            step_counter=counter,
+            note_step=functools.partial(self._board.note_step, attempt.row),
         )
 
     def _train(
@@ -320,26 +325,24 @@ def _kept_process_state() -> Iterator[None]:
                 signal.signal(number, handler)
 
 
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+
+
 @contextlib.contextmanager
-def _output_to(log: Path, stack: Path) -> Iterator[None]:
-    """Send stdout and stderr, native output too, to the run's log, and fatal stacks to `stack`."""
+def _output_to(log: Path) -> Iterator[None]:
+    """Send stdout and stderr, native output too, to the run's log."""
     saved = [os.dup(1), os.dup(2)]
     streams = sys.stdout, sys.stderr
     if any(stream.closed for stream in _streams()):  # by the run before
         _streams.cache_clear()
     own_streams = _streams()
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-    descriptor = os.open(log, flags, 0o600)
-    stack_descriptor = os.open(stack, flags, 0o600)
+    descriptor = os.open(log, _APPEND, 0o600)
     try:
         for stream in streams:
             stream.flush()
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
         sys.stdout, sys.stderr = own_streams
-        faulthandler.enable(stack_descriptor)
-        # The supervisor asks for the stack of a run that overstays before it kills it.
-        faulthandler.register(signal.SIGUSR2, stack_descriptor, chain=False)
         yield
     finally:
         sys.stdout, sys.stderr = streams
@@ -348,14 +351,37 @@ def _output_to(log: Path, stack: Path) -> Iterator[None]:
         for target, copy in enumerate(saved, start=1):
             os.dup2(copy, target)
             os.close(copy)
-        faulthandler.enable(sys.__stderr__ or 2)
-        # Registered anew rather than dropped: SIGUSR2's default would end a process between runs.
-        faulthandler.register(signal.SIGUSR2, sys.__stderr__ or 2, chain=False)
-        os.close(stack_descriptor)
         os.close(descriptor)
-        with contextlib.suppress(OSError):  # gone with the folder, if the training took it away
-            if stack.stat().st_size == 0:
-                stack.unlink()
+
+
+class _Stacks:
+    """One file per process for fatal stacks, and for those that the supervisor asks for.
+
+    The supervisor copies it to the run's folder when the process has died. One file per run,
+    deleted when nothing was written, would slow the file system down (see `board`).
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._descriptor = os.open(file, _APPEND, 0o600)
+        self._enable()
+
+    def _enable(self) -> None:
+        faulthandler.enable(self._descriptor)
+        # The supervisor asks for the stack of a run that overstays before it kills it.
+        faulthandler.register(signal.SIGUSR2, self._descriptor, chain=False)
+
+    @contextlib.contextmanager
+    def to(self, kept: Path) -> Iterator[None]:
+        """While a run is executed; what is written goes to `kept` if the process survives."""
+        self._enable()  # the run before may have set other files
+        try:
+            yield
+        finally:
+            if os.fstat(self._descriptor).st_size:
+                with contextlib.suppress(OSError):  # a full disk; the folder was taken away
+                    shutil.copyfile(self._file, kept)
+                os.ftruncate(self._descriptor, 0)
 
 
 @functools.cache
@@ -376,15 +402,14 @@ def _flush_quietly(text: TextIO) -> None:
 
 
 @contextlib.contextmanager
-def _watched_exits(scratch: WaveScratch, attempts: Sequence[Attempt]) -> Iterator[None]:
+def _watched_exits(board: Board, attempts: Sequence[Attempt]) -> Iterator[None]:
     """Leave a trace of `os._exit`, turn SIGTERM into an exception, kill what the run leaves."""
     leave, pid = os._exit, os.getpid()
 
     def noting_exit(status: int) -> None:
         # A forked child (multiprocessing) leaves this way too, which ends nothing but itself.
         for attempt in attempts if os.getpid() == pid else ():
-            with contextlib.suppress(OSError):
-                scratch.exit_note(attempt.run).write_text(str(int(status)))
+            board.note_exit(attempt.row, int(status))
         leave(status)
 
     def terminated(_signal: int, _frame: FrameType | None) -> None:

@@ -214,10 +214,12 @@ def groups(runs_dir: Path) -> list[str]:
     )
 
 
-def write_atomically(path: Path, data: str | bytes) -> None:
+def write_atomically(path: Path, data: str | bytes, *, durable: bool = True) -> None:
     """Write a file whole or not at all, with mode 0600, so that it outlives a power cut.
 
     A reader sees the old text or the new one. Raises OSError; the old file is then untouched.
+    Without `durable` it outlives the death of any process, but after a power cut it may be empty:
+    for what the journal holds as well.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
@@ -225,12 +227,14 @@ def write_atomically(path: Path, data: str | bytes) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
 
 
 def sync_folder(path: Path) -> None:

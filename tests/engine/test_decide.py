@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from sweeper.engine.decide import Policy, Running, next_wave_is_due, overstayed, try_again
-from sweeper.records.outcomes import CauseKind, Outcome
+from sweeper.engine.decide import (
+    Drain,
+    Policy,
+    Running,
+    failing_alike,
+    next_wave_is_due,
+    overstayed,
+    try_again,
+)
+from sweeper.records.outcomes import Cause, CauseKind, Outcome
 
 LOST, CRASHED, FINISHED = Outcome.LOST, Outcome.CRASHED, Outcome.FINISHED
 
@@ -46,13 +54,35 @@ def test_only_runs_past_their_timeout_overstay() -> None:
     ("active", "due"),
     [
         ([], True),
-        ([(100, 4)], False),
-        ([(4, 4)], True),
-        ([(0, 2)], True),
-        ([(0, 2), (9, 2)], False),
+        ([Drain(100)], False),
+        ([Drain(4)], True),
+        ([Drain(100, run_s=60.0, startup_s=6.0)], False),
+        ([Drain(100, run_s=0.2, startup_s=6.0)], True),  # gone before the next Ray has started
+        ([Drain(100, run_s=0.0, startup_s=6.0)], False),
+        ([Drain(0), Drain(9)], False),
     ],
 )
-def test_the_next_wave_starts_while_the_last_drains(
-    active: list[tuple[int, int]], due: bool
-) -> None:
+def test_the_next_wave_starts_while_the_last_drains(active: list[Drain], due: bool) -> None:
     assert next_wave_is_due(active, slots=4) is due
+
+
+def crash(place: str = "train.py:3", message: str = "no") -> tuple[Outcome, Cause]:
+    return CRASHED, Cause(CauseKind.EXCEPTION, message, "ValueError", place)
+
+
+def test_failures_alike_are_told_and_others_are_not() -> None:
+    alike = [crash(message=f"bad value {n}") for n in range(8)]
+    assert "the last 8 runs all ended as crashed" in str(failing_alike(alike, 8))
+    assert failing_alike(alike[:7], 8) is None
+    assert failing_alike([*alike[:7], crash("other.py:9")], 8) is None
+    diverged = (Outcome.DIVERGED, Cause(CauseKind.NOT_FINITE, "nan"))
+    assert failing_alike([diverged] * 8, 8) is None  # data, no fault
+
+
+def test_what_the_hosts_memory_was_too_small_for_is_tried_twice_more() -> None:
+    starved = (CRASHED, Cause(CauseKind.OUT_OF_MEMORY, "killed by the kernel", "SIGKILL"))
+    own_limit = (CRASHED, Cause(CauseKind.OUT_OF_MEMORY, "limit", "MemoryError"))
+    assert try_again([starved], Policy())
+    assert try_again([starved] * 2, Policy())
+    assert not try_again([starved] * 3, Policy())
+    assert not try_again([own_limit], Policy())
