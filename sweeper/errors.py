@@ -7,7 +7,7 @@ SweeperError                 a message for the user: no traceback, exit status 2
 ├── HostError                the host can't carry the sweep: no room, no memory, limits too low
 └── BusyError                somebody else runs this group right now
 
-Diverged                     raised by trainings: a non-finite loss or a failed solver (data, no fault)
+Diverged                     raised by trainings: a loss that isn't finite (data, no fault)
 """
 
 from __future__ import annotations
