@@ -21,7 +21,14 @@ def python_with(name: str, packages: tuple[str, ...]) -> Path:
     if not stamp.exists() or stamp.stat().st_mtime < constraints.stat().st_mtime:
         print(f"installing {', '.join(packages)} into {folder.relative_to(ROOT)} …", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        pip = [python, "-m", "pip", "--disable-pip-version-check", "-qq", "install"]
+        pip: list[str | Path] = [
+            python,
+            "-m",
+            "pip",
+            "--disable-pip-version-check",
+            "-qq",
+            "install",
+        ]
         subprocess.run([*pip, "--constraint", constraints, *packages], check=True)
         stamp.touch()
     return python
