@@ -6,6 +6,7 @@ answer at once.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -88,7 +89,8 @@ def _guarded(command: App, arguments: list[str]) -> int:
 
 
 def _complain(message: str) -> None:
-    sys.stderr.write("\n".join(map(printable, message.split("\n"))) + "\n")
+    with contextlib.suppress(OSError):  # a terminal that was closed
+        sys.stderr.write("\n".join(map(printable, message.split("\n"))) + "\n")
 
 
 def _say(text: str) -> None:
@@ -217,7 +219,8 @@ def launch(
     options = replace(_options(cpus, cpus_per_run, runs_per_wave), brake=brake)
     end = launch_here(file, runs_dir, options, view_of=lambda prepared: _view(prepared, stream))
     answer = ending(end.folder, end.state, reason=end.end.reason, message=end.end.message)
-    _print_json(answer) if json else _say(ending_text(answer))
+    with contextlib.suppress(OSError):  # a terminal that was closed changes nothing
+        _print_json(answer) if json else _say(ending_text(answer))
     if end.end.reason != "done":
         return STOPPED if end.end.reason == "stopped" else PAUSED
     return ALL_FINISHED if answer["all_finished"] else SOME_BAD

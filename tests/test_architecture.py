@@ -23,7 +23,17 @@ ARROWS = {
     "report": {"errors", "printable", "config", "records", "plan", "engine"},
     "launch": {"errors", "trainer", "config", "records", "plan", "engine"},
     "mirror": {"errors", "records"},
-    "cli": {"errors", "printable", "trainer", "config", "records", "plan", "engine", "report", "launch"},
+    "cli": {
+        "errors",
+        "printable",
+        "trainer",
+        "config",
+        "records",
+        "plan",
+        "engine",
+        "report",
+        "launch",
+    },
 }
 SLOW = {"ray", "jax", "jaxlib", "matplotlib", "wandb", "diffrax", "equinox", "optax", "scipy"}
 

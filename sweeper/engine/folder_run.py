@@ -60,7 +60,9 @@ class FolderRun:
     def log(self, step: int, **metrics: float) -> None:
         now = self._clock()
         numbers = {name: float(value) for name, value in metrics.items()}
-        self._rows.append({"step": int(step), "time": round(now - self._began, 4), **numbers})
+        # Our two columns win over metrics of their names, which the result still has.
+        row = {**numbers, "step": int(step), "time": round(now - self._began, 4)}
+        self._rows.append({"step": row["step"], "time": row["time"], **row})
         self.last_step = int(step)
         self._note_step(self.last_step)
         self.metrics.update(numbers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sweeper.engine.traces import died_record, finished_record
+from sweeper.engine.traces import died_record, finished_record, own_result
 from sweeper.records.folders import GroupFolder, read_json
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 from sweeper.records.state import Attempt, GroupState
@@ -32,7 +32,9 @@ def interrupted_ends(folder: GroupFolder, state: GroupState) -> list[dict[str, A
         told = read_json(folder.run(run_id).progress_file) or {}
         begun = told.get("attempt")
         if run is not None and isinstance(begun, int) and begun > known:
-            attempt = Attempt(number=begun, writer="", started=told.get("time"))
+            moment = told.get("time")
+            started = float(moment) if isinstance(moment, int | float) else None
+            attempt = Attempt(number=begun, writer="", started=started)
             events.append({"event": "started", "run": run_id, "attempt": begun})
             events.append(_end(folder, run_id, attempt))
     return events
@@ -40,8 +42,8 @@ def interrupted_ends(folder: GroupFolder, state: GroupState) -> list[dict[str, A
 
 def _end(folder: GroupFolder, run: str, attempt: Attempt) -> dict[str, Any]:
     run_folder = folder.run(run)
-    record = read_json(run_folder.result_file)
-    if record is None or record.get("attempt") != attempt.number:
+    record = own_result(run_folder, run, attempt.number)
+    if record is None:
         began = attempt.started or 0.0
         last_sign = _last_sign(run_folder.metrics_file, run_folder.log_file, default=began)
         cause = Cause(CauseKind.HOST, "the launch that ran it died")

@@ -122,10 +122,11 @@ def cap_log(path: Path, limit: int = LOG_LIMIT_BYTES, kept: int = _LOG_KEPT_BYTE
     Its writer may go on: it appends, so it continues behind the cut.
     """
     try:
-        size = path.stat().st_size
+        size = path.lstat().st_size
         if size <= limit:
             return False
-        with path.open("r+b") as file:
+        # Never through a link that a training has put there.
+        with os.fdopen(os.open(path, os.O_RDWR | os.O_NOFOLLOW), "r+b") as file:
             file.seek(-kept, os.SEEK_END)
             tail = file.read(kept)
             file.truncate(kept)

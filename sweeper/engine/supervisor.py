@@ -56,6 +56,7 @@ _BARREN_LIMIT = 3
 _TRAINING = {"started": "started", "ended": "ended"}
 _EVALUATION = {"started": "evaluation_started", "ended": "evaluated"}
 _ONE_REQUEST_S = 1.0
+_STALE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -164,9 +165,16 @@ class Supervisor:
         for wave in self._waves.values():
             if not wave.scratch.stop_flag.exists():
                 wave.stop()
-            if self._stop_requests > 1:
+            # What has not begun loses nothing by it, and may never begin on a sick host.
+            idle = all(running.began is None for running in wave.running.values())
+            if self._stop_requests > 1 or (wave.running and idle and self._is_stale(wave)):
                 self._killed.update(dict.fromkeys(wave.running, asked))
                 wave.process.kill()
+
+    def _is_stale(self, wave: WaveHandle) -> bool:
+        """Whether everything was dispatched long ago, for something that takes milliseconds."""
+        now = time.monotonic()
+        return all(now - running.dispatched > _STALE_S for running in wave.running.values())
 
     def _start_wave(self) -> None:
         packs, at_once = self._ledger.next_wave()

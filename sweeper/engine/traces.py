@@ -21,7 +21,13 @@ from sweeper.records.outcomes import Cause, CauseKind, Outcome
 if TYPE_CHECKING:
     from sweeper.engine.wave_handle import WaveHandle
 
-__all__ = ["died_record", "finished_record", "record_of_death", "write_result"]
+__all__ = [
+    "died_record",
+    "finished_record",
+    "own_result",
+    "record_of_death",
+    "write_result",
+]
 
 _STACK_LIMIT = 20_000
 _JOURNALLED = (
@@ -66,6 +72,23 @@ def _head(file: Path) -> str:
         return ""
 
 
+def own_result(folder: RunFolder, run: str, attempt: int) -> dict[str, Any] | None:
+    """The record that this attempt wrote as its last act, or None.
+
+    A training may have saved a file of that name, so nothing in it is taken on trust.
+    """
+    record = read_json(folder.result_file)
+    if record is None or (record.get("id"), record.get("attempt")) != (run, attempt):
+        return None
+    try:
+        Outcome(record["outcome"])
+        if record.get("cause") is not None:
+            Cause.from_plain(record["cause"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    return record
+
+
 def record_of_death(
     wave: WaveHandle,
     running: Running,
@@ -80,8 +103,8 @@ def record_of_death(
     If the attempt had written its own, that one (and True); else one made from the traces, which is
     written to the run's folder. `detail` is what the wave says of it.
     """
-    own = read_json(folder.result_file)
-    if own is not None and own.get("attempt") == running.attempt:
+    own = own_result(folder, running.run, running.attempt)
+    if own is not None:
         return own, True
     noted = wave.noted(running.run)
     stack = (

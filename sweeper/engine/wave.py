@@ -165,8 +165,8 @@ class _Wave:
         else:
             self._stillborn = 0
             send(self._events, {"tell": "ended", "records": records})
-            if any(record["outcome"] == Outcome.CRASHED for record in records):
-                # What raised may hold a lock or have broken the process in another way.
+            if any(r["outcome"] == Outcome.CRASHED or r.get("spoilt") for r in records):
+                # What raised may hold a lock; a thread that goes on would disturb the next run.
                 self._drop_actor(index)
                 self._programs.pop(index, None)
         self._dispatch(index)

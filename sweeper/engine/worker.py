@@ -122,7 +122,9 @@ class Worker:
             for attempt in attempts:
                 # The monotonic clock is the same for all processes of a host.
                 self._board.begin(attempt.row, os.getpid(), time.monotonic())
+            threads = _lasting_threads()
             ends = self._train(attempts, runs)
+            spoilt = bool(_lasting_threads() - threads)
             for attempt in attempts:
                 self._board.end(attempt.row)
         cap_log(folders[0].log_file)
@@ -132,7 +134,8 @@ class Worker:
             _record(attempt, end, run, began, usage)
             for attempt, end, run in zip(attempts, ends, runs, strict=True)
         ]
-        return [_write_result(f, r) for f, r in zip(folders, records, strict=True)]
+        written = [_write_result(f, r) for f, r in zip(folders, records, strict=True)]
+        return [{**record, "spoilt": spoilt} for record in written]
 
     def _open(self, attempt: Attempt, folder: RunFolder) -> FolderRun:
         """Clear what an earlier attempt left and write the config."""
@@ -425,6 +428,11 @@ def _watched_exits(board: Board, attempts: Sequence[Attempt]) -> Iterator[None]:
         if in_main_thread:
             signal.signal(signal.SIGTERM, previous)
         _kill_children()
+
+
+def _lasting_threads() -> set[threading.Thread]:
+    """Python threads that nothing but their own end stops."""
+    return {thread for thread in threading.enumerate() if not thread.daemon}
 
 
 def _children_of(file: Path) -> str:

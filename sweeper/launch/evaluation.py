@@ -17,6 +17,7 @@ from sweeper.engine.ledger import Job, WaveJobs
 from sweeper.engine.scratch import Scratch
 from sweeper.engine.supervisor import End, Supervisor
 from sweeper.errors import RecordError, SweeperError, TrainerError
+from sweeper.launch.debug import trainer_of
 from sweeper.launch.local import View, careful
 from sweeper.records import (
     GroupFolder,
@@ -32,7 +33,7 @@ from sweeper.records import (
 )
 from sweeper.records.lock import acquire
 from sweeper.records.lookup import find_group
-from sweeper.trainer import DEFAULT_TRAINER, Trainer, load_trainer
+from sweeper.trainer import Trainer, load_trainer
 
 __all__ = ["Evaluation", "evaluate", "prepare_evaluation"]
 
@@ -71,7 +72,7 @@ def prepare_evaluation(
     finished = [run for run in wanted if state.runs[run].outcome is Outcome.FINISHED]
     if not finished:
         raise RecordError(f"none of these runs of group `{folder.group}` has finished")
-    name = (state.launches[-1].trainer if state.launches else None) or DEFAULT_TRAINER
+    name = trainer_of(folder, state)
     trainer = load_trainer(name, search=[Path.cwd()])
     if trainer.evaluate is None:
         raise TrainerError(f"trainer {name!r} has no `evaluate`: see docs/your-own-training.md")

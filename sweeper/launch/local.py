@@ -20,6 +20,9 @@ from sweeper.engine.ledger import Job, WaveJobs
 from sweeper.engine.recover import interrupted_ends
 from sweeper.engine.scratch import Scratch, reap_dead_launches
 from sweeper.engine.supervisor import End, Supervisor
+from sweeper.errors import HostError
+from sweeper.launch.readings import thread_rooms
+from sweeper.launch.verdicts import processes
 from sweeper.plan import Plan, describe, invalid_cause, remaining
 from sweeper.records import (
     GroupFolder,
@@ -92,9 +95,17 @@ def prepare(file: Path, runs_dir: Path, options: Options) -> Prepared:
             sweep, resources=replace(sweep.resources, runs_per_wave=options.runs_per_wave)
         )
     slots = cut_slots(cpu_offer(), cpus=options.cpus, cpus_per_run=sweep.resources.cpus_per_run)
+    _check_threads(len(slots))
     folder = GroupFolder(runs_dir, sweep.group)
     state = fold(read_events(folder.journal_dir))
     return Prepared(sweep, folder, state, remaining(sweep, state), slots)
+
+
+def _check_threads(workers: int) -> None:
+    """Raise `HostError` where a limit on processes leaves too few: Ray would stand still."""
+    line = processes(rooms=thread_rooms(), workers=workers)
+    if line.verdict == "problem":
+        raise HostError(f"too few processes for {workers} workers: {line.mend}")
 
 
 def launch(

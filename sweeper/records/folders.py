@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ __all__ = [
 FOLDER_MODE = 0o700
 # File names end at 255 bytes on the usual file systems; some room is left for suffixes.
 LONGEST_FOLDER_NAME = 240
+LARGEST_JSON = 16 * 1024**2
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _ESCAPE = re.compile(r"%([0-9A-F]{2})")
@@ -249,6 +251,9 @@ def sync_folder(path: Path) -> None:
 def read_json(path: Path) -> dict[str, Any] | None:
     """The JSON object in a small file, or None when there is none that can be read."""
     try:
+        # A pipe of that name must not block the reader, nor a huge file fill its memory.
+        if not stat.S_ISREG(path.stat().st_mode) or path.stat().st_size > LARGEST_JSON:
+            return None
         value = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return None

@@ -275,11 +275,18 @@ def _if_there(path: Path) -> str | None:
     return str(path) if path.exists() else None
 
 
+_LARGEST_CONFIG = 1024**2
+
+
 def _config(path: Path) -> dict[str, Any] | None:
     import yaml  # only here: `sweep status` must start without it
 
     try:
-        config = yaml.safe_load(path.read_bytes())
+        data = path.read_bytes()[:_LARGEST_CONFIG]
+        # Ours has none; in a stranger's, some nested aliases would fill the memory.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(data, yaml.SafeLoader)):
+            return None
+        config = yaml.safe_load(data)
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return None
     return config if isinstance(config, dict) else None
