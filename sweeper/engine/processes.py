@@ -23,7 +23,7 @@ __all__ = [
     "MARK_VARIABLE",
     "Mark",
     "become_subreaper",
-    "die_with_parent",
+    "die_with_supervisor",
     "kill_all",
     "marked_processes",
     "reap_adopted",
@@ -33,7 +33,7 @@ __all__ = [
 MARK_VARIABLE = "SWEEPER_MARK"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-_LIBC = ctypes.CDLL(None)  # loaded here: between fork and exec little is allowed
+_LIBC = ctypes.CDLL(None)
 
 
 def _boot_id() -> str:
@@ -107,9 +107,11 @@ def become_subreaper() -> None:
     _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def die_with_parent() -> None:
-    """For a child, before exec: be killed when the supervisor dies."""
+def die_with_supervisor() -> bool:
+    """For a wave child: be killed when its supervisor dies; False if it is dead already."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    mark = Mark.parse(os.environ.get(MARK_VARIABLE, ""))
+    return mark is not None and os.getppid() == mark.pid
 
 
 def marked_processes(wanted: Callable[[Mark], bool]) -> Iterator[psutil.Process]:

@@ -19,7 +19,7 @@ import psutil
 
 from sweeper.engine.board import Board
 from sweeper.engine.cpus import Slot
-from sweeper.engine.processes import start_ticks
+from sweeper.engine.processes import die_with_supervisor, start_ticks
 from sweeper.engine.protocol import LineReader, WaveSpec, send
 from sweeper.engine.scratch import WaveScratch
 from sweeper.engine.worker import Attempt, Worker
@@ -184,6 +184,8 @@ class _SickHostError(Exception):
 
 def main(spec_file: str, events: int) -> int:
     """Start Ray, run the wave, shut Ray down."""
+    if not die_with_supervisor():
+        return 1
     began = time.monotonic()
     os.set_inheritable(events, False)  # its end must mean that this process ended
     spec = WaveSpec.read(Path(spec_file))

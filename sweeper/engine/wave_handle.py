@@ -21,7 +21,6 @@ from sweeper.engine.cpus import Slot
 from sweeper.engine.decide import Drain, Running
 from sweeper.engine.processes import (
     Mark,
-    die_with_parent,
     kill_all,
     marked_processes,
 )
@@ -89,7 +88,6 @@ class WaveHandle:
                 env=dict(env),
                 pass_fds=[theirs],
                 start_new_session=True,
-                preexec_fn=die_with_parent,  # noqa: PLW1509  (the supervisor has one thread)
             )
         os.close(theirs)
         return cls(

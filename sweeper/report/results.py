@@ -226,7 +226,11 @@ def _metrics(
     place, slash, statistic = headline.rpartition("/")
     if not slash:
         return (headline,)
-    family = [name for name in available if name.endswith(f"/{statistic}")]
+    family = [
+        name
+        for name in available
+        if name.endswith(f"/{statistic}") and name.count("/") == headline.count("/")
+    ]
     if len(family) == 1:
         family = [name for name in available if name.startswith(f"{place}/")]
         # The headline leads; the others follow as they were recorded.
