@@ -460,7 +460,7 @@ def table(
 
     ```text
     sweep table quickstart
-    sweep table quickstart --by output_layer,activation --metrics mean_error --format markdown
+    sweep table quickstart --by output_layer,activation --metrics tests/mean --format markdown
     ```
 
     Args:

@@ -276,6 +276,7 @@ def _if_there(path: Path) -> str | None:
 
 
 _LARGEST_CONFIG = 1024**2
+_DEEPEST_CONFIG = 40
 
 
 def _config(path: Path) -> dict[str, Any] | None:
@@ -283,9 +284,13 @@ def _config(path: Path) -> dict[str, Any] | None:
 
     try:
         data = path.read_bytes()[:_LARGEST_CONFIG]
-        # Ours has none; in a stranger's, some nested aliases would fill the memory.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(data, yaml.SafeLoader)):
-            return None
+        depth = 0
+        # Ours is flat and has no aliases; a stranger's could fill the memory or take minutes.
+        for event in yaml.parse(data, yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if isinstance(event, yaml.AliasEvent) or depth > _DEEPEST_CONFIG:
+                return None
         config = yaml.safe_load(data)
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return None
