@@ -25,10 +25,20 @@ __all__ = [
     "preload",
     "program_key",
     "train",
+    "units",
 ]
 
-headline = "mean_error"
-"""Mean percent error of the acceleration over all samples of the last test set listed."""
+headline = "tests/mean"
+"""Mean percent error of the acceleration over all samples of all test sets."""
+
+units = {
+    "*mean": "%",
+    "*median": "%",
+    "*theta_deg": "°",
+    "*_pct": "%",
+    "percent": "%",
+    "*_s": "s",
+}
 
 preload = ("jax", "jax.numpy", "equinox", "optax", "models.neural_ode.training")
 

@@ -15,7 +15,7 @@ def harmonics_count(degree: int) -> int:
     return degree * (degree + 2)
 
 
-def harmonics(unit: Float[Array, " 3"], degree: int) -> Float[Array, " L*(L+2)"]:
+def harmonics(unit: Float[Array, " 3"], degree: int) -> Float[Array, " harmonics"]:
     """Real orthonormal spherical harmonics Y_lm, l = 1..`degree`, m = −l..l, in that order.
 
     With N_lm = sqrt((2l + 1)/(4π) · (l − |m|)!/(l + |m|)!) and no Condon-Shortley phase,

@@ -1,4 +1,4 @@
-"""Adaptive solution of many short initial value problems, and its gradient.
+"""Adaptive solution of many short initial value problems; `adjoint` has its gradient.
 
 Tsit5 with error control per solution, steps chosen as diffrax's `PIDController(rtol, atol)` chooses
 them, states saved at the data's own times by the method's interpolant. Nothing raises and nothing
@@ -7,12 +7,9 @@ calls back to the host: failures are values (`Solution.solved`), so that program
 Why not one `diffrax.diffeqsolve` under `vmap`: there all B problems go on until the hardest is
 done. Of 200 segments of 18 samples the average takes 11 attempts and the hardest 50, so nearly four
 fifths of the arithmetic is thrown away. Here W lanes (W < B) hold one problem each; a lane that is
-done takes the next of the queue. The reverse pass does the same over accepted steps, whose number
-is known by then. `benchmarks/training_step.py` measures it beside diffrax, and the tests hold it
-equal to diffrax.
-
-The gradient is that of the discrete solution with its step sizes held fixed, as in diffrax
-(discretise, then optimise).
+done takes the next of the queue. `benchmarks/training_step.py` measures it beside diffrax, and the
+tests hold it equal to diffrax, step by step. (Given no `dt0`, diffrax 0.7 starts with 0.01;
+this with a step that fits the problem.)
 """
 
 from __future__ import annotations
@@ -29,13 +26,15 @@ from jaxtyping import Array, Bool, Float, Int
 from models.neural_ode import tsit5
 
 __all__ = [
+    "POWERS",
     "Control",
+    "Params",
     "Problems",
     "Solution",
     "Tape",
     "Workspace",
-    "backward",
     "forward",
+    "rank",
     "row_count",
 ]
 
@@ -43,7 +42,8 @@ Params = Any
 Field = Callable[[Params, Float[Array, " D"]], Float[Array, " D"]]
 
 SAFETY, SHRINK, GROW = 0.9, 0.2, 10.0
-_POWERS = 4  # of the interpolant
+POWERS = 4
+"""Powers of θ in the interpolant, besides 1."""
 
 
 class Control(NamedTuple):
@@ -70,24 +70,20 @@ class Workspace(NamedTuple):
 
     Row i belongs to the i-th round of all lanes. `steps` (R, 2 + 5D, W): of each attempt its start
     t, size h, state and four coefficients of the interpolant. `ends` (R, W): time reached after it.
-    `previous` (R, W): row of the accepted step before it, −1 at the start. `pulls` (R·W, 5D): for
-    the reverse pass, derivatives of the loss by the state and the coefficients of each attempt.
+    `previous` (R, W): row of the accepted step before it, −1 at the start.
     """
 
     steps: Float[Array, "R C W"]
     ends: Float[Array, "R W"]
     previous: Int[Array, "R W"]
-    pulls: Float[Array, "RW P"]
 
     @classmethod
     def empty(cls, rows: int, lanes: int, size: int, dtype: Any = jnp.float32) -> Workspace:
         """Room for `rows` rounds of so many lanes and states of `size` components."""
-        channels = (1 + _POWERS) * size
         return cls(
-            jnp.zeros((rows, 2 + channels, lanes), dtype),
+            jnp.zeros((rows, 2 + (1 + POWERS) * size, lanes), dtype),
             jnp.zeros((rows, lanes), dtype),
             jnp.zeros((rows, lanes), jnp.int32),
-            jnp.zeros((rows * lanes, channels), dtype),
         )
 
 
@@ -104,13 +100,12 @@ class Solution(NamedTuple):
 
 
 class Tape(NamedTuple):
-    """What the reverse pass needs: the rows used, each problem's last step, where points lie.
+    """What the reverse pass needs: each problem's last step, and where points lie.
 
     `place` (B, S) is the flat place (row · W + lane) of the step that covers a point, `theta`
     (B, S) where in it; `last` (B,) the place of the last accepted step, −1 if there is none.
     """
 
-    rows: Int[Array, ""]
     last: Int[Array, " B"]
     accepted: Int[Array, " B"]
     place: Int[Array, "B S"]
@@ -155,13 +150,13 @@ def forward(
     row, lane = index // lanes, index % lanes
     steps = end.workspace.steps[row, :, lane]
     theta = (times - steps[..., 0]) / jnp.where(steps[..., 1] > 0, steps[..., 1], 1)
-    coefficients = steps[..., 2:].reshape(*index.shape, 1 + _POWERS, -1)
-    y = coefficients[..., _POWERS, :]
-    for power in reversed(range(_POWERS)):
+    coefficients = steps[..., 2:].reshape(*index.shape, 1 + POWERS, -1)
+    y = coefficients[..., POWERS, :]
+    for power in reversed(range(POWERS)):
         y = y * theta[..., None] + coefficients[..., power, :]
     y = jnp.where(solved[:, None, None], y, jnp.nan)
     solution = Solution(y, solved, attempts, accepted)
-    return solution, Tape(end.row, last, accepted, index, theta), end.workspace
+    return solution, Tape(last, accepted, index, theta), end.workspace
 
 
 class _Lanes(NamedTuple):
@@ -203,7 +198,7 @@ def _run_lanes(
 
     def loaded(state: _Lanes, free: Bool[Array, " W"], fresh: Bool[Array, " W"]) -> _Lanes:
         """Give each free lane the next problem, and cut steps that overshoot to the end."""
-        number = state.head + jnp.cumsum(free, dtype=jnp.int32) - 1
+        number = state.head + rank(free)
         new = free & (number < count)
         taken = queue[:, jnp.clip(number, 0, problems - 1)]
         y, k1 = (
@@ -298,6 +293,15 @@ def _run_lanes(
     return lax.while_loop(going, round_, loaded(state, ~idle, idle))
 
 
+def rank(free: Bool[Array, " W"]) -> Int[Array, " W"]:
+    """How many lanes before each one are free.
+
+    `jnp.cumsum` costs a dozen kernels and half a second of compiling on a CPU; this is one.
+    """
+    lane = jnp.arange(len(free))
+    return jnp.sum(free & (lane < lane[:, None]), axis=1, dtype=jnp.int32)
+
+
 def _factor(scaled: Float[Array, " W"], good: Bool[Array, " W"]) -> Float[Array, " W"]:
     """By how much the next step differs: 0.9 · scaled error^(−1/5), within diffrax's bounds.
 
@@ -359,87 +363,3 @@ def _covering(
         high = jnp.where(reached, middle, high)
         low = jnp.where(reached, low, jnp.minimum(middle + 1, high))
     return high * lanes + lane[:, None]
-
-
-class _Reverse(NamedTuple):
-    """State of the reverse loop: each lane's place on the tape and dL/dy behind it."""
-
-    place: Int[Array, " W"]
-    head: Int[Array, ""]
-    pull: Float[Array, "D W"]
-    gradient: Params
-
-
-def backward(
-    field: Field,
-    params: Params,
-    tape: Tape,
-    cotangent: Float[Array, "B S D"],
-    workspace: Workspace,
-) -> tuple[Params, Workspace]:
-    """dL/dparams, given dL/dy at the saved points.
-
-    Of unsolved problems nothing comes back: the caller looks at `Solution.solved`.
-    """
-    lanes = workspace.ends.shape[1]
-    problems, _, size = cotangent.shape
-    workspace = _spread(tape, cotangent, workspace)
-    # Longest chains first.
-    order = jnp.argsort(-jnp.where(tape.last >= 0, tape.accepted, 0))
-    queue = tape.last[order]
-    rhs = jax.vmap(field, in_axes=(None, 1), out_axes=1)
-
-    def step(p: Params, y: Float[Array, "D W"], h: Float[Array, " W"]) -> Any:
-        y1, k = tsit5.stages(lambda z: rhs(p, z), y, rhs(p, y), h)
-        return y1, tsit5.polynomial(k, h)
-
-    def going(state: _Reverse) -> Bool[Array, ""]:
-        return jnp.any(state.place >= 0)
-
-    def round_(state: _Reverse) -> _Reverse:
-        on = state.place >= 0
-        place = jnp.maximum(state.place, 0)
-        row, lane = place // lanes, place % lanes
-        record = workspace.steps[row, : 2 + size, lane].T
-        pulls = jnp.where(on[:, None], workspace.pulls[place], 0).T
-        pulls = pulls.reshape(1 + _POWERS, size, lanes)
-        _, vjp = jax.vjp(lambda p, y: step(p, y, record[1]), params, record[2:])
-        by_params, by_y = vjp((jnp.where(on, state.pull, 0), pulls[1:]))
-        before = workspace.previous[row, lane]
-        place = jnp.where(on & (before >= 0), before * lanes + lane, -1)
-        free = place < 0
-        number = state.head + jnp.cumsum(free, dtype=jnp.int32) - 1
-        new = free & (number < problems)
-        return _Reverse(
-            place=jnp.where(new, queue[jnp.clip(number, 0, problems - 1)], place),
-            head=state.head + jnp.sum(free, dtype=jnp.int32),
-            pull=jnp.where(free, 0, by_y + pulls[0]),
-            gradient=jax.tree.map(jnp.add, state.gradient, by_params),
-        )
-
-    filled = jnp.full(max(lanes, problems), -1, jnp.int32).at[:problems].set(queue)
-    state = _Reverse(
-        place=filled[:lanes],
-        head=jnp.int32(lanes),
-        pull=jnp.zeros((size, lanes), cotangent.dtype),
-        gradient=jax.tree.map(jnp.zeros_like, params),
-    )
-    return lax.while_loop(going, round_, state).gradient, workspace
-
-
-def _spread(tape: Tape, cotangent: Float[Array, "B S D"], workspace: Workspace) -> Workspace:
-    """Bring dL/dy of the saved points to the states and coefficients of the covering steps."""
-    lanes = workspace.ends.shape[1]
-    channels = workspace.pulls.shape[1]
-    clean = jnp.zeros((lanes, channels), cotangent.dtype)
-    pulls = lax.fori_loop(
-        0,
-        tape.rows,
-        lambda row, pulls: lax.dynamic_update_slice_in_dim(pulls, clean, row * lanes, 0),
-        workspace.pulls,
-    )
-    powers = jnp.stack([tape.theta**j for j in range(1 + _POWERS)], axis=-1)
-    parts = (powers[..., None] * cotangent[..., None, :]).reshape(-1, channels)
-    known = (tape.last >= 0)[:, None] & jnp.ones_like(tape.place, bool)
-    place = jnp.where(known, tape.place, workspace.pulls.shape[0])
-    return workspace._replace(pulls=pulls.at[place.ravel()].add(parts, mode="drop"))

@@ -19,13 +19,14 @@ import optax
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from models.neural_ode.adjoint import backward
 from models.neural_ode.config import Optimiser
 from models.neural_ode.curriculum import Batches
 from models.neural_ode.losses import Sums, Weights, percent, rms, sum_up, value
 from models.neural_ode.model import NeuralODE, acceleration, vector_field
 from models.neural_ode.optimisers import build
 from models.neural_ode.programs import Program
-from models.neural_ode.solve import Control, Problems, Workspace, backward, forward, row_count
+from models.neural_ode.solve import Control, Problems, Workspace, forward, row_count
 
 __all__ = ["Chunk", "Knobs", "Orders", "Rows", "State", "compiled", "fresh_state"]
 
@@ -211,7 +212,7 @@ def _step_of(program: Program) -> Any:
         finite = jnp.isfinite(loss)
         # An empty tape ends the reverse pass before it starts: nothing is to be learnt.
         tape = tape._replace(last=jnp.where(learn & finite, tape.last, -1))
-        through, workspace = backward(vector_field, state.model, tape, pull, workspace)
+        through = backward(vector_field, state.model, tape, pull, workspace)
         gradient = jax.tree.map(jnp.add, through, direct)
         norm = optax.global_norm(gradient)
         finite &= jnp.isfinite(norm) | ~learn
