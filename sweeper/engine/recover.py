@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.engine.traces import died_record, finished_record, own_result
-from sweeper.records.folders import GroupFolder, read_json
+from sweeper.records.folders import GroupFolder, is_run_id, read_json
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 from sweeper.records.state import Attempt, GroupState
 
@@ -24,7 +24,7 @@ def interrupted_ends(folder: GroupFolder, state: GroupState) -> list[dict[str, A
         _end(folder, run.id, attempt)
         for run in state.runs.values()
         for attempt in run.attempts
-        if attempt.outcome is None
+        if attempt.outcome is None and is_run_id(run.id)
     ]
     for run_id in folder.run_ids():
         run = state.runs.get(run_id)

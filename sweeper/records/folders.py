@@ -30,6 +30,7 @@ __all__ = [
     "folder_name",
     "group_name",
     "groups",
+    "is_run_id",
     "make_folder",
     "read_json",
     "write_atomically",
@@ -42,6 +43,11 @@ LARGEST_JSON = 16 * 1024**2
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _ESCAPE = re.compile(r"%([0-9A-F]{2})")
+
+
+def is_run_id(text: str) -> bool:
+    """Whether this can be a run's id; journals of strangers may hold anything, paths too."""
+    return _RUN_ID.fullmatch(text) is not None
 
 
 def folder_name(group: str) -> str:
@@ -184,7 +190,7 @@ class GroupFolder:
 
     def run(self, run_id: str) -> RunFolder:
         """The folder of a run. Raises `RecordError` for what can't be an id."""
-        if not _RUN_ID.fullmatch(run_id):
+        if not is_run_id(run_id):
             raise RecordError(f"{run_id!r} is no run id: ids are letters and digits")
         return RunFolder(self.runs_folder / run_id)
 
