@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SWEEP_FILE ?= configs/sweeps/quickstart.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test lint format types bench constraints clean
+.PHONY: help sweep test faults soak lint format types bench constraints clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,12 @@ sweep: $(VENV)/.installed  ## set up, then run the quickstart sweep (SWEEP_FILE=
 
 test: $(VENV)/.installed-test  ## set up, then the whole quick test suite
 	$(BIN)/python -m pytest
+
+faults: $(VENV)/.installed-test  ## real faults of host and runs, and security
+	$(BIN)/python -m pytest -m faults
+
+soak: $(VENV)/.installed-test  ## thousands of runs under faults (SOAK=short for some hundreds)
+	$(BIN)/python -m pytest -m soak
 
 lint: $(VENV)/.installed-dev  ## ruff: rules and format
 	$(BIN)/ruff check .
