@@ -8,16 +8,13 @@ their runs are told from what they left, and the sweep goes on.
 from __future__ import annotations
 
 import itertools
-import math
 import os
 import selectors
-import signal
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any, Literal
 
 import psutil
@@ -37,6 +34,7 @@ from sweeper.engine.processes import become_subreaper, kill_all, reap_adopted
 from sweeper.engine.protocol import WaveSpec
 from sweeper.engine.room import available_memory, cap_log, disk_budget, oom_kills, runs_that_fit
 from sweeper.engine.scratch import Scratch
+from sweeper.engine.signals import SignalWatch
 from sweeper.engine.traces import finished_record, record_of_death
 from sweeper.engine.wave_handle import WaveHandle
 from sweeper.engine.worker import Attempt
@@ -55,7 +53,6 @@ _ROOM_LOOK_S = 5.0
 _BARREN_LIMIT = 3
 _TRAINING = {"started": "started", "ended": "ended"}
 _EVALUATION = {"started": "evaluation_started", "ended": "evaluated"}
-_ONE_REQUEST_S = 1.0
 _STALE_S = 10.0
 
 
@@ -127,7 +124,7 @@ class Supervisor:
         self._disk = disk_budget(self._scratch.path, self._group.path)
         self._ledger = Ledger(waves, self._policy, len(self._slots))
         with ExitStack() as stack:
-            stack.enter_context(_SignalWatch(self._request_stop))
+            stack.enter_context(SignalWatch(self._request_stop))
             stack.callback(self._end_all)
             while self._waves or (self._ledger.has_work() and not self._stopping()):
                 self._step()
@@ -398,27 +395,3 @@ class Supervisor:
 def _death_of_wave(status: int | None, tail: str) -> str:
     how = f"signal {-status}" if status is not None and status < 0 else f"status {status}"
     return f"the wave ended with {how}" + (f" ({tail})" if tail else "")
-
-
-class _SignalWatch:
-    """Turns SIGINT, SIGTERM and SIGHUP into requests to stop while it is entered."""
-
-    def __init__(self, request: Callable[[], None]) -> None:
-        self._request = request
-        self._previous: dict[int, Any] = {}
-        self._last = -math.inf
-
-    def __enter__(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            self._previous[number] = signal.signal(number, self._on_signal)
-
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        # A terminal that closes and a batch system that cancels signal twice: that is one request.
-        now = time.monotonic()
-        if number == signal.SIGINT or now - self._last > _ONE_REQUEST_S:
-            self._request()
-        self._last = now
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
