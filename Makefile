@@ -24,9 +24,6 @@ faults: $(VENV)/.installed-test  ## real faults of host and runs, and security
 soak: $(VENV)/.installed-test  ## thousands of runs under faults (SOAK=short for some hundreds)
 	$(BIN)/python -m pytest -m soak
 
-soak: $(VENV)/.installed-test  ## thousands of runs under faults and kills (SOAK=short: three minutes)
-	$(BIN)/python -m pytest -m soak tests/soak
-
 lint: $(VENV)/.installed-dev  ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
