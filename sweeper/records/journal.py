@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from sweeper.errors import RecordError
+from sweeper.records.events import time_of
 from sweeper.records.folders import folder_name, make_folder, sync_folder
 from sweeper.records.lines import FILE_MODE, append_bytes, encode, read_lines
 
@@ -23,6 +24,7 @@ __all__ = ["VERSION", "Journal", "JournalWriter", "read_events", "read_journal"]
 # Readers ignore events and fields that they don't know, so this rises only when the meaning of a
 # known field changes.
 VERSION = 1
+_LATER_S = 1e-3
 
 
 class JournalWriter:
@@ -40,6 +42,10 @@ class JournalWriter:
         self._clock = clock
         known, _ = read_lines(self.path)
         sequence = [event["seq"] for event in known if isinstance(event.get("seq"), int)]
+        # The fold goes by time, so time must never fall, even if the clock is set back: what this
+        # writer tells comes after all that it could have read.
+        times = [time_of(event) for event in read_events(journal_dir)]
+        self._floor = max(times, default=0.0) + _LATER_S
         self._next = max(sequence, default=-1) + 1
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._descriptor: int | None = os.open(self.path, flags, FILE_MODE)
@@ -53,7 +59,8 @@ class JournalWriter:
         """
         if self._descriptor is None:
             raise RecordError(f"{self.path} has been closed: nothing can be appended any more")
-        stamp = {"v": VERSION, "writer": self.writer, "seq": 0, "time": self._clock()}
+        self._floor = max(self._clock(), self._floor)
+        stamp = {"v": VERSION, "writer": self.writer, "seq": 0, "time": self._floor}
         stamped = [
             encode({**stamp, **event, **stamp, "seq": seq})
             for seq, event in enumerate(events, start=self._next)
