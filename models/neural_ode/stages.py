@@ -110,6 +110,8 @@ def validate(stage: Stage, model: NeuralODE, workspace: Workspace) -> tuple[Meas
         )
         if int(done) < steps:
             return Measured(math.nan, math.nan, math.nan), workspace
-        total = Sums(*(a + float(np.sum(b[:steps])) for a, b in zip(total, rows.sums, strict=True)))
+        total = Sums(
+            *(a + float(np.asarray(b)[:steps].sum()) for a, b in zip(total, rows.sums, strict=True))
+        )
     loss = value(stage.config.parameters.loss, total, stage.knobs.weights)
     return Measured(float(loss), float(percent(total)), float(rms(total))), workspace

@@ -214,7 +214,7 @@ def _step_of(program: Program) -> Any:
         tape = tape._replace(last=jnp.where(learn & finite, tape.last, -1))
         through = backward(vector_field, state.model, tape, pull, workspace)
         gradient = jax.tree.map(jnp.add, through, direct)
-        norm = optax.global_norm(gradient)
+        norm = optax.tree.norm(gradient)
         finite &= jnp.isfinite(norm) | ~learn
         clipped = jax.tree.map(lambda g: g * jnp.minimum(1, knobs.clip / norm), gradient)
         direction, memory = optimiser.update(clipped, state.optimiser, state.model)

@@ -1,0 +1,165 @@
+"""Windows, segments, splits, batches and learning rates."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.neural_ode.curriculum import blocks, cut, draw, split
+from models.neural_ode.phases import segment_count, segment_ratio, window_bounds
+from models.neural_ode.programs import shape_of_batch
+from models.neural_ode.schedules import SCHEDULES, learning_rates
+from models.two_body import Dataset, Units, load
+
+DATA = load("complex_TBP_planar_4_train")
+UNITS = Units.of(DATA)
+
+
+def starts(segments, dataset=DATA):
+    """(orbit, sample) at which each segment starts, found again by its first state."""
+    y = UNITS.normalise_states(dataset.y).astype(np.float32)
+    found = []
+    for segment in segments.y:
+        [place] = np.argwhere((y == segment[0]).all(-1))
+        found.append(tuple(int(k) for k in place))
+    return found
+
+
+def test_360_samples_at_18_are_20_segments_of_5_percent():
+    segments = cut(DATA, UNITS, (0.0, 1.0), 18)
+    assert len(segments) == 4 * 20
+    assert segment_ratio(18, 360) == 0.05
+    assert sorted(starts(segments)) == [(o, 18 * k) for o in range(4) for k in range(20)]
+
+
+def test_segments_are_consecutive_samples_with_their_own_time():
+    segments = cut(DATA, UNITS, (0.25, 0.75), 50)
+    for (orbit, first), t, y in zip(starts(segments), segments.t, segments.y, strict=True):
+        assert 90 <= first <= 270 - 50
+        part = slice(first, first + 50)
+        np.testing.assert_allclose(y, UNITS.normalise_states(DATA.y[orbit, part]), rtol=1e-6)
+        times = UNITS.normalise_times(DATA.t[orbit, part] - DATA.t[orbit, first])
+        np.testing.assert_allclose(t, times, rtol=1e-6)
+        assert t[0] == 0
+
+
+def test_orbits_with_padding_lose_only_what_they_lack():
+    t, y = DATA.t.copy(), DATA.y.copy()
+    t[1, 100:], y[1, 100:] = np.nan, np.nan
+    short = Dataset("short", t, y, DATA.elements)
+    segments = cut(short, UNITS, (0.0, 0.5), 25)
+    counts = np.bincount([orbit for orbit, _ in starts(segments, short)])
+    assert list(counts) == [7, 2, 7, 7]  # half of 360 is 180, half of 100 is 50
+    assert np.isfinite(segments.y).all()
+
+
+def test_no_segment_is_an_error_that_says_why():
+    with pytest.raises(ValueError, match=r"no usable segment.*400 samples"):
+        cut(DATA, UNITS, (0.0, 1.0), 400)
+
+
+@given(st.integers(2, 400), st.integers(2, 60), st.floats(0, 1), st.floats(0, 1))
+def test_counting_segments_agrees_with_cutting_them(samples, segment, a, b):
+    window = (min(a, b), max(a, b))
+    start, stop = window_bounds(window, samples)
+    assert 0 <= start <= stop <= samples
+    count = segment_count(window, segment, samples)
+    assert count * segment <= stop - start < (count + 1) * segment
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
+def test_windows_that_follow_each_other_share_no_sample(edges):
+    edges = [0.0, *sorted(edges), 1.0]
+    bounds = [window_bounds(pair, 360) for pair in itertools.pairwise(edges)]
+    assert sum(stop - start for start, stop in bounds) == 360
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(bounds))
+
+
+@pytest.mark.parametrize(
+    ("orbits", "fraction", "training", "validation"),
+    [
+        (10, 0.8, (0, 8), (8, 10)),
+        (10, 1.0, (0, 10), (0, 10)),
+        (1, 0.5, (0, 1), (0, 1)),
+        (3, 0.01, (0, 1), (1, 3)),
+        (2, 0.99, (0, 2), (0, 2)),
+    ],
+)
+def test_the_split_is_by_orbit(orbits, fraction, training, validation):
+    assert split(orbits, fraction) == (slice(*training), slice(*validation))
+
+
+def test_batches_are_drawn_without_repetition():
+    segments = cut(DATA, UNITS, (0.0, 1.0), 18)
+    batches = draw(segments, 32, 50, np.random.default_rng(0))
+    assert batches.y.shape == (50, 32, 18, 6)
+    assert (batches.real == 32).all()
+    for batch in batches.y:
+        assert len(np.unique(batch[:, 0], axis=0)) == 32
+    seen = np.unique(batches.y[:, :, 0].reshape(-1, 6), axis=0)
+    assert len(seen) == len(segments)
+
+
+def test_drawing_in_parts_is_drawing_at_once():
+    segments = cut(DATA, UNITS, (0.0, 1.0), 18)
+    whole = draw(segments, 32, 7, np.random.default_rng(3))
+    rng = np.random.default_rng(3)
+    parts = [draw(segments, 32, steps, rng) for steps in (1, 4, 2)]
+    np.testing.assert_array_equal(whole.y, np.concatenate([part.y for part in parts]))
+
+
+def test_fewer_segments_than_places_are_all_drawn():
+    segments = cut(DATA, UNITS, (0.0, 1.0), 90)
+    batches = draw(segments, 32, 3, np.random.default_rng(0))
+    assert (batches.real == 16).all()
+    np.testing.assert_array_equal(batches.y[2, :16], segments.y)
+    assert batches.padded(8).y.shape == (8, 32, 90, 6)
+
+
+@pytest.mark.parametrize("places", [1, 7, 32, 80, 200])
+def test_blocks_hold_every_segment_once(places):
+    segments = cut(DATA, UNITS, (0.0, 1.0), 18)
+    parts = blocks(segments, places)
+    assert parts.y.shape[1] == places
+    held = [y for block, real in zip(parts.y, parts.real, strict=True) for y in block[:real]]
+    assert len(held) == len(segments)
+    assert len(np.unique(np.stack(held)[:, 0], axis=0)) == len(segments)
+
+
+@pytest.mark.parametrize(
+    ("segments", "batch_size", "places"),
+    [(1, 256, 1), (20, 256, 32), (200, 256, 256), (2000, 256, 256), (64, 100, 64), (65, 100, 100)],
+)
+def test_batches_have_few_shapes(segments, batch_size, places):
+    assert shape_of_batch(segments, batch_size) == places
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_schedules_run_from_the_rate_to_its_fraction(schedule):
+    rates = learning_rates(schedule, 1e-2, 11, 0.1)
+    assert rates.shape == (11,)
+    assert rates[0] == pytest.approx(1e-2)
+    middle, last = {
+        "constant": (1e-2, 1e-2),
+        "cosine": (0.55e-2, 1e-3),
+        "exponential": (1e-2 * 0.1**0.5, 1e-3),
+    }[schedule]
+    assert rates[5] == pytest.approx(middle)
+    assert rates[-1] == pytest.approx(last)
+    assert (np.diff(rates) <= 0).all()
+    assert learning_rates(schedule, 1e-2, 1, 0.1) == pytest.approx([1e-2])
+
+
+def test_data_of_a_split_keeps_its_orbits_apart():
+    training, validation = split(len(DATA), 0.5)
+    pieces = [
+        dataclasses.replace(DATA, t=DATA.t[p], y=DATA.y[p], elements=DATA.elements[p])
+        for p in (training, validation)
+    ]
+    first = {tuple(y) for y in cut(pieces[0], UNITS, (0.0, 1.0), 18).y[:, 0]}
+    second = {tuple(y) for y in cut(pieces[1], UNITS, (0.0, 1.0), 18).y[:, 0]}
+    assert len(first) == len(second) == 40
+    assert not first & second

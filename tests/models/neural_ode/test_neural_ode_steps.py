@@ -1,0 +1,123 @@
+"""One optimiser step by hand: clipping, decay, penalties, the energy and attraction terms."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from models.neural_ode.config import Sgd
+from models.neural_ode.curriculum import Batches, blocks, cut, draw
+from models.neural_ode.devices import choose
+from models.neural_ode.model import NeuralODE
+from models.neural_ode.stages import make_stages, validate
+from models.neural_ode.step import Orders, fresh_state
+from models.two_body import Units, load
+
+
+@pytest.fixture(scope="module")
+def step(tiny_config):
+    """Takes one step of plain gradient descent; the models before and after, and the row."""
+    data = load("simple_TBP_planar_2_train")
+    units = Units.of(data)
+    segments = cut(data, units, (0.0, 1.0), 12)
+
+    def take(lr=0.1, learn=True, start=None, **parameters):
+        # Both extra terms stay in the program, so that all steps share it.
+        defaults = {
+            "optimiser": Sgd(momentum=0.0),
+            "loss": "percent_error_with_attraction",
+            "energy_weight": 1e-12,
+            "attraction_weight": 0.0,
+        }
+        config = tiny_config(**{**defaults, **parameters})
+        [stage] = make_stages(config, data, data, units, choose("cpu"))
+        chunk = stage.chunk
+        drawn = NeuralODE(config.parameters.architecture(), rng=np.random.default_rng(0))
+        model = drawn if start is None else start
+        state = fresh_state(model, chunk.program.optimiser)
+        batches = draw(segments, 16, 1, np.random.default_rng(0)).padded(chunk.program.length)
+        rates = np.full(chunk.program.length, lr, np.float32)
+        orders = Orders(rates, np.int32(1), learn)
+        after, _, rows, _ = chunk.run(state, chunk.workspace(), batches, orders, stage.knobs)
+        return model, after.model, jax.tree.map(lambda column: float(column[0]), rows)
+
+    return take
+
+
+def flat(model):
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(model)])
+
+
+def test_a_step_goes_against_the_gradient_by_the_rate(step):
+    before, after, row = step(lr=1e-3)
+    moved = flat(after) - flat(before)
+    assert np.linalg.norm(moved) == pytest.approx(1e-3 * row.gradient_norm, rel=1e-3)
+    _, further, _ = step(lr=2e-3)
+    np.testing.assert_allclose(flat(further) - flat(before), 2 * moved, rtol=1e-2, atol=1e-6)
+
+
+def test_measuring_changes_nothing(step):
+    before, after, row = step(learn=False)
+    np.testing.assert_array_equal(flat(after), flat(before))
+    assert row.loss == step(lr=1e-3)[2].loss
+
+
+def test_the_gradient_is_clipped_by_its_norm(step):
+    _, _, free = step()
+    before, after, clipped = step(lr=0.1, gradient_clip=free.gradient_norm / 4)
+    assert clipped.gradient_norm == pytest.approx(free.gradient_norm)
+    moved = np.linalg.norm(flat(after) - flat(before))
+    assert moved == pytest.approx(0.1 * free.gradient_norm / 4, rel=1e-3)
+    _, untouched, _ = step(lr=0.1, gradient_clip=4 * free.gradient_norm)
+    np.testing.assert_array_equal(flat(untouched), flat(step(lr=0.1)[1]))
+
+
+def test_penalties_add_their_value_and_their_gradient(step):
+    before, plain, row = step(lr=1e-3)
+    theta = flat(before)
+    _, after, penalised = step(lr=1e-3, l1_weight=0.5, l2_weight=0.25)
+    more = 0.5 * np.abs(theta).sum() + 0.25 * (theta**2).sum()
+    assert penalised.loss - row.loss == pytest.approx(more, rel=1e-3)
+    assert penalised.percent == row.percent
+    extra = -1e-3 * (0.5 * np.sign(theta) + 0.5 * theta)
+    np.testing.assert_allclose(flat(after) - flat(plain), extra, rtol=2e-3, atol=2e-7)
+
+
+def test_energy_and_attraction_are_part_of_loss_and_gradient(step):
+    _, plain, row = step(lr=1e-3)
+    for weight in ({"energy_weight": 2.0}, {"attraction_weight": 2.0}):
+        _, after, weighed = step(lr=1e-3, **weight)
+        sums = row.sums
+        term = sums.energy if "energy_weight" in weight else sums.outward
+        assert term > 0
+        assert weighed.loss - row.loss == pytest.approx(2 * term / sums.points, rel=1e-3)
+        assert not np.allclose(flat(after), flat(plain), rtol=0, atol=1e-7)
+
+
+def test_the_gradient_of_the_whole_loss_agrees_with_differences(step):
+    """Along its gradient a loss falls by the rate times the gradient's squared norm."""
+    extra = {"energy_weight": 1.0, "attraction_weight": 1.0, "rtol": 1e-6, "atol": 1e-8}
+    *_, row = step(lr=0.0, **extra)
+    rate = 0.004 / row.gradient_norm
+    _, ahead, _ = step(lr=rate, **extra)
+    _, back, _ = step(lr=-rate, **extra)
+    losses = [step(learn=False, start=model, **extra)[2].loss for model in (ahead, back)]
+    slope = (losses[1] - losses[0]) / (2 * rate)
+    assert slope == pytest.approx(row.gradient_norm**2, rel=0.02)
+
+
+def test_validation_takes_every_segment_once(tiny_config):
+    data = load("simple_TBP_planar_2_train")
+    units, config = Units.of(data), tiny_config()
+    [stage] = make_stages(config, data, data, units, choose("cpu"))
+    model = NeuralODE(config.parameters.architecture(), rng=np.random.default_rng(0))
+    found, space = validate(stage, model, stage.chunk.workspace())
+    assert stage.validation.real.sum() == 60
+    assert len(stage.validation.real) == 4
+    # One segment a batch: the sums are the same, in whatever portions they come.
+    singly = blocks(cut(data, units, (0.0, 1.0), 12), 1)
+    wide = Batches(*(np.repeat(part, 16, axis=1) for part in singly[:2]), singly.real)
+    again, _ = validate(dataclasses.replace(stage, validation=wide), model, space)
+    assert tuple(again) == pytest.approx(tuple(found), rel=1e-5)
+    assert found.loss == found.percent > 0
