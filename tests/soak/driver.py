@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 from support import SWEEP, Bench
 from trainers.soaked import BOOK
 
@@ -46,10 +48,15 @@ class SoakBench(Bench):
 
 @dataclass(frozen=True)
 class Kill:
-    """When to SIGKILL a supervisor: after so many ends of its launch, or so many seconds."""
+    """What to SIGKILL and when: so many ends after the kill before or the launch, or seconds.
+
+    `victim` is a part of the command line of one of the launch's processes; empty for the
+    supervisor itself.
+    """
 
     ends: int | None = None
     seconds: float | None = None
+    victim: str = ""
 
 
 @dataclass
@@ -58,9 +65,11 @@ class Watched:
 
     scratch_peak: int = 0
     seconds: list[float] = field(default_factory=list)
+    killed: Counter[str] = field(default_factory=Counter)
+    """By victim."""
 
 
-def random_kills(dice: random.Random, number: int, runs: int) -> list[Kill]:
+def supervisor_kills(dice: random.Random, number: int, runs: int) -> list[Kill]:
     """Most in mid-work, every third at any moment of a launch's start."""
     most = max(2, runs // number)
 
@@ -72,29 +81,52 @@ def random_kills(dice: random.Random, number: int, runs: int) -> list[Kill]:
     return [one(index) for index in range(number)]
 
 
+def wave_kills(dice: random.Random, victims: Sequence[str], runs: int) -> list[Kill]:
+    """The wave's own process or Ray's, in one launch, which must go on by itself."""
+    return [Kill(ends=dice.randint(3, max(4, runs // 8)), victim=victim) for victim in victims]
+
+
 def launch(
-    bench: SoakBench, file: Path, group: str, watched: Watched, kill: Kill | None = None
+    bench: SoakBench, file: Path, group: str, watched: Watched, kills: Sequence[Kill] = ()
 ) -> int:
-    """Launch, watch the scratch, kill the supervisor when it is time; its exit status."""
+    """Launch, watch the scratch, kill one after the other when it is time; its exit status."""
     log = bench.path / f"launch-{len(watched.seconds)}.log"
     before = bench.ends(group)
+    to_come = list(kills)
     with log.open("wb") as output, _started(bench, file, output) as process:
         began = time.monotonic()
         while process.poll() is None:
             watched.scratch_peak = max(watched.scratch_peak, folder_bytes(bench.scratch))
             age = time.monotonic() - began
             assert age < _LAUNCH_LIMIT_S, f"hangs: {log.read_text()[-2000:]}"
-            if kill is not None and _is_time(kill, lambda: bench.ends(group) - before, age):
-                process.kill()
+            if to_come:
+                # Reading the journal costs some: only where it is asked for.
+                ends = 0 if to_come[0].ends is None else bench.ends(group)
+                if _is_time(to_come[0], ends - before, age) and _kill(process, to_come[0].victim):
+                    watched.killed[to_come.pop(0).victim or "supervisor"] += 1
+                    before = ends
             time.sleep(_LOOK_S)
         watched.seconds.append(time.monotonic() - began)
         return process.returncode
 
 
-def _is_time(kill: Kill, ends: Callable[[], int], age_s: float) -> bool:
+def _is_time(kill: Kill, ends: int, age_s: float) -> bool:
     if kill.seconds is not None:
         return age_s >= kill.seconds
-    return kill.ends is not None and ends() >= kill.ends
+    return kill.ends is not None and ends >= kill.ends
+
+
+def _kill(launched: subprocess.Popen[bytes], victim: str) -> bool:
+    """Whether there was such a process."""
+    if not victim:
+        launched.kill()
+        return True
+    for process in psutil.Process(launched.pid).children(recursive=True):
+        with suppress(psutil.Error):  # gone or a zombie
+            if victim in " ".join(process.cmdline()):
+                process.kill()
+                return True
+    return False
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import pytest
 from soak.accounts import complaints, confusion, leftovers, planned_faults
-from soak.driver import Say, SoakBench, Watched, launch, random_kills
+from soak.driver import Say, SoakBench, Watched, launch, supervisor_kills, wave_kills
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
 
@@ -30,9 +30,13 @@ class Size:
     runs: int
     kills: int
     noops: int
+    victims: tuple[str, ...]
+    """Processes of waves that are killed in the last launch, by a part of their command lines."""
 
 
-SHORT, FULL = Size(200, 2, 600), Size(2000, 6, 6000)
+WAVE = "sweeper.engine.wave"
+SHORT = Size(runs=200, kills=2, noops=600, victims=(WAVE,))
+FULL = Size(runs=2000, kills=6, noops=6000, victims=(WAVE, "raylet/raylet", "gcs_server"))
 SIZE = SHORT if os.environ.get("SOAK") == "short" else FULL
 
 
@@ -59,11 +63,10 @@ def test_every_run_is_accounted_for(
     neighbour = bench.scratch.with_name(f"{bench.scratch.name}-neighbour")
     neighbour.mkdir()
     try:
-        watched, killed = Watched(), 0
+        watched = Watched()
         dice = random.Random(SEED)
-        for kill in random_kills(dice, SIZE.kills, SIZE.runs):
-            status = launch(bench, file, "soak", watched, kill)
-            killed += status == -9
+        for kill in supervisor_kills(dice, SIZE.kills, SIZE.runs):
+            status = launch(bench, file, "soak", watched, [kill])
             say(
                 f"{kill}: launch ended with {status} after {watched.seconds[-1]:.0f} s, "
                 f"{bench.ends('soak')} ends so far"
@@ -71,19 +74,22 @@ def test_every_run_is_accounted_for(
             if dice.random() < 0.5:  # else the next launch has to clean up
                 bench.sweep("status", "soak", "--json")
                 assert not list(leftovers(bench))
-        status = launch(bench, file, "soak", watched)
+        left = SIZE.runs - bench.ends("soak")
+        status = launch(bench, file, "soak", watched, wave_kills(dice, SIZE.victims, left))
         state = bench.state("soak")
         attempts = [attempt for run in state.runs.values() for attempt in run.attempts]
         lost = sum(str(attempt.outcome) == "lost" for attempt in attempts)
         say(confusion(state, SEED))
         say(
-            f"{SIZE.runs} runs, {sum(planned_faults(SIZE.runs, SEED).values())} spoilt, "
-            f"{killed} kills, {len(bench.executions())} executions, {len(attempts)} attempts, "
-            f"{lost} lost; {sum(watched.seconds):.0f} s; scratch peak "
-            f"{watched.scratch_peak / 1e6:.1f} MB"
+            f"{SIZE.runs} runs, {sum(planned_faults(SIZE.runs, SEED).values())} spoilt; "
+            f"killed: {dict(watched.killed)}; "
+            f"{len(bench.executions())} executions, {len(attempts)} attempts, {lost} lost; "
+            f"{sum(watched.seconds):.0f} s; scratch peak {watched.scratch_peak / 1e6:.1f} MB"
         )
         assert status == 3, "some runs are spoilt"
-        assert killed == SIZE.kills
+        assert watched.killed["supervisor"] == SIZE.kills
+        assert watched.killed.keys() == {"supervisor", *SIZE.victims}
+        assert "Traceback" not in "".join(file.read_text() for file in bench.path.glob("*.log"))
         assert list(complaints(bench, "soak", SIZE.runs, SEED)) == []
         assert list(leftovers(bench)) == []
         assert 0 < watched.scratch_peak < SCRATCH_BUDGET_BYTES
