@@ -473,8 +473,9 @@ def table(
     from sweeper.report.tables import render
 
     folder = _group_folder(runs_dir, group)
-    found = group_table(folder, by=_words(by), metrics=_words(metrics))
-    _say(render(found, format))
+    text = render(group_table(folder, by=_words(by), metrics=_words(metrics)), format)
+    # For programs the very text; for people one without power over their terminal.
+    sys.stdout.write(text) if format in {"csv", "json"} else _say(text)
 
 
 def _words(text: str | None) -> list[str] | None:
