@@ -393,5 +393,6 @@ class Supervisor:
 
 
 def _death_of_wave(status: int | None, tail: str) -> str:
-    how = f"signal {-status}" if status is not None and status < 0 else f"status {status}"
-    return f"the wave ended with {how}" + (f" ({tail})" if tail else "")
+    if status is not None and status < 0:  # what it wrote before has nothing to do with it
+        return f"the wave ended with signal {-status}"
+    return f"the wave ended with status {status}" + (f" ({tail})" if tail else "")

@@ -230,7 +230,7 @@ def _supervise(
             policy=Policy(
                 timeout_s=resources.timeout_s,
                 retries=resources.retries,
-                brake_after=BRAKE_AFTER if options.brake else 0,
+                brake_after=BRAKE_AFTER if options.brake and not _has_finished(prepared) else 0,
             ),
             memory_per_run=resources.memory_per_run,
             journal=journal,
@@ -240,6 +240,11 @@ def _supervise(
         ).run(_jobs(prepared))
     finally:
         scratch.remove()
+
+
+def _has_finished(prepared: Prepared) -> bool:
+    """Whether any run of the group ever finished: then failures alike are no reason to pause."""
+    return any(run.outcome is Outcome.FINISHED for run in prepared.state.runs.values())
 
 
 def careful(show: Callable[..., None]) -> Callable[..., None]:

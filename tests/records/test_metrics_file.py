@@ -50,7 +50,8 @@ def test_what_is_not_finite_is_a_word_on_disk(tmp_path):
 
 
 def test_scalars_of_numpy_are_numbers(tmp_path):
-    np = pytest.importorskip("numpy")
+    import numpy as np
+
     path = tmp_path / "metrics.jsonl"
     append_rows(path, [{"step": np.int64(3), "loss": np.float32(0.5), "bad": np.float32("nan")}])
     (row,) = read_rows(path)

@@ -1,6 +1,5 @@
 """Datasets read from files and artifacts, and the faults such files have."""
 
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -12,15 +11,7 @@ from models.two_body.files import write_file
 
 DATA = load("complex_TBP_4_train")
 ARRAYS = {"t": DATA.t, "y": DATA.y, "elements": DATA.elements}
-SUFFIXES = [
-    ".npz",
-    pytest.param(
-        ".parquet",
-        marks=pytest.mark.skipif(
-            importlib.util.find_spec("pyarrow") is None, reason="pyarrow isn't installed"
-        ),
-    ),
-]
+SUFFIXES = [".npz", ".parquet"]
 
 
 def padded():
@@ -98,8 +89,9 @@ def test_files_that_are_none(tmp_path):
         write_file(DATA, tmp_path / "orbits.csv")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pyarrow") is not None, reason="pyarrow is installed")
-def test_parquet_without_pyarrow_says_what_to_do(tmp_path):
+def test_parquet_without_pyarrow_says_what_to_do(tmp_path, monkeypatch):
+    for name in ("pyarrow", "pyarrow.parquet"):
+        monkeypatch.setitem(sys.modules, name, None)  # Python's own way to say: can't be imported
     (tmp_path / "orbits.parquet").touch()
     with pytest.raises(DatasetError, match=r"need the package pyarrow.*use \.npz"):
         load(tmp_path / "orbits.parquet")
