@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Config",
     "check",
+    "check_dataset",
     "evaluate",
     "headline",
     "load",
@@ -46,6 +47,19 @@ preload = ("jax", "jax.numpy", "equinox", "optax", "models.neural_ode.training")
 def check(config: Config) -> list[str]:
     """What can't work although every value is valid, as sentences; loads no data."""
     return problems(config)
+
+
+def check_dataset(name: str) -> list[str]:
+    """What is wrong with the name of a dataset to evaluate on; loads no data."""
+    from models.two_body import DatasetError, is_name, parse_name
+
+    if not is_name(name):  # a file or an artifact
+        return []
+    try:
+        parse_name(name)
+    except DatasetError as error:
+        return [str(error)]
+    return []
 
 
 def program_key(config: Config) -> Hashable:

@@ -217,3 +217,10 @@ def test_seeds_and_data_seeds_share_a_program():
     assert program_key(dataclasses.replace(Config(), seed=5)) == program_key(Config())
     assert program_key(changed(data={"data_seed": 3})) == program_key(Config())
     assert hash(program_key(Config())) == hash(program_key(dataclasses.replace(Config(), seed=9)))
+
+
+def test_datasets_are_checked_by_name_before_anything_is_evaluated():
+    assert trainer.check_dataset("complex_TBP_planar_10_test") == []
+    assert trainer.check_dataset("data/orbits.npz") == []
+    (problem,) = trainer.check_dataset("complx_TBP_planar_10_test")
+    assert "did you mean `complex_TBP_planar_10_test`?" in problem
