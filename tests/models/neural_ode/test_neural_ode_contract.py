@@ -220,7 +220,7 @@ def test_seeds_and_data_seeds_share_a_program():
 
 
 def test_datasets_are_checked_by_name_before_anything_is_evaluated():
-    assert trainer.check_dataset("complex_TBP_planar_10_test") == []
-    assert trainer.check_dataset("data/orbits.npz") == []
-    (problem,) = trainer.check_dataset("complx_TBP_planar_10_test")
+    assert neural_ode.check_dataset("complex_TBP_planar_10_test") == []
+    assert neural_ode.check_dataset("data/orbits.npz") == []
+    (problem,) = neural_ode.check_dataset("complx_TBP_planar_10_test")
     assert "did you mean `complex_TBP_planar_10_test`?" in problem
