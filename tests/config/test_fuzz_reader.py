@@ -1,0 +1,280 @@
+"""Fuzz of everything that reads a config: it is read, or told what is wrong, in bounded time.
+
+A few cases of each kind in the quick suite, thousands in the soak.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sweeper.config import from_plain, plain, read_sweep, run_id, to_yaml
+from sweeper.config.stored import read_config
+from sweeper.errors import ConfigError, SweeperError
+from sweeper.plan import describe, remaining
+from sweeper.records import GroupState
+from sweeper.trainer import load_trainer
+
+TRAINERS = Path(__file__).parent / "trainers"
+CPU_LIMIT_S = 20.0  # of processor time, for one case; the usual one takes milliseconds
+GROWTH_LIMIT_BYTES = 400e6
+FEW, MANY = 60, 2_500
+
+
+@contextmanager
+def bounded() -> Iterator[None]:
+    """Fail when one case takes too much processor time."""
+
+    def late(_number: int, _frame: object) -> None:
+        raise AssertionError(f"more than {CPU_LIMIT_S} s of processor time for one case")
+
+    previous = signal.signal(signal.SIGVTALRM, late)
+    signal.setitimer(signal.ITIMER_VIRTUAL, CPU_LIMIT_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, previous)
+
+
+# -- What is read ----------------------------------------------------------------------------------
+
+KEYS = (
+    "trainer", "group", "wandb", "zip", "exclude", "only", "seeds", "resources",
+    "data", "parameters", "parameters.width", "parameters.seed", "dataset_name", "problem",
+    "length_strategy", "segment_length_strategy", "lr_strategy", "width", "depth", "activation",
+    "clip", "optimiser", "name", "momentum", "b1", "nesterov", "planar_constraint", "seed",
+    "cpus_per_run", "memory_per_run", "timeout", "runs_per_wave", "retries", "project", "tags",
+    "", "x", "<<", "1", "null", "__class__", "a.b.c", "../x", "\u202e",
+)  # fmt: skip
+SCALARS = (
+    "1", "0", "-1", "18", "1e-3", "1e400", "-.inf", ".nan", "0x10", "0o7", "1_000", "1:30",
+    "on", "no", "true", "null", "~", "''", "tanh", "gelu", "sgd", "adam", "percent_error", "2BP",
+    "2 GB", "10 min", "auto", "99999999999999999999999999", "1e99 TB", "-5 s", "!!int x",
+    "!!python/name:os.system", "'\\0'", '"\\U0001F4A5"', '"\\ud800"', "2026-11-22", "=", "|", ">-",
+    "orbit_study", "os", "no.such", "a" * 300, "[", "}", "@", "`", "%", "\t",
+)  # fmt: skip
+
+
+def trees() -> st.SearchStrategy[str]:
+    """Values in flow style, with anchors and aliases that may or may not fit."""
+    anchors = st.sampled_from(["", "", "", "&a ", "&b ", "&c "])
+    leaves = st.sampled_from([*SCALARS, "*a", "*b", "*c"])
+    return st.recursive(
+        leaves,
+        lambda inner: (
+            st.tuples(anchors, st.lists(inner, max_size=4)).map(
+                lambda pair: f"{pair[0]}[{', '.join(pair[1])}]"
+            )
+            | st.tuples(anchors, st.lists(st.tuples(st.sampled_from(KEYS), inner), max_size=4)).map(
+                lambda pair: (
+                    f"{pair[0]}{{{', '.join(f'{key}: {value}' for key, value in pair[1])}}}"
+                )
+            )
+        ),
+        max_leaves=12,
+    )
+
+
+def documents() -> st.SearchStrategy[str]:
+    entries = st.lists(st.tuples(st.sampled_from(KEYS), trees()), max_size=7)
+    return entries.map(lambda pairs: "".join(f"{key}: {value}\n" for key, value in pairs))
+
+
+@st.composite
+def bombs(draw: st.DrawFn) -> str:
+    """Lists of aliases of lists of aliases; merges of merges."""
+    width, depth = draw(st.integers(1, 12)), draw(st.integers(1, 40))
+    merged = draw(st.booleans())
+    lines = ["k0: &k0 " + draw(st.sampled_from(["[1, 2]", "{width: 1}", "x"]))]
+    for level in range(1, depth):
+        target = f"*k{draw(st.integers(max(0, level - 2), level))}"  # itself too
+        if merged:
+            lines.append(f"k{level}: &k{level} {{<<: [{', '.join([target] * width)}]}}")
+        else:
+            lines.append(f"k{level}: &k{level} [{', '.join([target] * width)}]")
+    key = draw(st.sampled_from(["parameters", "zip", "exclude", "seeds", "group", "resources"]))
+    return "\n".join([*lines, f"{key}: *k{depth - 1}", ""])
+
+
+@st.composite
+def grids(draw: st.DrawFn) -> str:
+    """Sweeps that mostly fit, large ones among them, under conditions of any shape."""
+    axes = {
+        "width": draw(st.lists(st.integers(-1, 2000), min_size=1, max_size=30)),
+        "depth": draw(st.lists(st.integers(1, 9), min_size=1, max_size=9)),
+        "rtol": draw(st.lists(st.floats(1e-9, 1, allow_nan=False), min_size=1, max_size=9)),
+        "activation": draw(
+            st.lists(st.sampled_from(["tanh", "elu", "gelu", "elo"]), min_size=1, max_size=4)
+        ),
+    }
+    names = st.sampled_from([*axes, "parameters.width", "widht", "parameters"])
+    condition = st.dictionaries(
+        names,
+        st.one_of(
+            st.integers(-1, 9), st.sampled_from(["tanh", "elu"]), st.lists(st.integers(1, 9))
+        ),
+        max_size=3,
+    )
+    text = {
+        "parameters": axes,
+        "seeds": draw(st.one_of(st.integers(-1, 200_000), st.lists(st.integers(), max_size=5))),
+        "exclude": draw(st.lists(condition, max_size=4)),
+        "only": draw(st.lists(condition, max_size=2)),
+        "zip": draw(st.lists(st.lists(names, max_size=3), max_size=2)),
+    }
+    kept = draw(st.sets(st.sampled_from(sorted(text)), min_size=1))
+    return json.dumps({key: value for key, value in text.items() if key in kept})
+
+
+def json_values() -> st.SearchStrategy[Any]:
+    scalars = st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20),
+        st.sampled_from(["adam", "sgd", "tanh", "2BP", 10**400, -0.0, "\ud800"]),
+    )  # fmt: skip
+    return st.recursive(
+        scalars,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner),
+        max_leaves=10,
+    )
+
+
+# -- What is checked -------------------------------------------------------------------------------
+
+
+def refused(read: Callable[[], Any]) -> SweeperError | None:
+    """What the reader says against its input; None if it took it."""
+    try:
+        read()
+    except SweeperError as error:
+        return error
+    return None
+
+
+def assert_told(error: SweeperError) -> None:
+    assert str(error)
+    if isinstance(error, ConfigError):
+        assert error.problems
+        assert all(len(problem.render()) < 5_000 for problem in error.problems)
+
+
+def check_sweep(folder: Path, text: str) -> None:
+    """The whole way of `sweep plan`, up to what it prints."""
+    file = folder / "some.yaml"
+    file.write_bytes(with_trainer(text))
+
+    def plan() -> None:
+        sweep = read_sweep(file, search=[TRAINERS])
+        if sweep.count() > 5_000:
+            next(iter(sweep))
+            return
+        told = describe(remaining(sweep, GroupState()), sweep)
+        assert told["total"] == sweep.count() <= sweep.grid_size()
+        json.dumps(told, allow_nan=False)
+
+    error = refused(plan)
+    if error:
+        assert_told(error)
+
+
+def with_trainer(text: str) -> bytes:
+    """A file without a trainer would import the default one."""
+    if text.startswith("{"):
+        text = '{"trainer": "orbit_study"' + (", " if text[1:] != "}" else "") + text[1:]
+    elif "trainer:" not in text:
+        text = f"trainer: orbit_study\n{text}"
+    return text.encode("utf-8", "surrogatepass")
+
+
+def check_defaults(folder: Path, text: str) -> None:
+    """What stands in default.yaml is told under that file's name, or used."""
+    (folder / "inner").mkdir(exist_ok=True)
+    (folder / "default.yaml").write_bytes(with_trainer(text))
+    file = folder / "inner" / "some.yaml"
+    file.write_text("trainer: orbit_study\nparameters: {width: [16, 64]}\n")
+    error = refused(lambda: read_sweep(file, search=[TRAINERS]).count())
+    if error:
+        assert_told(error)
+        assert isinstance(error, ConfigError)
+        assert all("default.yaml" in problem.file for problem in error.problems)
+
+
+def check_stored(folder: Path, text: str) -> None:
+    """A run's config.yaml from anywhere."""
+    file = folder / "config.yaml"
+    file.write_bytes(text.encode("utf-8", "surrogatepass"))
+    Config = load_trainer("orbit_study", search=[TRAINERS]).Config
+
+    def round_trip() -> None:
+        config = from_plain(Config, read_config(file))
+        file.write_text(to_yaml(config))
+        assert from_plain(Config, read_config(file)) == config
+
+    error = refused(round_trip)
+    if error:
+        assert_told(error)
+
+
+def check_plain(_folder: Path, data: Any) -> None:
+    """Config data as it travels in JSON."""
+    Config = load_trainer("orbit_study", search=[TRAINERS]).Config
+
+    def round_trip() -> None:
+        config = from_plain(Config, data)
+        assert len(run_id("orbit_study", plain(config))) == 10
+        assert from_plain(Config, plain(config)) == config
+
+    error = refused(round_trip)
+    if error:
+        assert_told(error)
+
+
+Check = Callable[[Path, Any], None]
+CASES: dict[str, tuple[st.SearchStrategy[Any], Check]] = {
+    "documents": (documents(), check_sweep),
+    "bombs": (bombs(), check_sweep),
+    "grids": (grids(), check_sweep),
+    "defaults": (documents(), check_defaults),
+    "stored": (documents() | bombs(), check_stored),
+    "plain": (json_values(), check_plain),
+}
+
+
+def fuzz(case: str, folder: Path, examples: int) -> None:
+    strategy, check = CASES[case]
+
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    )
+    @given(value=strategy)
+    def holds(value: Any) -> None:
+        with bounded():
+            check(folder, value)
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    holds()
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    assert grown < GROWTH_LIMIT_BYTES, f"{grown / 1e6:.0f} MB more than before"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_whatever_is_read_is_understood_or_told(case: str, tmp_path: Path) -> None:
+    fuzz(case, tmp_path, FEW)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("case", CASES)
+def test_whatever_is_read_is_understood_or_told_at_length(case: str, tmp_path: Path) -> None:
+    fuzz(case, tmp_path, MANY)
