@@ -24,6 +24,7 @@ __all__ = [
     "Mark",
     "become_subreaper",
     "die_with_supervisor",
+    "holders_of_files",
     "kill_all",
     "marked_processes",
     "reap_adopted",
@@ -126,6 +127,25 @@ def marked_processes(wanted: Callable[[Mark], bool]) -> Iterator[psutil.Process]
             mark = _mark_of(pid)
             if mark is not None and wanted(mark):
                 yield psutil.Process(pid)
+
+
+def holders_of_files(folders: Collection[Path]) -> Iterator[psutil.Process]:
+    """Processes of our uid that hold a file below one of `folders` open; never this process."""
+    prefixes = tuple(f"{folder}/" for folder in folders)
+    for pid in psutil.pids() if prefixes else ():
+        with contextlib.suppress(OSError, psutil.Error):
+            proc = Path(f"/proc/{pid}")
+            if pid == os.getpid() or proc.stat().st_uid != os.getuid():
+                continue
+            if any(_target(link).startswith(prefixes) for link in (proc / "fd").iterdir()):
+                yield psutil.Process(pid)
+
+
+def _target(link: Path) -> str:
+    try:
+        return os.readlink(link)  # noqa: PTH115  (a text, not a path)
+    except OSError:  # closed meanwhile
+        return ""
 
 
 def _mark_of(pid: int) -> Mark | None:

@@ -15,7 +15,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweeper.engine.processes import Mark, kill_all, marked_processes
+import psutil
+
+from sweeper.engine.processes import Mark, holders_of_files, kill_all, marked_processes
 from sweeper.errors import HostError
 
 __all__ = ["Leftovers", "Scratch", "WaveScratch", "folder_bytes", "reap_dead_launches"]
@@ -162,17 +164,33 @@ class Leftovers:
 
 
 def reap_dead_launches() -> Leftovers:
-    """Kill the processes and delete the scratch of launches whose supervisor is provably dead."""
-    killed, _ = kill_all(lambda: marked_processes(Mark.is_provably_dead))
-    folders = 0
-    for base in set(_base_candidates()):
-        for owner in base.glob("*/owner"):
-            try:
-                mark = Mark.parse(owner.read_text())
-                ours = owner.lstat().st_uid == os.getuid()
-            except OSError:
-                continue
-            if mark is not None and ours and mark.is_provably_dead():
-                shutil.rmtree(owner.parent, ignore_errors=True)
-                folders += 1
-    return Leftovers(killed, folders)
+    """Kill the processes and delete the scratch of launches whose supervisor is provably dead.
+
+    Ray's agents write over their environment and with it our mark; they are known by the files
+    that they hold open in the dead launch's scratch.
+    """
+    dead = [folder for base in set(_base_candidates()) for folder in _dead_launches(base)]
+
+    def leftovers() -> list[psutil.Process]:
+        found = {process.pid: process for process in marked_processes(Mark.is_provably_dead)}
+        found |= {process.pid: process for process in holders_of_files(dead)}
+        return list(found.values())
+
+    killed, _ = kill_all(leftovers)
+    for folder in dead:
+        shutil.rmtree(folder, ignore_errors=True)
+    return Leftovers(killed, len(dead))
+
+
+def _dead_launches(base: Path) -> list[Path]:
+    """Our folders below `base` whose owner is provably dead."""
+    found = []
+    for owner in base.glob("*/owner"):
+        try:
+            mark = Mark.parse(owner.read_text())
+            ours = owner.lstat().st_uid == os.getuid()
+        except OSError:
+            continue
+        if mark is not None and ours and mark.is_provably_dead():
+            found.append(owner.parent)
+    return found

@@ -453,7 +453,6 @@ def _at(group: str, deeds: list[str]) -> str:
     return f"trainer: mischief\ngroup: {group}\ndeed: {json.dumps(deeds)}\n"
 
 
-@pytest.mark.xfail(strict=True, reason="orphans are known by their mark alone")
 def test_an_orphan_that_lost_its_mark_is_known_by_its_open_files(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
