@@ -1,4 +1,4 @@
-"""The end of a launch: counts, the best runs, the table and figure it saves, where to look next."""
+"""The end of a launch: counts, the best runs, table and figures it saves, where to look next."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from typing import Any
 
 from sweeper.errors import RecordError
 from sweeper.records import GroupFolder, GroupState, Outcome, table_rows, write_atomically
-from sweeper.report.figures import save_curves_figure, save_errors_figure
+from sweeper.report.figures import (
+    save_curves_figure,
+    save_errors_figure,
+    save_timeline_figure,
+)
 from sweeper.report.results import group_table
 from sweeper.report.summaries import axis_words
 from sweeper.report.tables import render
@@ -23,10 +27,11 @@ _BEST = 3
 def ending(
     folder: GroupFolder, state: GroupState, *, reason: str, message: str = ""
 ) -> dict[str, Any]:
-    """What a launch says at its end, as data; writes table and figure to the results folder."""
+    """What a launch says at its end, as data; writes table and figures to the results folder."""
     counts = {word: count for word, count in state.counts().items() if count}
     finished = counts.get("finished", 0)
     files = _save_results(folder, state) if finished else []
+    files += save_timeline_figure(folder, state)
     return {
         "group": folder.group,
         "total": state.total,

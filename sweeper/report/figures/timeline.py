@@ -40,16 +40,18 @@ PHASE_COLOURS = {
     "trains": "#8ea3b8",
     "shuts down": "#4a4a4a",
 }
-# Waves of even number are this much nearer to white, so that one sees where a slot changes over.
-PALER = 0.4
+# In waves of even number, so that one sees where a slot changes over.
+PALE_FINISHED = "#66c5ab"
 
 WIDTH_IN = 9.0
 AXES_WIDTH_IN = 8.4  # what is about left of it beside the labels of the rows
 PIXELS = AXES_WIDTH_IN * 150
 FEW_BARS = 2000  # more are pixels in the SVG too
+FEW_ROWS = 40  # more have no gaps between them
 EDGE_PIXELS = 8  # bars that are this wide on average have room for a white edge
 LEGEND_ACROSS = 6
-MOST_ROW_TICKS = 16
+ROW_LABEL_IN = 0.16  # what a number beside a row needs
+LETTER_IN = 0.075
 ROW_STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 _LINE: dict[str, Any] = {"color": "black", "linewidth": 1.0}
@@ -146,12 +148,12 @@ def _share(seconds: float, found: Occupancy) -> str:
 
 def _note(found: Occupancy, *, joined: bool) -> str:
     parts = [
-        f"all slots' time while a launch was alive: {_share(found.busy_s, found)} busy, "
+        f"slot time while a launch was alive: {_share(found.busy_s, found)} busy, "
         f"{_share(found.before_s, found)} before a slot's first run, "
-        f"{_share(found.between_s, found)} between its runs, "
-        f"{_share(found.after_s, found)} after its last one"
+        f"{_share(found.between_s, found)} between runs, "
+        f"{_share(found.after_s, found)} after its last"
     ]
-    if len(found.rays) > 1:
+    if any(_is_pale(bar) for bar in found.bars):
         parts.append("paler: waves of even number")
     if found.relaunches:
         parts.append("pauses without a launch are cut out")
@@ -166,14 +168,15 @@ def timeline_figure(info: TimelineInfo) -> Figure:
 
     found = info.occupancy
     lanes = max((ray.lane + 1 for ray in found.rays), default=1)
-    rows = sum(block.count for block in found.blocks)
-    heights = 0.22 * min(lanes, 6), min(max(0.26 * rows, 0.5), 5.5)
+    rows = max(sum(block.count for block in found.blocks), 1)
+    heights = 0.22 * min(lanes, 6), min(max(0.26 * rows, 0.5 * len(found.blocks), 0.5), 5.5)
     figure = Figure(figsize=(WIDTH_IN, sum(heights) + 1.75), layout="constrained")
     above, below = figure.subplots(
         2, 1, sharex=True, gridspec_kw={"height_ratios": heights, "hspace": 0.0}
     )
     _draw_rays(above, info, lanes)
     _draw_slots(below, info, rows)
+    _label_rows(below, found.blocks, row_in=heights[1] / rows)
     _draw_relaunches(above, below, info)
     below.set_xlim(0, max(found.span_s / info.unit_s, 1e-9))
     below.set_xlabel(f"time since the first launch ({info.unit})", fontsize=9)
@@ -196,13 +199,15 @@ def _draw_rays(axes: Axes, info: TimelineInfo, lanes: int) -> None:
         spans = [(getattr(ray, begin), getattr(ray, end), ray.lane) for ray in rays]
         axes.add_collection(_boxes(info, spans, [colour] * len(spans), height=0.8))
     point_s = info.occupancy.span_s / (AXES_WIDTH_IN * 72)
+    digits = max((len(str(ray.number)) for ray in rays), default=1)
     for ray in rays:
-        texts = (f"wave {ray.number}", str(ray.number))
         room = (ray.over - ray.began) / point_s if point_s else 0.0
-        text = next((text for text in texts if 4.5 * len(text) + 3 < room), None)
-        middle = (ray.began + ray.over) / 2 / info.unit_s
-        if text is not None:
-            axes.text(middle, ray.lane, text, fontsize=7, ha="center", va="center_baseline")
+        for text in (f"wave {ray.number}", str(ray.number)):
+            # All or none of alike waves, so the longest number must fit.
+            if 4.5 * (len(text) - len(str(ray.number)) + digits) + 3 < room:
+                middle = (ray.began + ray.over) / 2 / info.unit_s
+                axes.text(middle, ray.lane, text, fontsize=7, ha="center", va="center_baseline")
+                break
         if ray.died:
             axes.plot([ray.end / info.unit_s], [ray.lane], **_WAVE_DEATH, clip_on=False)
     axes.set_ylim(lanes - 0.5, -0.5)
@@ -221,8 +226,8 @@ def _draw_slots(axes: Axes, info: TimelineInfo, rows: int) -> None:
         _boxes(
             info,
             spans,
-            [_shade(WORD_COLOURS[bar.word], bar.wave) for bar in bars],
-            height=0.8 if rows <= 2 * MOST_ROW_TICKS else 1.0,
+            [_colour(bar) for bar in bars],
+            height=0.8 if rows <= FEW_ROWS else 1.0,
             linewidth=0.6 if edged else 0.0,
             edgecolor="white",
             rasterized=len(bars) > FEW_BARS,
@@ -230,7 +235,6 @@ def _draw_slots(axes: Axes, info: TimelineInfo, rows: int) -> None:
     )
     axes.set_ylim(rows - 0.5, -0.5)
     axes.set_ylabel("slot", fontsize=9)
-    _label_rows(axes, info.occupancy.blocks, rows)
 
 
 def _boxes(
@@ -254,16 +258,17 @@ def _boxes(
     return PolyCollection(boxes, facecolors=colours, **options)
 
 
-def _shade(colour: str, wave: int | None) -> str:
-    if wave is None or wave % 2:
-        return colour
-    parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return "#" + "".join(f"{round(part + (255 - part) * PALER):02x}" for part in parts)
+def _colour(bar: Bar) -> str:
+    return PALE_FINISHED if _is_pale(bar) else WORD_COLOURS[bar.word]
 
 
-def _label_rows(axes: Axes, blocks: Sequence[Block], rows: int) -> None:
-    """The numbers of the slots; of several blocks their hosts too."""
-    step = next((step for step in ROW_STEPS if rows <= step * MOST_ROW_TICKS), rows)
+def _is_pale(bar: Bar) -> bool:
+    return bar.word == Outcome.FINISHED and bar.wave is not None and bar.wave % 2 == 0
+
+
+def _label_rows(axes: Axes, blocks: Sequence[Block], row_in: float) -> None:
+    """The numbers of the slots, in rows `row_in` inches high; of several blocks the hosts too."""
+    step = next((step for step in ROW_STEPS if step * row_in >= ROW_LABEL_IN), ROW_STEPS[-1])
     places = [
         (block.first + slot, slot) for block in blocks for slot in range(0, block.count, step)
     ]
@@ -272,8 +277,9 @@ def _label_rows(axes: Axes, blocks: Sequence[Block], rows: int) -> None:
         return
     for block in blocks:
         axes.axhline(block.first - 0.5, color=style.GREY, linewidth=0.8)
+        letters = max(int(block.count * row_in / LETTER_IN), 3)
         axes.annotate(
-            style.shown(style.shortened(", ".join(block.hosts), 24)),
+            style.shown(style.shortened(", ".join(block.hosts), letters)),
             xy=(1.0, block.first + (block.count - 1) / 2),
             xycoords=("axes fraction", "data"),
             xytext=(4, 0),
