@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.latent_ode.config import Config, Data, Parameters, problems
+from models.two_body.names import name_problems
 from sweeper.trainer import Run
 
 if TYPE_CHECKING:
@@ -21,15 +22,21 @@ __all__ = [
     "Data",
     "Parameters",
     "check",
+    "check_dataset",
     "evaluate",
     "headline",
     "load",
     "preload",
     "program_key",
     "train",
+    "units",
 ]
 
 headline = "validation/reconstruction_pct"
+"""Mean percent error of held-out orbits where they were observed."""
+
+units = {"*_pct": "%", "*elbo": "nat"}
+
 preload = ("jax", "jax.numpy", "diffrax", "equinox", "optax")
 
 
@@ -43,6 +50,11 @@ def train(configs: Sequence[Config], runs: Sequence[Run]) -> list[Mapping[str, A
 def check(config: Config) -> list[str]:
     """What can't work although each value is valid, as sentences."""
     return problems(config)
+
+
+def check_dataset(name: str) -> list[str]:
+    """What is wrong with the name of a dataset to evaluate on; loads no data."""
+    return name_problems(name)
 
 
 def program_key(config: Config) -> Hashable:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Interval, Le, MinLen
 
 from models.two_body import ORBIT_SAMPLES
-from models.two_body.names import is_name, parse_name
+from models.two_body.names import is_name, name_problems
 
 __all__ = ["COMPONENTS", "Component", "Config", "Data", "Parameters", "config_from_plain"]
 
@@ -93,11 +93,7 @@ def problems(config: Config) -> list[str]:
     found = []
     data, parameters = config.data, config.parameters
     for name in (data.dataset_name, *data.test_datasets):
-        if is_name(name):
-            try:
-                parse_name(name)
-            except ValueError as error:
-                found.append(str(error))
+        found += name_problems(name)
     if parameters.num_trajs == 0:
         found.append("`num_trajs` must be -1 (all orbits) or at least 1, but is 0")
     if len(set(data.observed_components)) < len(data.observed_components):

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import numpy.typing as npt
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
+from models.latent_ode.config import COMPONENTS
 from models.latent_ode.model import LatentOde, SolverSettings
 from models.latent_ode.objective import elbo
 from models.latent_ode.series import Series, observe, windows
@@ -27,7 +28,10 @@ _BLOCK = 16
 
 
 class OrbitFigures(NamedTuple):
-    """Of each series: the bound per observed value, errors in percent, and the states (N, n, 6)."""
+    """Of each series: the bound per observed value, errors in percent, and the states (N, n, 6).
+
+    The errors are those of the components that are observed at all.
+    """
 
     elbo: Values
     reconstruction_pct: Values
@@ -41,6 +45,7 @@ def _figures_of_block(
     model: LatentOde,
     series: tuple[Array, Array, Array, Array],
     keys: Key[Array, " N"],
+    components: Bool[Array, " 6"],
     *,
     noise: Float[Array, ""],
     seen: int,
@@ -60,8 +65,8 @@ def _figures_of_block(
         )
         posterior = model.encoder(t[:seen], y[:seen], mask[:seen])
         solution = model.solve(posterior.mean, t, solver)
-        sizes = jnp.maximum(jnp.linalg.norm(y, axis=-1), 1e-8)
-        errors = 100 * jnp.linalg.norm(solution.y - y, axis=-1) / sizes
+        sizes = jnp.maximum(jnp.linalg.norm(components * y, axis=-1), 1e-8)
+        errors = 100 * jnp.linalg.norm(components * (solution.y - y), axis=-1) / sizes
         unseen = jnp.arange(len(t)) >= seen
         return OrbitFigures(
             elbo=bound.log_likelihood - bound.kl,
@@ -79,6 +84,8 @@ def _figures_of_orbits(trained: Trained, series: Series) -> OrbitFigures:
     parameters = trained.config.parameters
     seen, target = windows(trained.config, series.t.shape[1])
     solver, noise = SolverSettings.of(parameters), jnp.asarray(parameters.noise)
+    observed = trained.config.data.observed_components
+    components = jnp.asarray([name in observed for name in COMPONENTS])
     blocks = []
     for start in range(0, len(series), _BLOCK):
         here = np.arange(start, min(start + _BLOCK, len(series)))
@@ -93,6 +100,7 @@ def _figures_of_orbits(trained: Trained, series: Series) -> OrbitFigures:
                 jnp.asarray(block.mask),
             ),
             keys,
+            components,
             noise=noise,
             seen=seen,
             target=target,
@@ -110,6 +118,9 @@ def evaluate_series(trained: Trained, series: Series) -> dict[str, float]:
     the mean of 100·‖ŷ − y‖/‖y‖ over all samples within the observed window, observed or not,
     ``extrapolation_pct`` the same over those behind it (left out if there are none), both from the
     posterior's mean and in scaled states; ``failed_pct``. NaN if every solve failed.
+
+    y are the observed components of the states: of one that is never observed, neither the encoder
+    nor the objective hears anything, so what the decoder says there means nothing.
     """
     orbits = _figures_of_orbits(trained, series)
     ok = np.asarray(orbits.ok)

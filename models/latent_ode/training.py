@@ -154,7 +154,8 @@ def train_one(config: Config, run: Run) -> dict[str, float]:
     Diverged at the first loss or gradient that is not finite.
     """
     data, parameters = config.data, config.parameters
-    dataset = load(data.dataset_name, seed=data.data_seed).first(parameters.num_trajs)
+    whole = load(data.dataset_name, seed=data.data_seed)
+    dataset = whole.first(parameters.num_trajs)
     scales = Scales.of(dataset)
     training, validation = split(observe(dataset, data, scales), parameters.train_val_split)
     seen, target = windows(config, training.t.shape[1])
@@ -200,7 +201,7 @@ def train_one(config: Config, run: Run) -> dict[str, float]:
         return {}
     final = evaluate_series(trained, validation)
     _log_validation(run, step, final)
-    result = {"num_total_orbits": float(len(dataset)), "num_train_orbits": float(len(training))}
+    result = {"num_total_orbits": float(len(whole)), "num_train_orbits": float(len(training))}
     result |= named("validation", final)
     for name in data.test_datasets:
         result |= named(name, figures(trained, load(name, seed=data.data_seed)))

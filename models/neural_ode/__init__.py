@@ -51,15 +51,9 @@ def check(config: Config) -> list[str]:
 
 def check_dataset(name: str) -> list[str]:
     """What is wrong with the name of a dataset to evaluate on; loads no data."""
-    from models.two_body import DatasetError, is_name, parse_name
+    from models.two_body.names import name_problems
 
-    if not is_name(name):  # a file or an artifact
-        return []
-    try:
-        parse_name(name)
-    except DatasetError as error:
-        return [str(error)]
-    return []
+    return name_problems(name)
 
 
 def program_key(config: Config) -> Hashable:

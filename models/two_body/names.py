@@ -8,7 +8,15 @@ from dataclasses import dataclass
 
 from models.two_body.errors import DatasetError
 
-__all__ = ["FAMILIES", "MOST_ORBITS", "SPLITS", "DatasetName", "is_name", "parse_name"]
+__all__ = [
+    "FAMILIES",
+    "MOST_ORBITS",
+    "SPLITS",
+    "DatasetName",
+    "is_name",
+    "name_problems",
+    "parse_name",
+]
 
 FAMILIES = ("complex", "simple", "circular")
 SPLITS = ("train", "test")
@@ -75,6 +83,17 @@ def parse_name(text: str) -> DatasetName:
         orbits=orbits,
         split=match["split"] or "",
     )
+
+
+def name_problems(text: str) -> list[str]:
+    """What is wrong with a dataset's name, as sentences; of files and artifacts nothing is said."""
+    if not is_name(text):
+        return []
+    try:
+        parse_name(text)
+    except DatasetError as error:
+        return [str(error)]
+    return []
 
 
 def nearest_name(text: str) -> str:

@@ -41,6 +41,13 @@ def test_files_are_not_judged_by_the_grammar():
     assert check(Config(data=data)) == []
 
 
+def test_datasets_are_checked_by_name_before_anything_is_evaluated():
+    assert latent_ode.check_dataset("complex_TBP_planar_10_test") == []
+    assert latent_ode.check_dataset("data/orbits.npz") == []
+    (problem,) = latent_ode.check_dataset("complx_TBP_planar_10_test")
+    assert "did you mean `complex_TBP_planar_10_test`?" in problem
+
+
 def test_plain_and_back():
     config = Config(
         data=Data(observed_components=("x", "vy"), test_datasets=()), parameters=Parameters(lr=1e-2)

@@ -10,7 +10,7 @@ import pytest
 
 from models import latent_ode, two_body
 from models.latent_ode import Config, Data, Parameters
-from models.latent_ode.evaluation import predict
+from models.latent_ode.evaluation import evaluate_series, predict
 from models.latent_ode.series import Scales, observe
 from models.latent_ode.training import rates_of, split
 from sweeper.trainer import Diverged
@@ -121,6 +121,22 @@ def test_extrapolation_is_reported_and_is_the_harder_part(trained):
     assert (metrics["num_total_orbits"], metrics["num_train_orbits"]) == (40, 32)
 
 
+def test_orbits_whose_solve_fails_are_counted_and_left_out(trained):
+    run, _ = trained
+    model = latent_ode.load(run.folder)
+    series = observe(two_body.load(TEST_SET), CONFIG.data, model.scales)
+    y = np.array(series.y)
+    y[2] = np.nan  # no posterior, so nothing to solve
+    found = evaluate_series(model, dataclasses.replace(series, y=y))
+    assert found["failed_pct"] == pytest.approx(100 / 6)
+    rest = [evaluate_series(model, series.take(np.array([k]))) for k in (0, 1, 3, 4, 5)]
+    for name in ("reconstruction_pct", "extrapolation_pct"):
+        assert found[name] == pytest.approx(np.mean([one[name] for one in rest]), rel=1e-4)
+    nothing = evaluate_series(model, dataclasses.replace(series, y=np.full_like(y, np.nan)))
+    assert nothing.pop("failed_pct") == 100
+    assert np.isnan(list(nothing.values())).all()
+
+
 def test_a_saved_model_is_the_same_model(trained):
     run, metrics = trained
     model = latent_ode.load(run.folder)
@@ -159,7 +175,16 @@ def test_other_rates_seeds_and_observations_share_the_program(trained, tmp_path)
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
         config = dataclasses.replace(
-            changed(lr=3e-3, noise=0.2, kl_weight=0.5, gradient_clip=0.1, atol=1e-3, steps=60),
+            changed(
+                lr=3e-3,
+                noise=0.2,
+                kl_weight=0.5,
+                gradient_clip=0.1,
+                atol=1e-3,
+                steps=60,
+                num_trajs=36,
+                train_val_split=0.89,
+            ),
             seed=5,
         )
         config = dataclasses.replace(
@@ -167,11 +192,13 @@ def test_other_rates_seeds_and_observations_share_the_program(trained, tmp_path)
             data=dataclasses.replace(config.data, observed_fraction=0.5, irregular=True),
         )
         run = FolderRun(tmp_path)
-        latent_ode.train([config], [run])
+        (metrics,) = latent_ode.train([config], [run])
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
     assert len(run.column("loss")) == 60
     assert compiled == []
+    # Of the 40 orbits the first 36 are taken, and 32 of these train.
+    assert (metrics["num_total_orbits"], metrics["num_train_orbits"]) == (40, 32)
 
 
 def test_the_same_seed_gives_the_same_numbers(tmp_path):
@@ -203,6 +230,14 @@ def test_what_is_not_observed_cannot_matter(tmp_path):
     model = latent_ode.load(tmp_path)
     orbits = two_body.load(TEST_SET)
     reference = predict(model, orbits)
+    # The figures are those of the positions: nobody told the decoder what a velocity is.
+    true, own = orbits.y[:, ::12, :3], reference.y[..., :3]
+    errors = 100 * np.linalg.norm(own - true, axis=-1) / np.linalg.norm(true, axis=-1)
+    reconstruction = metrics[f"{TEST_SET}/reconstruction_pct"]
+    assert reconstruction == pytest.approx(errors[:, :15].mean(), rel=1e-3)
+    assert reconstruction < 60
+    extrapolation = metrics[f"{TEST_SET}/extrapolation_pct"]
+    assert extrapolation == pytest.approx(errors[:, 15:].mean(), rel=1e-3)
     assert not reference.observed[..., 3:].any()
     assert not reference.observed[:, 15:].any()
     faster = two_body.Dataset(orbits.name, orbits.t, orbits.y * [1, 1, 1, 2, 2, 2], orbits.elements)
