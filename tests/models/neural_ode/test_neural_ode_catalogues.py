@@ -14,7 +14,6 @@ from models.neural_ode.config import Parameters
 from models.neural_ode.features import LAYERS
 from models.neural_ode.harmonics import harmonics, harmonics_count
 from models.neural_ode.heads import HEADS
-from models.neural_ode.losses import LOSSES, Weights, sum_up, value
 from models.neural_ode.model import NeuralODE, acceleration, vector_field
 
 SMALL = Parameters(width=6, depth=2, planar_constraint=False, activation="tanh")
@@ -89,8 +88,9 @@ def test_heads_are_finite_where_the_output_has_next_to_no_direction(name, size):
 def test_heads_give_what_their_formula_says(name):
     z = np.array([-0.7, 0.3, -0.5, 0.9, 0.2, 0.4])[: HEADS[name].size]
     size, vector = z[0], z[1:]
-    unit = vector / np.linalg.norm(vector)
-    squashed = np.tanh(vector) / np.linalg.norm(np.tanh(vector))
+    epsilon, scale = 0.01, 7.0
+    unit = vector / (np.linalg.norm(vector) + epsilon)
+    squashed = np.tanh(vector) / (np.linalg.norm(np.tanh(vector)) + epsilon)
     soft = np.log1p(np.exp(size))
     r, v = np.asarray(STATE[:3]), np.asarray(STATE[3:])
     radial, normal = r / np.linalg.norm(r), np.cross(r, v) / np.linalg.norm(np.cross(r, v))
@@ -102,20 +102,20 @@ def test_heads_give_what_their_formula_says(name):
         "mlp_4D_signed": size * vector,
         "mlp_4D_activation": size * np.tanh(vector),
         "mlp_4D_unit": abs(size) * unit,
-        "mlp_4D_unit_scaled": 10 * abs(size) * unit,
+        "mlp_4D_unit_scaled": scale * abs(size) * unit,
         "mlp_4D_signed_unit": size * unit,
         "mlp_4D_softplus": soft * vector,
         "mlp_4D_accsoftplus": soft * vector,
         "mlp_4D_unit_softplus": soft * unit,
         "mlp_4D_logmag_exp": np.exp(size) * vector,
         "mlp_4D_logmag_unit_exp": np.exp(size) * unit,
-        "mlp_4D_logmag_unit_softplus": soft * unit,
+        "mlp_4D_logmag_unit_softplus": (soft + epsilon) * unit,
         "mlp_4D_logmag_unit_tanh_exp": np.exp(size) * squashed,
-        "mlp_4D_logmag_unit_tanh_softplus": soft * squashed,
+        "mlp_4D_logmag_unit_tanh_softplus": (soft + epsilon) * squashed,
         "mlp_rtn": z @ basis if len(z) == 3 else None,
         "mlp_rtn_logmag": np.exp(size) * (unit @ basis) if len(vector) == 3 else None,
     }[name]
-    found = HEADS[name].function(jnp.asarray(z, jnp.float32), STATE, 1e-8, 10.0)
+    found = HEADS[name].function(jnp.asarray(z, jnp.float32), STATE, epsilon, scale)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
@@ -228,58 +228,3 @@ def test_a_network_without_hidden_layers_is_linear():
     np.testing.assert_allclose(
         network(STATE) - network(0 * STATE), network.weights[0] @ STATE, rtol=1e-5, atol=1e-6
     )
-
-
-# One choice of each kind together, every member of each catalogue at least once.
-MIXED = [
-    {
-        "output_layer": head,
-        "feature_layer": list(LAYERS)[k % len(LAYERS)],
-        "activation": list(ACTIVATIONS)[k % len(ACTIVATIONS)],
-        "loss": list(LOSSES)[k % len(LOSSES)],
-    }
-    for k, head in enumerate(HEADS)
-]
-
-
-@pytest.mark.parametrize("choice", MIXED, ids=[one["output_layer"] for one in MIXED])
-def test_the_loss_falls_on_a_tiny_set(choice):
-    """Gradient steps with backtracking on three short arcs, integrated by the midpoint rule."""
-    choice = dict(choice)
-    loss_name = choice.pop("loss")
-    weights = Weights(mse=1.0, attraction=1.0, l1=0.0, l2=0.0, energy=0.0, epsilon=1e-8)
-    angle = np.linspace(0, 0.6, 5)[None, :] + np.array([[0.3], [1.5], [4.0]])
-    zero = 0 * angle
-    truth = jnp.asarray(
-        np.stack(
-            [np.cos(angle), np.sin(angle), zero, -np.sin(angle), np.cos(angle), zero], axis=-1
-        ),
-        jnp.float32,
-    )
-
-    def arc(network, y0):
-        def midpoint(y, _):
-            y = y + 0.15 * network(y + 0.075 * network(y))
-            return y, y
-
-        return jnp.concatenate([y0[None], jax.lax.scan(midpoint, y0, length=4)[1]])
-
-    def loss(network):
-        predicted = jax.vmap(arc, (None, 0))(network, truth[:, 0])
-        attracted = loss_name == "percent_error_with_attraction"
-        asked = (lambda y: acceleration(network, y)) if attracted else None
-        sums = sum_up(predicted, truth, jnp.ones(3, bool), acceleration=asked)
-        return value(loss_name, sums, weights)
-
-    both = jax.jit(jax.value_and_grad(loss))
-    network = model(**choice)
-    first, gradient = both(network)
-    now, rate = first, 1e-4
-    for _ in range(200):
-        tried = jax.tree.map(lambda p, g: p - rate * g, network, gradient)  # noqa: B023
-        then, new = both(tried)
-        if then < now:
-            network, now, gradient, rate = tried, then, new, rate * 1.3
-        else:
-            rate /= 4
-    assert now < 0.8 * first

@@ -1,0 +1,148 @@
+"""Every entry of the catalogues learns by the real training step: solver, adjoint, loss, Adam.
+
+One compiled step holds them all and numbers in the model choose, because compiling one step for
+each takes minutes. That such a model is the `NeuralODE` of its choice is tested too.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from jaxtyping import Array, Float
+
+from models.neural_ode.activations import ACTIVATIONS
+from models.neural_ode.config import Config, Parameters
+from models.neural_ode.curriculum import Batches
+from models.neural_ode.features import LAYERS
+from models.neural_ode.heads import HEADS
+from models.neural_ode.losses import Weights
+from models.neural_ode.model import NeuralODE
+from models.neural_ode.programs import program_of
+from models.neural_ode.solve import Control, Workspace
+from models.neural_ode.step import Knobs, Orders, _chunk_of, _rows, fresh_state
+
+# The layer with the most features and the head with the most outputs: the others take a part.
+WIDEST = Parameters(
+    feature_layer="sph_4D_rinv_vel_harmonics",
+    harmonics_degree=1,
+    output_layer="mlp_simple",
+    activation="prelu",
+    width=8,
+    depth=1,
+    planar_constraint=False,
+    loss="percent_error_plus_nmse",
+    max_steps=64,
+)
+FEATURES = LAYERS[WIDEST.feature_layer].size(WIDEST.harmonics_degree)
+STEPS = 64
+# One choice of each kind together, every member of each catalogue at least once.
+CHOICES = [
+    (head, list(LAYERS)[k % len(LAYERS)], list(ACTIVATIONS)[k % len(ACTIVATIONS)])
+    for k, head in enumerate(HEADS)
+]
+
+
+def _widened(layer):
+    def features(y):
+        found = layer.function(y, WIDEST.harmonics_degree)
+        return jnp.pad(found, (0, FEATURES - len(found)))
+
+    return jax.jit(features)
+
+
+def _rates(head):
+    def rates(z, y):
+        found = head.function(z[: head.size], y, WIDEST.epsilon, WIDEST.output_scale)
+        return found if head.whole else jnp.concatenate([y[3:], found])
+
+    return jax.jit(rates)
+
+
+# Compiled functions are traced once, however often the solver's step asks for them.
+_LAYERS = [_widened(layer) for layer in LAYERS.values()]
+_HEADS = [_rates(head) for head in HEADS.values()]
+_ACTIVATIONS = [jax.jit(function) for function in ACTIVATIONS.values()]
+
+
+@jax.jit
+def _field(model, y):
+    head, layer, activation = lax.stop_gradient(model.choice).astype(jnp.int32)
+    x = model.weights[0] @ lax.switch(layer, _LAYERS, y) + model.biases[0]
+    x = lax.switch(activation, _ACTIVATIONS, x, model.slopes[0])
+    return lax.switch(head, _HEADS, model.weights[1] @ x + model.biases[1], y)
+
+
+class Every(NeuralODE):
+    """A network that is any of the catalogue's; `choice` numbers its head, layer, activation."""
+
+    choice: Float[Array, " 3"]
+
+    def __init__(self, head, layer, activation):
+        super().__init__(WIDEST.architecture(), rng=np.random.default_rng(1))
+        numbers = list(HEADS).index(head), list(LAYERS).index(layer)
+        self.choice = jnp.array([*numbers, list(ACTIVATIONS).index(activation)], jnp.float32)
+
+    def __call__(self, y):
+        return _field(self, y)
+
+
+@pytest.fixture(scope="module")
+def learn():
+    """Trains a model of any choice on three short arcs of a circle; the loss of each step."""
+    angle = np.linspace(0, 0.6, 5)[None, :] + np.array([[0.3], [1.5], [4.0], [0.3]])
+    c, s, zero = np.cos(angle), np.sin(angle), 0 * angle
+    truth = np.stack([c, s, zero, -s, c, zero], axis=-1)
+    program = program_of(Config(parameters=WIDEST), 4, 5, "cpu")
+    assert program.length == STEPS
+    batches = Batches(
+        np.float32(np.tile(angle - angle[:, :1], (STEPS, 1, 1))),
+        np.float32(np.tile(truth, (STEPS, 1, 1, 1))),
+        np.full(STEPS, 3, np.int32),
+    )
+    orders = Orders(np.full(STEPS, 1e-2, np.float32), np.int32(STEPS), np.bool_(True))
+    weights = Weights(mse=1.0, attraction=0.0, l1=0.0, l2=0.0, energy=0.0, epsilon=1e-8)
+    knobs = jax.tree.map(np.float32, Knobs(Control(1e-5, 1e-7), weights, 0.0, np.inf))
+
+    def arguments(model):
+        space = Workspace.empty(_rows(program), program.lanes, 6)
+        return fresh_state(model, program.optimiser), space, batches, orders, knobs
+
+    traced = jax.jit(_chunk_of(program)).lower(*arguments(Every(*CHOICES[0])))
+    step = traced.compile(compiler_options={"xla_backend_optimization_level": 0})
+
+    def run(model):
+        state, _, rows, done = step(*arguments(model))
+        assert int(done) == STEPS
+        np.testing.assert_array_equal(state.model.choice, model.choice)
+        return np.asarray(rows.loss)
+
+    return run
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids="-".join)
+def test_the_loss_falls_on_a_tiny_set(choice, learn):
+    losses = learn(Every(*choice))
+    assert losses[-8:].mean() < 0.6 * losses[0]
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids="-".join)
+def test_the_model_that_learns_is_the_one_of_the_choice(choice):
+    every = Every(*choice)
+    head, layer, activation = choice
+    architecture = Parameters(
+        **{name: getattr(WIDEST, name) for name in ("width", "depth", "planar_constraint")},
+        harmonics_degree=WIDEST.harmonics_degree,
+        output_layer=head,
+        feature_layer=layer,
+        activation=activation,
+    ).architecture()
+    network = NeuralODE(architecture, rng=np.random.default_rng(0))
+    inputs, outputs = network.weights[0].shape[1], network.weights[1].shape[0]
+    for name, value in (
+        ("weights", (every.weights[0][:, :inputs], every.weights[1][:outputs])),
+        ("biases", (every.biases[0], every.biases[1][:outputs])),
+    ):
+        object.__setattr__(network, name, value)
+    y = jnp.array([0.4, -0.3, 0.2, 0.5, 0.9, -0.4])
+    np.testing.assert_allclose(every(y), network(y), rtol=1e-5, atol=1e-6)
