@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sweeper.records.causes import message_shape
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 
 __all__ = [
@@ -107,7 +108,7 @@ def _likeness(outcome: Outcome, cause: Cause | None) -> tuple[str, ...] | None:
     if outcome not in {Outcome.CRASHED, Outcome.TIMED_OUT, Outcome.LOST} or cause is None:
         return None
     # Messages often hold values; the place says more.
-    detail = cause.place or cause.message
+    detail = cause.place or message_shape(cause.message)
     return outcome.value, cause.kind.value, cause.type or "", detail
 
 

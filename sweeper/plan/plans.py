@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["RUNS_PER_WAVE", "Pack", "Plan", "Planned", "Wave", "plan_runs", "remaining"]
 
-# A wave costs some six seconds outside training, and its scratch space grows with its runs: at
-# 1,000 runs the former is milliseconds per run, the latter tens of megabytes.
-RUNS_PER_WAVE = 1000
+# A wave costs some six seconds outside training and a kilobyte or two of scratch space per run: at
+# 5,000 runs that is about a millisecond per run and ten megabytes. The disk's budget ends a wave
+# sooner where that is too much.
+RUNS_PER_WAVE = 5000
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Planned:
     spec: RunSpec
     program: str
     estimate_s: float | None = None
+    has_failed: bool = False
+    """Whether it has crashed or run out of time before."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,11 @@ class Pack:
     @property
     def program(self) -> str:
         return self.runs[0].program
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether its runs have failed before; they never share a pack with others."""
+        return self.runs[0].has_failed
 
     @property
     def estimate_s(self) -> float | None:
@@ -114,8 +122,9 @@ def plan_runs(
 
     Runs that finished or diverged are left alone. All others are checked and then cut into packs of
     at most `trainer.pack_size` runs of one program, ordered longest first (which ends a wave with
-    short runs, so that no slot idles for long), and filled into waves of at most `runs_per_wave`
-    runs. None means one wave, or equal ones of at most `RUNS_PER_WAVE`: a heuristic. Packs are
+    short runs, so that no slot idles for long) but what failed before behind all that didn't, and
+    filled into waves of at most `runs_per_wave` runs. None means one wave, or equal ones of at most
+    `RUNS_PER_WAVE`: a heuristic. Packs are
     never cut, so a wave holds at least one pack. Raises `TrainerError` for a `pack_size` below 1.
     """
     if trainer.pack_size < 1:
@@ -141,7 +150,12 @@ def plan_runs(
             to_train.append((spec, program))
     estimator = Estimator(_finished(state, specs, trainer, programs))
     planned = [
-        Planned(spec, program, estimator.estimate_s(spec.axis_values, program))
+        Planned(
+            spec,
+            program,
+            estimator.estimate_s(spec.axis_values, program),
+            _has_failed(state.runs.get(spec.id)),
+        )
         for spec, program in to_train
     ]
     return Plan(
@@ -159,6 +173,10 @@ def plan_runs(
 def _is_done(run: RunState | None) -> bool:
     """Whether a second attempt would end the same way. What was invalid may have been mended."""
     return run is not None and run.outcome in SETTLED and run.outcome is not Outcome.INVALID
+
+
+def _has_failed(run: RunState | None) -> bool:
+    return run is not None and run.outcome in (Outcome.CRASHED, Outcome.TIMED_OUT)
 
 
 def _is_recorded(run: RunState | None, reasons: Sequence[str]) -> bool:
@@ -195,10 +213,14 @@ def _finished(
 
 
 def _packs(planned: Sequence[Planned], pack_size: int) -> list[Pack]:
-    """Packs of one program each, longest first; within one program as equal as they can be."""
-    by_program: dict[str, list[Planned]] = defaultdict(list)
+    """Packs of one program each, longest first; within one program as equal as they can be.
+
+    What has failed before probably fails again: it comes last, so that it can neither hold up the
+    others nor make a launch look as if everything failed.
+    """
+    by_program: dict[tuple[bool, str], list[Planned]] = defaultdict(list)
     for run in planned:
-        by_program[run.program].append(run)
+        by_program[run.has_failed, run.program].append(run)
     packs = []
     for same in by_program.values():
         # Runs of like length share a pack, as each waits for the longest.
@@ -209,7 +231,7 @@ def _packs(planned: Sequence[Planned], pack_size: int) -> list[Pack]:
             for i in range(count)
         ]
     # Stable: equal estimates stay in the order of the grid, the packs of a program together.
-    return sorted(packs, key=lambda pack: -(pack.estimate_s or 0.0))
+    return sorted(packs, key=lambda pack: (pack.has_failed, -(pack.estimate_s or 0.0)))
 
 
 def _waves(packs: Sequence[Pack], runs_per_wave: int | None) -> tuple[Wave, ...]:

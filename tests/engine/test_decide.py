@@ -79,6 +79,14 @@ def test_failures_alike_are_told_and_others_are_not() -> None:
     assert failing_alike([diverged] * 8, 8) is None  # data, no fault
 
 
+def test_failures_without_a_place_are_alike_by_the_shape_of_their_message() -> None:
+    """What was killed or ran out of time has no place; its message holds numbers of its own."""
+    lost = [(LOST, Cause(CauseKind.HOST, f"its wave died at step {n}")) for n in range(8)]
+    assert failing_alike(lost, 8) is not None
+    other = (LOST, Cause(CauseKind.HOST, "no worker came up"))
+    assert failing_alike([*lost[:7], other], 8) is None
+
+
 def test_what_the_hosts_memory_was_too_small_for_is_tried_twice_more() -> None:
     starved = (CRASHED, Cause(CauseKind.OUT_OF_MEMORY, "killed by the kernel", "SIGKILL"))
     own_limit = (CRASHED, Cause(CauseKind.OUT_OF_MEMORY, "limit", "MemoryError"))

@@ -120,7 +120,7 @@ def test_what_finished_or_diverged_is_left_alone_and_not_even_checked():
     plan = plan_runs(runs, state, trainer)
     assert plan.done == {"finished": 1, "diverged": 1}
     # What was invalid is looked at again: the trainer may have been mended since.
-    assert ids(plan) == ["run2", "run3", "run4", "run5", "run6"]
+    assert ids(plan) == ["run4", "run5", "run6", "run2", "run3"]
     assert [config.seed for config in trainer.checked] == [2, 3, 4, 5, 6]
 
 
@@ -175,6 +175,22 @@ def test_longest_first_by_what_finished():
     assert plan.estimate_s == 6.0
 
 
+@given(
+    outcomes=st.lists(st.sampled_from([*OUTCOMES, None]), min_size=1, max_size=30),
+    pack_size=st.integers(1, 4),
+)
+def test_what_failed_before_comes_after_all_that_did_not(outcomes, pack_size):
+    """A relaunch must not begin with failures alike: a brake would never let it go on."""
+    specs = [spec(index, seed=index) for index in range(len(outcomes))]
+    known = {f"run{index}": told for index, told in enumerate(outcomes) if told is not None}
+    walls = {run: 1.0 + index for index, run in enumerate(known)}
+    plan = plan_runs(specs, state_of(known, walls), SmallTrainer(pack_size))
+    failed = [known.get(run) in ("crashed", "timed out") for run in ids(plan)]
+    assert failed == sorted(failed)
+    for pack in plan.packs:
+        assert len({known.get(run.spec.id) in ("crashed", "timed out") for run in pack.runs}) == 1
+
+
 def test_packs_of_one_program_are_as_equal_as_can_be():
     runs = [spec(i, seed=i) for i in range(10)]
     plan = plan_runs(runs, fold([]), SmallTrainer(pack_size=4))
@@ -201,8 +217,8 @@ def test_a_pack_lasts_as_long_as_its_longest_run():
     ("runs", "per_wave", "waves"),
     [
         (12, None, [12]),
-        (1000, None, [1000]),
-        (1001, None, [501, 500]),
+        (5000, None, [5000]),
+        (5001, None, [2501, 2500]),
         (12, 5, [5, 5, 2]),
         (3, 1, [1, 1, 1]),
         (0, 5, []),
