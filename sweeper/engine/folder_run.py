@@ -52,12 +52,15 @@ class FolderRun:
         self._told = self._looked = -math.inf
         self._rows: list[dict[str, Any]] = []
         self._note_step = note_step
+        self._owner = os.getpid()
 
     @property
     def folder(self) -> Path:
         return self.record.path
 
     def log(self, step: int, **metrics: float) -> None:
+        if os.getpid() != self._owner:
+            raise RuntimeError("log() works only in the process that trains, not in one it forked")
         now = self._clock()
         numbers = {name: float(value) for name, value in metrics.items()}
         # Our two columns win over metrics of their names, which the result still has.

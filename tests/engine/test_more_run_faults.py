@@ -170,7 +170,6 @@ def test_a_thread_that_goes_on_writes_into_no_other_log(swept: Swept) -> None:
                     assert "ticks" not in log.read(1_000_000), deed
 
 
-@pytest.mark.xfail(strict=True, reason="both processes go on in the worker and flush their rows")
 def test_a_fork_leaves_one_record(swept: Swept) -> None:
     assert [row["step"] for row in read_rows(swept.folder("fork").metrics_file)] == [0, 1, 2]
 
