@@ -13,6 +13,7 @@ from sweeper.engine.board import Row
 from sweeper.engine.decide import Running
 from sweeper.engine.faults import DeathTraces, cause_of_death
 from sweeper.engine.room import oom_kills
+from sweeper.records import events as read
 from sweeper.records.folders import RunFolder, read_json, write_atomically
 from sweeper.records.lines import finite
 from sweeper.records.metrics import last_values
@@ -146,16 +147,16 @@ def died_record(
     Rows that were still buffered are lost with the process; `counted_step` knows of them.
     """
     last = last_values(folder.metrics_file)
-    written_step = last.pop("step", None)
-    last.pop("time", None)
-    step = written_step if counted_step is None else counted_step
+    written_step = read.integer(last, "step")
+    for column in ("step", "time"):
+        last.pop(column, None)
     return {
         "id": run,
         "attempt": attempt,
         "outcome": outcome.value,
         "cause": cause.plain(),
         "metrics": last,
-        "last_step": None if step is None else int(step),
+        "last_step": written_step if counted_step is None else counted_step,
         "wall_s": round(wall_s, 4),
         "started": ended - wall_s,
         "ended": ended,

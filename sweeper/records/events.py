@@ -47,12 +47,13 @@ def real(event: Event, key: str) -> float | None:
 
 
 def integer(event: Event, key: str) -> int | None:
+    """A whole number of at most 63 bits: longer ones can't be reckoned with as floats."""
     value = event.get(key)
-    if isinstance(value, bool):
-        return None
     if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, int) else None
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if value.bit_length() < 64 else None
 
 
 def time_of(event: Event) -> float:
