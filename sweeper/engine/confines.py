@@ -24,9 +24,9 @@ import psutil
 
 from sweeper.engine.board import Board
 from sweeper.engine.faults import Terminated
+from sweeper.records.modes import file_mode
 
 __all__ = [
-    "UMASK",
     "Stacks",
     "Usage",
     "kept_process_state",
@@ -38,7 +38,6 @@ __all__ = [
 ]
 
 # A workstation is shared: what runs write is for their user alone.
-UMASK = 0o077
 
 
 def pin_process(cpus: Sequence[int]) -> None:
@@ -82,11 +81,12 @@ _HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 @contextlib.contextmanager
-def kept_process_state() -> Iterator[None]:
+def kept_process_state(umask: int) -> Iterator[None]:
     """Undo what a training does to its process: folder, umask, environment, signal handlers.
 
-    A training that forked and returned in the child too ends there, unseen.
+    It gets this umask. A training that forked and returned in the child too ends there, unseen.
     """
+    os.umask(umask)
     pid, home, environ, leave = os.getpid(), Path.cwd(), dict(os.environ), os._exit
     in_main_thread = threading.current_thread() is threading.main_thread()
     handlers = {number: signal.getsignal(number) for number in _HANDLED}
@@ -96,7 +96,7 @@ def kept_process_state() -> Iterator[None]:
         if os.getpid() != pid:
             leave(1)
         os.chdir(home)
-        os.umask(UMASK)
+        os.umask(umask)
         if dict(os.environ) != environ:
             os.environ.clear()
             os.environ.update(environ)
@@ -116,7 +116,7 @@ def output_to(log: Path) -> Iterator[None]:
     if any(stream.closed for stream in _streams()):  # by the run before
         _streams.cache_clear()
     own_streams = _streams()
-    descriptor = os.open(log, _APPEND, 0o600)
+    descriptor = os.open(log, _APPEND, file_mode(log))
     try:
         for stream in streams:
             stream.flush()

@@ -20,7 +20,6 @@ from typing import Any
 from sweeper.config import from_plain, to_yaml
 from sweeper.engine.board import Board
 from sweeper.engine.confines import (
-    UMASK,
     Stacks,
     Usage,
     kept_process_state,
@@ -37,6 +36,7 @@ from sweeper.engine.scratch import WaveScratch
 from sweeper.engine.traces import write_result
 from sweeper.errors import Diverged
 from sweeper.records.folders import RunFolder
+from sweeper.records.modes import umask_in
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 from sweeper.trainer import Trainer, load_trainer
 
@@ -71,8 +71,8 @@ class Worker:
         scratch: str,
         memory_per_run: int | None,
     ) -> None:
+        self._pid = os.getpid()
         pin_process(cpus)
-        os.umask(UMASK)
         self._trainer_name = trainer_name
         self._search = [Path(folder) for folder in search]
         self._scratch = WaveScratch(Path(scratch))
@@ -95,9 +95,11 @@ class Worker:
         self, attempts: Sequence[Attempt], began: float, usage: Usage
     ) -> list[dict[str, Any]]:
         folders = [RunFolder(Path(attempt.folder)) for attempt in attempts]
+        umask = umask_in(folders[0].path.parent)
+        os.umask(umask)
         runs = [self._open(a, f) for a, f in zip(attempts, folders, strict=True)]
         with (
-            kept_process_state(),
+            kept_process_state(umask),
             output_to(folders[0].log_file),
             self._stacks.to(folders[0].stack_file),
             watched_exits(self._board, [attempt.row for attempt in attempts]),
@@ -163,6 +165,8 @@ class Worker:
             ends = [
                 (Outcome.STOPPED, stopped) if r.stopped else (Outcome.FINISHED, None) for r in runs
             ]
+        if os.getpid() != self._pid:
+            raise SystemExit(1)  # a fork of the training came back too: it ends here, unseen
         for index, run in enumerate(runs):
             try:
                 run.flush()

@@ -17,8 +17,8 @@ from sweeper.engine.ledger import Job, WaveJobs
 from sweeper.engine.scratch import Scratch
 from sweeper.engine.supervisor import End, Supervisor
 from sweeper.errors import RecordError, SweeperError, TrainerError
-from sweeper.launch.debug import trainer_of
 from sweeper.launch.local import View, careful
+from sweeper.launch.trust import trainer_of
 from sweeper.records import (
     GroupFolder,
     GroupState,
@@ -33,7 +33,7 @@ from sweeper.records import (
 )
 from sweeper.records.lock import acquire
 from sweeper.records.lookup import find_group
-from sweeper.trainer import Trainer, load_trainer
+from sweeper.trainer import Trainer
 
 __all__ = ["Evaluation", "evaluate", "prepare_evaluation"]
 
@@ -51,12 +51,17 @@ class Evaluation:
 
 
 def prepare_evaluation(
-    runs_dir: Path, targets: Sequence[str], datasets: Sequence[str]
+    runs_dir: Path,
+    targets: Sequence[str],
+    datasets: Sequence[str],
+    *,
+    trainer: str | None = None,
 ) -> Evaluation:
     """Find the runs; `targets` is the name of a group, or run ids of one group.
 
-    Raises `RecordError` for what isn't there or hasn't finished, `TrainerError` for a trainer that
-    can't evaluate, `SweeperError` for datasets that it doesn't know.
+    `trainer` is the name of the group's trainer if it isn't the default one. Raises `RecordError`
+    for what isn't there or hasn't finished, `TrainerError` for a trainer that can't evaluate,
+    `SweeperError` for datasets that it doesn't know.
     """
     if len(targets) == 1 and targets[0] in groups(runs_dir):
         folder = find_group(runs_dir, targets[0])
@@ -72,17 +77,18 @@ def prepare_evaluation(
     finished = [run for run in wanted if state.runs[run].outcome is Outcome.FINISHED]
     if not finished:
         raise RecordError(f"none of these runs of group `{folder.group}` has finished")
-    name = trainer_of(folder, state)
-    trainer = load_trainer(name, search=[Path.cwd()])
-    if trainer.evaluate is None:
-        raise TrainerError(f"trainer {name!r} has no `evaluate`: see docs/your-own-training.md")
-    problems = [problem for dataset in datasets for problem in trainer.check_dataset(dataset)]
+    loaded = trainer_of(folder.group, state, trainer)
+    if loaded.evaluate is None:
+        raise TrainerError(
+            f"trainer {loaded.name!r} has no `evaluate`: see docs/your-own-training.md"
+        )
+    problems = [problem for dataset in datasets for problem in loaded.check_dataset(dataset)]
     if problems:
         raise SweeperError("\n".join(problems))
     return Evaluation(
         folder,
         state,
-        trainer,
+        loaded,
         tuple(folder.run(run) for run in finished),
         tuple(datasets),
         len(wanted) - len(finished),
@@ -102,8 +108,10 @@ def evaluate(
     with (
         acquire(folder.lock_file),
         JournalWriter(folder.journal_dir, f"{host_name()}-{launch_id}") as journal,
-        contextlib.closing(view_of(evaluation)) as view,
+        contextlib.ExitStack() as stack,
     ):
+        view = view_of(evaluation)
+        stack.callback(careful(view.close))
         scratch = Scratch.create(launch_id)
         try:
             return Supervisor(

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
-from sweeper.config import RunSpec, Sweep, plain, read_sweep
+from sweeper.config import Resources, RunSpec, Sweep, plain, read_sweep
 from sweeper.engine.cpus import Slot, cpu_offer, cut_slots
 from sweeper.engine.decide import BRAKE_AFTER, Policy
 from sweeper.engine.ledger import Job, WaveJobs
@@ -26,16 +26,19 @@ from sweeper.launch.verdicts import processes
 from sweeper.plan import Plan, describe, invalid_cause, remaining
 from sweeper.records import (
     GroupFolder,
+    GroupReader,
     GroupState,
     JournalWriter,
-    fold,
-    read_events,
     write_atomically,
 )
 from sweeper.records.lock import acquire, host_name, process_start
+from sweeper.records.modes import readable_as
 from sweeper.records.outcomes import Outcome
+from sweeper.trainer import Trainer
 
-__all__ = ["LaunchEnd", "Options", "Prepared", "launch", "prepare"]
+__all__ = ["LaunchEnd", "Options", "Prepared", "SweepFile", "compare", "launch", "prepare"]
+
+Event = Mapping[str, Any]
 
 _PLANNED_CHUNK = 1000
 
@@ -48,14 +51,101 @@ class Options:
     cpus_per_run: int | None = None
     runs_per_wave: int | None = None
     brake: bool = True
+    open_to_group: bool = False
+
+    def upon(self, resources: Resources) -> Resources:
+        """What a run gets, with these wishes."""
+        return replace(
+            resources,
+            cpus_per_run=self.cpus_per_run or resources.cpus_per_run,
+            runs_per_wave=self.runs_per_wave or resources.runs_per_wave,
+        )
+
+
+class Work(Protocol):
+    """What a launch trains: the runs of a sweep file, or some of the records' runs again."""
+
+    @property
+    def folder(self) -> GroupFolder:
+        """Where the records of its group are."""
+
+    @property
+    def trainer(self) -> Trainer:
+        """What trains its runs."""
+
+    @property
+    def resources(self) -> Resources:
+        """What each run gets."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know before it starts."""
+
+    def plan(self, state: GroupState) -> Plan:
+        """What is still to be done. Raises `TrainerError`."""
+
+    def describe(self, plan: Plan) -> dict[str, Any]:
+        """The plan as data, for people and for programs."""
+
+    def announce(self, plan: Plan, state: GroupState) -> tuple[dict[str, Any], list[Event]]:
+        """What the journal's `launched` tells of it, and the events that follow.
+
+        Called once, under the group's lock, right before the first wave.
+        """
+
+
+@dataclass(frozen=True)
+class SweepFile:
+    """The runs of a sweep file that have no settled outcome yet."""
+
+    sweep: Sweep
+    folder: GroupFolder
+
+    @property
+    def trainer(self) -> Trainer:
+        return self.sweep.trainer
+
+    @property
+    def resources(self) -> Resources:
+        return self.sweep.resources
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return tuple(problem.render() for problem in self.sweep.warnings)
+
+    def plan(self, state: GroupState) -> Plan:
+        return remaining(self.sweep, state)
+
+    def describe(self, plan: Plan) -> dict[str, Any]:
+        return describe(plan, self.sweep)
+
+    def announce(self, plan: Plan, state: GroupState) -> tuple[dict[str, Any], list[Event]]:
+        """Leaves the sweep file and the plan beside the records, too."""
+        sweep, trainer = self.sweep, self.trainer
+        write_atomically(self.folder.sweep_file, sweep.text)
+        described = json.dumps(self.describe(plan), indent=1)
+        write_atomically(self.folder.plan_file, described + "\n")
+        specs = {spec.id: dict(spec.axis_values) for spec in sweep}
+        sha = hashlib.sha256(sweep.text.encode()).hexdigest()[:16]
+        events: list[Event] = [
+            {
+                "event": "planned",
+                "runs": chunk,
+                "headline": trainer.headline,
+                "units": trainer.units,
+            }
+            for chunk in _chunks(specs)
+        ]
+        events += [_invalid_end(spec, reasons) for spec, reasons in plan.newly_invalid]
+        return {"total": len(specs), "sweep_sha": sha}, events
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A sweep file read and compared with the records; nothing is written yet."""
+    """What is to be trained, compared with the records and the host; nothing is written yet."""
 
-    sweep: Sweep
-    folder: GroupFolder
+    work: Work
+    records: GroupReader
     state: GroupState
     plan: Plan
     slots: tuple[Slot, ...]
@@ -86,19 +176,17 @@ class View(Protocol):
 def prepare(file: Path, runs_dir: Path, options: Options) -> Prepared:
     """Read the sweep file, the records and the host. Raises `ConfigError`, `HostError`."""
     sweep = read_sweep(file, search=[Path.cwd()])
-    if options.cpus_per_run is not None:
-        sweep = replace(
-            sweep, resources=replace(sweep.resources, cpus_per_run=options.cpus_per_run)
-        )
-    if options.runs_per_wave is not None:
-        sweep = replace(
-            sweep, resources=replace(sweep.resources, runs_per_wave=options.runs_per_wave)
-        )
-    slots = cut_slots(cpu_offer(), cpus=options.cpus, cpus_per_run=sweep.resources.cpus_per_run)
+    sweep = replace(sweep, resources=options.upon(sweep.resources))
+    return compare(SweepFile(sweep, GroupFolder(runs_dir, sweep.group)), options)
+
+
+def compare(work: Work, options: Options) -> Prepared:
+    """Look at the host and the records. Raises `HostError` for a host that is too small."""
+    slots = cut_slots(cpu_offer(), cpus=options.cpus, cpus_per_run=work.resources.cpus_per_run)
     _check_threads(len(slots))
-    folder = GroupFolder(runs_dir, sweep.group)
-    state = fold(read_events(folder.journal_dir))
-    return Prepared(sweep, folder, state, remaining(sweep, state), slots)
+    records = GroupReader(work.folder.journal_dir)
+    state = records.state()
+    return Prepared(work, records, state, work.plan(state), slots)
 
 
 def _check_threads(workers: int) -> None:
@@ -109,77 +197,59 @@ def _check_threads(workers: int) -> None:
 
 
 def launch(
-    file: Path,
-    runs_dir: Path,
-    options: Options,
-    *,
-    view_of: Callable[[Prepared], View],
+    prepared: Prepared, options: Options, *, view_of: Callable[[Prepared], View]
 ) -> LaunchEnd:
-    """Train what has no settled outcome yet.
+    """Train what was prepared, all that still needs it.
 
-    `view_of` gets what was prepared, right before the first wave, and returns what shows it.
+    `view_of` gets what is to be done, right before the first wave, and returns what shows it.
     Raises `BusyError` while another launch holds the group, `HostError` when the host gives up;
     the records are complete either way.
     """
-    reap_dead_launches()
-    prepared = prepare(file, runs_dir, options)
-    folder = prepared.folder
-    with acquire(folder.make().lock_file):
-        # Read again under the lock: another launch may have ended a moment ago.
+    work, records = prepared.work, prepared.records
+    folder = work.folder
+    folder.make(shared=options.open_to_group)
+    with acquire(folder.lock_file), readable_as(folder.path):
+        reap_dead_launches()
         launch_id = secrets.token_hex(4)
-        with JournalWriter(folder.journal_dir, f"{host_name()}-{launch_id}") as journal:
-            _close_interrupted(folder, journal)
-            prepared = prepare(file, runs_dir, options)
+        after = records.state().last_time or 0.0
+        writer = f"{host_name()}-{launch_id}"
+        with JournalWriter(folder.journal_dir, writer, after=after) as journal:
+            # Under the lock: what is open now was left by a launch that is dead.
+            lost = interrupted_ends(folder, records.state())
+            if lost:
+                journal.append(*lost)
+            if records.state() is not prepared.state:
+                state = records.state()
+                prepared = replace(prepared, state=state, plan=work.plan(state))
             _announce(prepared, journal, launch_id)
-            with (
-                contextlib.closing(view_of(prepared)) as view,
-                _launch_end(journal, folder, launch_id) as ending,
-            ):
+            with contextlib.ExitStack() as stack, _launch_end(journal, launch_id) as ending:
+                view = view_of(prepared)
+                stack.callback(careful(view.close))
                 end = _supervise(prepared, journal, launch_id, view, options)
                 ending["reason"] = end.reason
                 if end.message:
                     ending["message"] = end.message
-        return LaunchEnd(folder, fold(read_events(folder.journal_dir)), end)
-
-
-def _close_interrupted(folder: GroupFolder, journal: JournalWriter) -> None:
-    """Give every attempt that a dead launch left open its end; the lock says it is dead."""
-    ends = interrupted_ends(folder, fold(read_events(folder.journal_dir)))
-    if ends:
-        journal.append(*ends)
+        return LaunchEnd(folder, records.state(), end)
 
 
 def _announce(prepared: Prepared, journal: JournalWriter, launch_id: str) -> None:
-    """Journal what is planned, and leave the sweep file and the plan beside it."""
-    sweep, folder, plan = prepared.sweep, prepared.folder, prepared.plan
-    write_atomically(folder.sweep_file, sweep.text)
-    write_atomically(folder.plan_file, json.dumps(describe(plan, sweep), indent=1) + "\n")
-    specs = {spec.id: dict(spec.axis_values) for spec in sweep}
-    journal.append(
-        {
-            "event": "launched",
-            "launch": launch_id,
-            "host": host_name(),
-            "pid": os.getpid(),
-            "pid_start": process_start(os.getpid()),
-            "cpus": sum(len(slot.cpus) for slot in prepared.slots),
-            "slots": len(prepared.slots),
-            "version": version("sweeper"),
-            "total": len(specs),
-            "trainer": sweep.trainer.name,
-            "sweep_sha": hashlib.sha256(sweep.text.encode()).hexdigest()[:16],
-        },
-        *(
-            {
-                "event": "planned",
-                "runs": chunk,
-                "headline": sweep.trainer.headline,
-                "units": sweep.trainer.units,
-            }
-            for chunk in _chunks(specs)
-        ),
-        *(_invalid_end(spec, reasons) for spec, reasons in plan.newly_invalid),
-    )
+    """Journal what is planned."""
+    work = prepared.work
+    told, events = work.announce(prepared.plan, prepared.state)
+    launched = {
+        "event": "launched",
+        "launch": launch_id,
+        "host": host_name(),
+        "pid": os.getpid(),
+        "pid_start": process_start(os.getpid()),
+        "cpus": sum(len(slot.cpus) for slot in prepared.slots),
+        "slots": len(prepared.slots),
+        "version": version("sweeper"),
+        "trainer": work.trainer.name,
+        "resources": plain(work.resources),
+        **told,
+    }
+    journal.append(launched, *events)
 
 
 def _chunks(specs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -199,16 +269,13 @@ def _invalid_end(spec: RunSpec, reasons: tuple[str, ...]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _launch_end(
-    journal: JournalWriter, folder: GroupFolder, launch_id: str
-) -> Iterator[dict[str, str]]:
+def _launch_end(journal: JournalWriter, launch_id: str) -> Iterator[dict[str, str]]:
     """Journal the end of the launch, however it comes."""
     ending = {"reason": "error"}
     try:
         yield ending
     finally:
-        counts = fold(read_events(folder.journal_dir)).counts()
-        journal.append({"event": "launch_ended", "launch": launch_id, **ending, "counts": counts})
+        journal.append({"event": "launch_ended", "launch": launch_id, **ending})
 
 
 def _supervise(
@@ -218,33 +285,35 @@ def _supervise(
     view: View,
     options: Options,
 ) -> End:
-    resources = prepared.sweep.resources
+    work, resources = prepared.work, prepared.work.resources
     if not prepared.plan.waves:
         return End("done")
     scratch = Scratch.create(launch_id)
     try:
         return Supervisor(
-            group=prepared.folder,
-            trainer=prepared.sweep.trainer,
+            group=work.folder,
+            trainer=work.trainer,
             slots=prepared.slots,
             policy=Policy(
                 timeout_s=resources.timeout_s,
                 retries=resources.retries,
-                brake_after=BRAKE_AFTER if options.brake and not _has_finished(prepared) else 0,
+                brake_after=BRAKE_AFTER
+                if options.brake and not _has_finished(prepared.state)
+                else 0,
             ),
             memory_per_run=resources.memory_per_run,
             journal=journal,
             scratch=scratch,
             observe=careful(view.observe),
             tick=careful(view.tick),
-        ).run(_jobs(prepared))
+        ).run(_jobs(prepared.plan, prepared.state))
     finally:
         scratch.remove()
 
 
-def _has_finished(prepared: Prepared) -> bool:
+def _has_finished(state: GroupState) -> bool:
     """Whether any run of the group ever finished: then failures alike are no reason to pause."""
-    return any(run.outcome is Outcome.FINISHED for run in prepared.state.runs.values())
+    return any(run.outcome is Outcome.FINISHED for run in state.runs.values())
 
 
 def careful(show: Callable[..., None]) -> Callable[..., None]:
@@ -262,12 +331,11 @@ def careful(show: Callable[..., None]) -> Callable[..., None]:
     return show_carefully
 
 
-def _jobs(prepared: Prepared) -> list[WaveJobs]:
+def _jobs(plan: Plan, state: GroupState) -> list[WaveJobs]:
     """The plan's waves as jobs, each with the number of its next attempt."""
-    runs = prepared.state.runs
 
     def job(spec: RunSpec) -> Job:
-        known = runs.get(spec.id)
+        known = state.runs.get(spec.id)
         past = max((attempt.number for attempt in known.attempts), default=0) if known else 0
         return Job(spec.id, past + 1, plain(spec.config))
 
@@ -276,5 +344,5 @@ def _jobs(prepared: Prepared) -> list[WaveJobs]:
             (pack.runs[0].program, tuple(job(planned.spec) for planned in pack.runs))
             for pack in wave.packs
         ]
-        for wave in prepared.plan.waves
+        for wave in plan.waves
     ]

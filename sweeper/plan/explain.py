@@ -16,6 +16,7 @@ from sweeper.plan.tendency import CHANCE
 from sweeper.records import GroupFolder, Outcome, crashed, snapshot
 from sweeper.records.causes import CauseGroup, by_cause
 from sweeper.records.state import INTERRUPTED, STANDINGS, RunState
+from sweeper.trainer import DEFAULT_TRAINER
 
 __all__ = ["EXACT_SOUGHT", "TENDENCIES_SOUGHT", "VALUES_SHOWN", "crash_groups", "explained"]
 
@@ -34,13 +35,20 @@ _WORDS_OF_YAML = {"true", "false", "null"}
 def crash_groups(folder: GroupFolder) -> dict[str, Any]:
     """Every run without a good outcome, and why, for `sweep crashed`.
 
-    Returns `group`, `causes` (see `explained`) and `runs` (as `records.crashed`), both of the same
-    moment. Raises `RecordError` for a group without records.
+    Returns `group`, `trainer` (None for the default one), `causes` (see `explained`) and `runs` (as
+    `records.crashed`), both of the same moment. Raises `RecordError` for a group without records.
     """
     seen = snapshot(folder)
     runs = crashed(folder, seen)
     causes = explained(by_cause(runs), list(seen.state.runs.values()))
-    return {"group": folder.group, "causes": causes, "runs": runs}
+    launches = seen.state.launches
+    trainer = launches[-1].trainer if launches else None
+    return {
+        "group": folder.group,
+        "trainer": None if trainer == DEFAULT_TRAINER else trainer,
+        "causes": causes,
+        "runs": runs,
+    }
 
 
 def explained(causes: Sequence[CauseGroup], runs: Sequence[RunState]) -> list[dict[str, Any]]:

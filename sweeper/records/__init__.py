@@ -15,6 +15,7 @@ from sweeper.records.lookup import find_group, find_run, latest_group
 from sweeper.records.metrics import append_rows, last_values, read_progress, read_rows
 from sweeper.records.outcomes import SETTLED, Cause, CauseKind, Outcome
 from sweeper.records.queries import crashed, show, snapshot, status, table_rows
+from sweeper.records.reader import GroupReader
 from sweeper.records.state import STANDINGS, Attempt, GroupState, Launch, RunState, Wave
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "CauseKind",
     "GroupFolder",
     "GroupLock",
+    "GroupReader",
     "GroupState",
     "Journal",
     "JournalWriter",

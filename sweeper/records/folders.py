@@ -8,7 +8,7 @@
         results/            tables and figures
         runs/<id>/          what a person opens: config, metrics, result, log
 
-Folders are made with mode 0700 and files with 0600: a workstation is shared.
+Folders are made with mode 0700 and files with 0600, see `modes`: a workstation is shared.
 """
 
 from __future__ import annotations
@@ -22,7 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.errors import RecordError
-from sweeper.records.lines import FILE_MODE
+from sweeper.records.modes import (
+    PRIVATE_FOLDER,
+    SHARED_FOLDER,
+    file_mode,
+    folder_mode,
+    open_to_group,
+)
 
 __all__ = [
     "GroupFolder",
@@ -36,7 +42,6 @@ __all__ = [
     "write_atomically",
 ]
 
-FOLDER_MODE = 0o700
 # File names end at 255 bytes on the usual file systems; some room is left for suffixes.
 LONGEST_FOLDER_NAME = 240
 LARGEST_JSON = 16 * 1024**2
@@ -84,8 +89,8 @@ def group_name(folder: str) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
-def make_folder(path: Path) -> Path:
-    """`path` as a folder; folders that are missing on the way are made with mode 0700.
+def make_folder(path: Path, mode: int = PRIVATE_FOLDER) -> Path:
+    """`path` as a folder; folders that are missing on the way are made with this mode.
 
     Raises `RecordError` when that isn't possible.
     """
@@ -93,7 +98,9 @@ def make_folder(path: Path) -> Path:
         # `parents=True` would give the folders on the way the default mode.
         for folder in (*reversed(path.parents), path):
             if not folder.is_dir():
-                folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+                folder.mkdir(mode=mode, exist_ok=True)
+                if mode != PRIVATE_FOLDER:
+                    folder.chmod(mode | stat.S_IMODE(folder.stat().st_mode))
     except OSError as error:
         raise RecordError(
             f"the folder {path} can't be made: {error.strerror}; choose another place with "
@@ -148,7 +155,7 @@ class RunFolder:
 
     def make(self) -> RunFolder:
         """Make the folder if it is missing."""
-        make_folder(self.path)
+        make_folder(self.path, folder_mode(self.path.parent))
         return self
 
 
@@ -202,10 +209,21 @@ class GroupFolder:
             return []
         return sorted(name for name in names if _RUN_ID.fullmatch(name))
 
-    def make(self) -> GroupFolder:
-        """Make the folder with its journal and runs folders if they are missing."""
-        for path in (self.path, self.journal_dir, self.runs_folder):
-            make_folder(path)
+    def make(self, *, shared: bool = False) -> GroupFolder:
+        """Make the folder with its journal and runs folders if they are missing.
+
+        With `shared` all of it is open to its Unix group, now and later; so is a runs directory
+        that has to be made. Raises `RecordError` when that isn't possible.
+        """
+        make_folder(self.runs_dir, SHARED_FOLDER if shared else PRIVATE_FOLDER)
+        make_folder(self.path)
+        if shared:
+            try:
+                open_to_group(self.path)
+            except OSError as error:
+                raise RecordError(f"{self.path} can't be shared: {error}") from error
+        for path in (self.journal_dir, self.runs_folder):
+            make_folder(path, folder_mode(self.path))
         return self
 
 
@@ -223,14 +241,14 @@ def groups(runs_dir: Path) -> list[str]:
 
 
 def write_atomically(path: Path, data: str | bytes, *, durable: bool = True) -> None:
-    """Write a file whole or not at all, with mode 0600, so that it outlives a power cut.
+    """Write a file whole or not at all, readable as its folder is, so that it outlives a power cut.
 
     A reader sees the old text or the new one. Raises OSError; the old file is then untouched.
     Without `durable` it outlives the death of any process, but after a power cut it may be empty:
     for what the journal holds as well.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file_mode(path))
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data.encode() if isinstance(data, str) else data)

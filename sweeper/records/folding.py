@@ -77,7 +77,7 @@ def _launches(kinds: Kinds) -> tuple[Launch, ...]:
     launches: dict[tuple[str, str], Launch] = {}
     for event in kinds["launched"]:
         key = read.writer_of(event), read.text(event, "launch") or ""
-        end = ends.get(key)
+        end, resources = ends.get(key), event.get("resources")
         launches[key] = Launch(
             id=key[1],
             writer=key[0],
@@ -91,6 +91,7 @@ def _launches(kinds: Kinds) -> tuple[Launch, ...]:
             total=read.integer(event, "total"),
             trainer=read.text(event, "trainer"),
             sweep_sha=read.text(event, "sweep_sha"),
+            resources=resources if isinstance(resources, Mapping) else {},
             ended=None if end is None else read.time_of(end),
             reason=None if end is None else read.text(end, "reason"),
         )

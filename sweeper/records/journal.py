@@ -17,7 +17,8 @@ from typing import Any
 from sweeper.errors import RecordError
 from sweeper.records.events import time_of
 from sweeper.records.folders import folder_name, make_folder, sync_folder
-from sweeper.records.lines import FILE_MODE, append_bytes, encode, read_lines
+from sweeper.records.lines import append_bytes, encode, read_lines
+from sweeper.records.modes import file_mode, folder_mode
 
 __all__ = ["VERSION", "Journal", "JournalWriter", "read_events", "read_journal"]
 
@@ -31,24 +32,34 @@ class JournalWriter:
     """Appends events to ``<journal dir>/<writer>.jsonl``.
 
     One process and one thread own a writer's name; two processes with the same name would spoil
-    each other's repair of a torn tail. A file that is already there is continued.
+    each other's repair of a torn tail. A file that is already there is continued. `after` is the
+    time of the journal's last event, if the caller has read it; else it is read here.
     """
 
     def __init__(
-        self, journal_dir: Path, writer: str, clock: Callable[[], float] = time.time
+        self,
+        journal_dir: Path,
+        writer: str,
+        clock: Callable[[], float] = time.time,
+        *,
+        after: float | None = None,
     ) -> None:
         self.writer = writer
-        self.path = make_folder(journal_dir) / f"{folder_name(writer)}.jsonl"
+        self.path = (
+            make_folder(journal_dir, folder_mode(journal_dir.parent))
+            / f"{folder_name(writer)}.jsonl"
+        )
         self._clock = clock
         known, _ = read_lines(self.path)
         sequence = [event["seq"] for event in known if isinstance(event.get("seq"), int)]
         # The fold goes by time, so time must never fall, even if the clock is set back: what this
         # writer tells comes after all that it could have read.
-        times = [time_of(event) for event in read_events(journal_dir)]
-        self._floor = max(times, default=0.0) + _LATER_S
+        if after is None:
+            after = max((time_of(event) for event in read_events(journal_dir)), default=0.0)
+        self._floor = after + _LATER_S
         self._next = max(sequence, default=-1) + 1
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self._descriptor: int | None = os.open(self.path, flags, FILE_MODE)
+        self._descriptor: int | None = os.open(self.path, flags, file_mode(self.path))
         sync_folder(journal_dir)
 
     def append(self, *events: Mapping[str, Any]) -> None:

@@ -14,9 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FILE_MODE", "append_bytes", "encode", "finite", "number", "parse", "read_lines"]
-
-FILE_MODE = 0o600
+__all__ = ["append_bytes", "encode", "finite", "number", "parse", "read_lines"]
 
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 

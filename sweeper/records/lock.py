@@ -18,7 +18,7 @@ from types import TracebackType
 from sweeper.errors import BusyError
 from sweeper.records import events as read
 from sweeper.records.folders import group_name, make_folder, read_json
-from sweeper.records.lines import FILE_MODE
+from sweeper.records.modes import file_mode
 
 __all__ = [
     "GroupLock",
@@ -106,7 +106,7 @@ def acquire(path: Path) -> GroupLock:
     The descriptor isn't inherited by programs that this process starts.
     """
     make_folder(path.parent)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, file_mode(path))
     try:
         for _ in range(TRIES):
             taken = _take(descriptor, fcntl.LOCK_EX)

@@ -14,7 +14,8 @@ from typing import Any
 
 from sweeper.records import events as read
 from sweeper.records.folders import read_json
-from sweeper.records.lines import FILE_MODE, append_bytes, encode, number, parse, read_lines
+from sweeper.records.lines import append_bytes, encode, number, parse, read_lines
+from sweeper.records.modes import file_mode
 
 __all__ = ["Progress", "append_rows", "last_values", "read_progress", "read_rows"]
 
@@ -30,7 +31,8 @@ def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     lines = [encode(row) for row in rows]
     if not lines:
         return
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    descriptor = os.open(path, flags, file_mode(path))
     try:
         append_bytes(descriptor, lines, durable=False)
     finally:

@@ -111,6 +111,7 @@ class Launch:
     total: int | None = None
     trainer: str | None = None
     sweep_sha: str | None = None
+    resources: Mapping[str, Any] = field(default_factory=dict)  # as the records' author wrote them
     ended: float | None = None
     reason: str | None = None
 

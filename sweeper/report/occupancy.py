@@ -20,6 +20,9 @@ from sweeper.records.state import INTERRUPTED, RUNNING
 
 __all__ = ["Bar", "Block", "Occupancy", "Ray", "Relaunch", "occupancy", "rarest"]
 
+# What a journal may say; beyond this it is damaged.
+_SLOTS = range(100_000)
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -108,7 +111,7 @@ class _Session:
     @property
     def slots(self) -> int:
         used = max((attempt.slot or 0 for attempt in self.attempts), default=-1) + 1
-        return max(self.launch.slots or 0, used)
+        return max(used, min(self.launch.slots or 0, len(_SLOTS)))
 
 
 def occupancy(events: Sequence[Event], state: GroupState | None = None) -> Occupancy:
@@ -142,7 +145,7 @@ def occupancy(events: Sequence[Event], state: GroupState | None = None) -> Occup
         relaunches=_relaunches(sessions, shown),
         blocks=blocks,
         attempts=counts,
-        runs=sum(any(a.slot is not None for a in run.attempts) for run in state.runs.values()),
+        runs=sum(any(a.slot in _SLOTS for a in run.attempts) for run in state.runs.values()),
         span_s=max((shown(session.end) for session in sessions), default=0.0),
         available_s=available,
         busy_s=busy,
@@ -169,7 +172,7 @@ def _sessions(events: Sequence[Event], state: GroupState) -> list[_Session]:
         attempt
         for run in state.runs.values()
         for attempt in run.attempts
-        if attempt.started is not None and attempt.slot is not None and attempt.slot >= 0
+        if attempt.started is not None and attempt.slot in _SLOTS
     ]
     by_writer: dict[str, list[_Session]] = defaultdict(list)
     for launch in [*state.launches, *_unannounced(attempts, state.launches)]:

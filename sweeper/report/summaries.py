@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 __all__ = [
+    "again_text",
     "axis_words",
     "crashed_text",
     "diff_text",
@@ -74,7 +75,7 @@ def plan_text(plan: Mapping[str, Any]) -> str:
         *((axis["label"], _listed(axis["values"])) for axis in plan["axes"]),
         ("programs", f"{plan['programs']} to compile, {plan['packs']} packs"),
         ("waves", f"{len(plan['waves'])} ({_listed(plan['waves'])} runs)"),
-        ("slots", plan["slots"]),
+        ("slots", f"{plan['slots']}{_idle_slots(plan)}"),
     ]
     if plan.get("estimate_s") is not None:
         shared = plan["estimate_s"] / max(1, min(plan["slots"], plan["packs"]))
@@ -93,6 +94,43 @@ def plan_text(plan: Mapping[str, Any]) -> str:
         if len(groups) > _INVALID_SHOWN:
             parts.append(f"  … and {len(groups) - _INVALID_SHOWN} more reasons: see --json")
     return _rendered(*parts)
+
+
+def again_text(plan: Mapping[str, Any]) -> str:
+    """The answer of `sweep retry`, and what it says before it starts."""
+    lines = [f"{plan['group']}: {plan['to_train']} runs again"]
+    lines += [f"  {_cause_line(cause)}" for cause in plan["causes"]]
+    if plan["left_alone"]:
+        lines += ["left alone:", *(f"  {_cause_line(cause)}" for cause in plan["left_alone"])]
+    limits = [
+        f"{word} {value:g} {unit}"
+        for word, value, unit in (
+            ("timeout", plan["timeout_s"], "s"),
+            ("memory_per_run", plan["memory_per_run"], "bytes"),
+        )
+        if value is not None
+    ]
+    rows = [
+        ("waves", f"{len(plan['waves'])} ({_listed(plan['waves'])} runs)"),
+        ("slots", f"{plan['slots']}{_idle_slots(plan)}"),
+        *([("limits", ", ".join(limits))] if limits else []),
+    ]
+    for run in plan["invalid"]:
+        lines.append(f"  {run['id']} can't work any more: {'; '.join(run['reasons'])}")
+    return _rendered(*lines, _grid(rows))
+
+
+def _cause_line(cause: Mapping[str, Any]) -> str:
+    where = f"  at {cause['place']}" if cause["place"] else ""
+    return f"{cause['runs']} {cause['outcome']}: {_cause_words(cause)}{where}"
+
+
+def _idle_slots(plan: Mapping[str, Any]) -> str:
+    """A warning where waves are too small for the slots; two of them work at once, at most."""
+    at_once = sum(sorted(plan["waves"], reverse=True)[:2])
+    if len(plan["waves"]) <= 2 or at_once >= plan["slots"]:
+        return ""
+    return f", of which at most {at_once} will work: waves this small (runs_per_wave) fill no more"
 
 
 def status_text(status: Mapping[str, Any]) -> str:
@@ -164,7 +202,9 @@ def crashed_text(answer: Mapping[str, Any], *, everything: bool = False) -> str:
         if more:
             parts += ["", f"… and {more} more {cause['outcome']} for this cause: see --all"]
     first = causes[0]["example"]
-    parts += ["", f"Look closer: sweep show {first}, sweep rerun {first} --pdb"]
+    trainer = f" --trainer {answer['trainer']}" if answer["trainer"] else ""
+    parts += ["", f"Look closer: sweep show {first}, sweep rerun {first} --pdb{trainer}"]
+    parts.append(f"Try again: sweep retry {group} --dry-run{trainer}")
     return _rendered(*parts)
 
 

@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SWEEP = Path(sys.executable).with_name("sweep")
 GUIDE = ROOT / "docs" / "your-own-training.md"
+TRAINER = "hill"
 
 
 def run(folder: Path, *arguments: str, command: str = "sweep", **env: str) -> Any:
@@ -128,12 +129,12 @@ def test_diff_tells_only_what_differs(folder: Path) -> None:
 def test_rerun_gives_the_same_end_without_touching_the_records(folder: Path) -> None:
     bad = answer(folder, "crashed")["runs"][0]["id"]
     before = (folder / "runs" / "hill" / "runs" / bad / "result.json").read_bytes()
-    result = run(folder, "rerun", bad)
+    result = run(folder, "rerun", bad, "--trainer", TRAINER)
     assert result.returncode == 1
     assert "Diverged: loss is" in result.stderr
     assert (folder / "runs" / "hill" / "runs" / bad / "result.json").read_bytes() == before
     good = json.loads((folder / "runs/hill/plan.json").read_text())["first"][0]["id"]
-    result = run(folder, "rerun", good)
+    result = run(folder, "rerun", good, "--trainer", TRAINER)
     assert result.returncode == 0
     assert result.stdout.startswith("loss ")
 
@@ -141,7 +142,7 @@ def test_rerun_gives_the_same_end_without_touching_the_records(folder: Path) -> 
 def test_rerun_opens_the_debugger_where_it_crashes(folder: Path) -> None:
     bad = answer(folder, "crashed")["runs"][0]["id"]
     result = subprocess.run(
-        [SWEEP, "rerun", bad, "--pdb"],
+        [SWEEP, "rerun", bad, "--pdb", "--trainer", TRAINER],
         cwd=folder,
         input="p config.step_size\nup\nquit\n",
         capture_output=True,
@@ -199,7 +200,19 @@ def test_a_faulty_file_is_reported_whole_and_writes_nothing(tmp_path: Path, guid
 
 @pytest.mark.parametrize(
     "command",
-    ["plan", "launch", "status", "crashed", "show", "diff", "rerun", "table", "doctor"],
+    [
+        "plan",
+        "launch",
+        "retry",
+        "evaluate",
+        "status",
+        "crashed",
+        "show",
+        "diff",
+        "rerun",
+        "table",
+        "doctor",
+    ],
 )
 def test_every_command_has_help_with_examples(tmp_path: Path, command: str) -> None:
     result = run(tmp_path, command, "--help")

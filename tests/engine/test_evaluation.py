@@ -24,7 +24,9 @@ def metrics(bench: Any) -> dict[int, dict[str, float]]:
 
 def test_figures_join_the_records_and_a_failure_changes_no_outcome(trained: Any) -> None:
     before = trained.state("eval").counts()
-    result = trained.sweep("evaluate", "eval", "--datasets", "set-a,set-bc", "--json")
+    result = trained.sweep(
+        "evaluate", "--trainer", "sabotage", "eval", "--datasets", "set-a,set-bc", "--json"
+    )
     assert result.returncode == 0, result.stderr
     assert "3 runs have not finished and are left out" in result.stderr
     assert len(json.loads(result.stdout)["evaluated"]) == 3
@@ -33,7 +35,9 @@ def test_figures_join_the_records_and_a_failure_changes_no_outcome(trained: Any)
     assert all("loss" in own for own in found.values())  # what training measured stays
     assert "set-a" in trained.sweep("table", "eval", "--metrics", "set-a/mean").stdout
 
-    failing = trained.sweep("evaluate", "eval", "--datasets", "set-that-fails")
+    failing = trained.sweep(
+        "evaluate", "--trainer", "sabotage", "eval", "--datasets", "set-that-fails"
+    )
     assert failing.returncode == 3
     assert "ValueError: asked to fail" in failing.stdout
     found = metrics(trained)
@@ -53,7 +57,7 @@ def test_mistakes_are_told_before_anything_starts(
     trained: Any, arguments: list[str], words: str
 ) -> None:
     before = trained.events("eval")
-    result = trained.sweep("evaluate", *arguments)
+    result = trained.sweep("evaluate", "--trainer", "sabotage", *arguments)
     assert result.returncode == 2
     assert words in result.stderr
     assert trained.events("eval") == before

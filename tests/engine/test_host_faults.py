@@ -394,9 +394,6 @@ def test_a_terminated_launch_stops_in_order(bench: Bench) -> None:
     _assert_stopped(bench)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the ending is written to the dead terminal: status 2 in place of 130"
-)
 def test_a_closed_terminal_stops_the_launch_in_order(bench: Bench) -> None:
     """The terminal's end sends SIGHUP, and every later word to it fails."""
     file = bench.write("patient", PATIENT)

@@ -98,7 +98,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "cpus": NUMBERS,
     "slots": NUMBERS,
     "version": TEXTS,
-    "total": st.integers(-1, 2**53),  # see test_a_total_beyond_all_bounds_is_shown
+    "total": NUMBERS,
     "trainer": st.sampled_from(["models.neural_ode", "evil"]),
     "sweep_sha": st.sampled_from(["one", "two"]),
     "runs": st.dictionaries(
@@ -119,7 +119,8 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "metrics": METRICS,
     "rss_peak_bytes": NUMBERS,
     "reason": TEXTS,
-    "counts": ANYTHING,
+    "resources": ANYTHING
+    | st.dictionaries(st.sampled_from(["cpus_per_run", "timeout_s", "retries", "x"]), NUMBERS),
     "startup_s": NUMBERS,
     "scratch_peak_bytes": NUMBERS,
 }
@@ -177,7 +178,7 @@ FILE_TEXTS = (
         optional={
             "id": RUN_IDS, "attempt": st.integers(-1, 9) | ANYTHING, "outcome": OUTCOMES | ANYTHING,
             "cause": CAUSES | ANYTHING, "metrics": METRICS | ANYTHING, "time": NUMBERS | ANYTHING,
-            "fraction": NUMBERS | ANYTHING, "step": st.integers(-9, 2**53), "loss": NUMBERS,
+            "fraction": NUMBERS | ANYTHING, "step": NUMBERS | ANYTHING, "loss": NUMBERS,
         },
     ).map(lambda value: json.dumps(value).encode())
     | st.sampled_from([b"a: &a [*a]", b"[" * 5_000, b"{" * 5_000, b"a: 1\nb: [x]", b"\xff\xfe",
@@ -202,17 +203,19 @@ FILES = st.builds(
 # -- What is asked ---------------------------------------------------------------------------------
 
 COMMANDS: dict[str, Callable[..., Any]] = {
-    "status": partial(cli.status, GROUP),
-    "status --json": partial(cli.status, GROUP, json=True),
-    "crashed": partial(cli.crashed, GROUP),
-    "crashed --json": partial(cli.crashed, GROUP, json=True),
-    "table": partial(cli.table, GROUP),
-    "table --format json": partial(cli.table, GROUP, format="json"),
-    "table --format csv": partial(cli.table, GROUP, format="csv"),
-    "table --format markdown": partial(cli.table, GROUP, format="markdown"),
-    "show": partial(cli.show, RUNS[0]),
-    "show --json": partial(cli.show, RUNS[1], json=True),
-    "diff": partial(cli.diff, RUNS[0], RUNS[1]),
+    "status": partial(cli.records.status, GROUP),
+    "status --json": partial(cli.records.status, GROUP, json=True),
+    "crashed": partial(cli.records.crashed, GROUP),
+    "crashed --json": partial(cli.records.crashed, GROUP, json=True),
+    "table": partial(cli.records.table, GROUP),
+    "table --format json": partial(cli.records.table, GROUP, format="json"),
+    "table --format csv": partial(cli.records.table, GROUP, format="csv"),
+    "table --format markdown": partial(cli.records.table, GROUP, format="markdown"),
+    "show": partial(cli.records.show, RUNS[0]),
+    "show --json": partial(cli.records.show, RUNS[1], json=True),
+    "diff": partial(cli.records.diff, RUNS[0], RUNS[1]),
+    "retry": partial(cli.runs.retry, GROUP, dry_run=True),
+    "retry --json": partial(cli.runs.retry, GROUP, dry_run=True, json=True),
 }
 
 
@@ -221,7 +224,7 @@ def ask(command: Callable[..., Any], runs_dir: Path) -> tuple[int, str]:
     out, errors = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
         # The parsing of the words is left out: it would take most of the time.
-        status = cli._guarded(lambda _, **__: command(runs_dir=runs_dir), [])
+        status = cli.common.guarded(lambda _, **__: command(runs_dir=runs_dir), [])
     return status, out.getvalue() if status == 0 else errors.getvalue()
 
 
@@ -311,7 +314,8 @@ def fuzz(case: str, runs_dir: Path, examples: int) -> None:
 def runs_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SWEEPER_SCRATCH", str(tmp_path / "scratch"))
     # Commands look for processes of dead launches; here there are none to be found.
-    monkeypatch.setattr("sweeper.cli._reap", lambda: None)
+    for module in (cli.common, cli.records):
+        monkeypatch.setattr(module, "reap", lambda: None)
     return tmp_path / "runs"
 
 
@@ -326,7 +330,6 @@ def stamped(*found: dict[str, Any]) -> bytes:
     )
 
 
-@pytest.mark.xfail(strict=True, reason="the time that is left is reckoned in floats")
 def test_a_total_beyond_all_bounds_is_shown(runs_dir: Path) -> None:
     journal = stamped(
         {"event": "launched", "launch": "l", "host": "elsewhere", "total": 10**400, "slots": 1},
@@ -336,7 +339,6 @@ def test_a_total_beyond_all_bounds_is_shown(runs_dir: Path) -> None:
     check_folder(runs_dir, Files((journal,), {}))
 
 
-@pytest.mark.xfail(strict=True, reason="the last step is made an integer unseen")
 @pytest.mark.parametrize("step", ["nan", "inf", 10**400], ids=["nan", "inf", "huge"])
 def test_a_step_that_is_no_integer_ends_no_launch(runs_dir: Path, step: object) -> None:
     journal = stamped({"event": "started", "run": RUNS[0], "attempt": 1})

@@ -1,0 +1,21 @@
+"""The commands: parse, call, render; nothing else.
+
+Modules that cost time to import are imported where they are used: `sweep --help` and `sweep status`
+answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+
+# Importing the commands adds them to the app.
+from sweeper.cli import host, records, runs
+from sweeper.cli.common import app, main
+
+__all__ = ["app", "host", "list_crashed_runs", "main", "records", "runs"]
+
+
+def list_crashed_runs() -> None:
+    """Entry point of `list-crashed-runs`: the same as `sweep crashed`."""
+    sys.argv[1:1] = ["crashed"]
+    main()

@@ -1,0 +1,147 @@
+"""What the commands share: the app, its exit statuses, how they complain and print."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, CycloptsError, Group, Parameter
+
+from sweeper.errors import SweeperError
+from sweeper.printable import printable
+
+if TYPE_CHECKING:
+    from sweeper.records import GroupFolder
+
+__all__ = [
+    "ALL_FINISHED",
+    "DEFAULT_RUNS",
+    "HOST",
+    "PAUSED",
+    "RUN",
+    "SEE",
+    "SOME_BAD",
+    "STOPPED",
+    "USER_ERROR",
+    "Json",
+    "RunsDir",
+    "TrainerName",
+    "app",
+    "complain",
+    "group_folder",
+    "guarded",
+    "main",
+    "print_json",
+    "reap",
+    "say",
+    "words",
+]
+
+ALL_FINISHED, USER_ERROR, SOME_BAD, PAUSED, STOPPED = 0, 2, 3, 4, 130
+
+SEE = Group.create_ordered("See")
+RUN = Group.create_ordered("Run")
+HOST = Group.create_ordered("Host")
+
+app = App(
+    name="sweep",
+    help=(
+        "Train every combination of a sweep file until each run has an outcome and a reason.\n\n"
+        "Start with: sweep launch configs/sweeps/quickstart.yaml"
+    ),
+    version_flags=["--version"],
+    help_format="markdown",
+    result_action="return_value",
+)
+
+RunsDir = Annotated[
+    Path,
+    Parameter(name="--runs-dir", env_var="SWEEPER_RUNS", help="Where the records lie."),
+]
+Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON for programs.")]
+TrainerName = Annotated[
+    str | None,
+    Parameter(
+        name="--trainer",
+        help="The trainer that the records name, if it isn't the default: none is imported on the "
+        "word of records alone.",
+    ),
+]
+DEFAULT_RUNS = Path("runs")
+
+
+def main() -> None:
+    """Entry point of `sweep`."""
+    # A name that the terminal's encoding lacks must not end a command.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(guarded(app, sys.argv[1:]))
+
+
+def guarded(command: App, arguments: list[str]) -> int:
+    """Run a command; user errors become one message and status 2, never a traceback."""
+    try:
+        status = command(arguments, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        complain(f"{error}\nSee: sweep {' '.join(arguments[:1])} --help")
+        return USER_ERROR
+    except SweeperError as error:
+        complain(str(error))
+        return USER_ERROR
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:  # a full disk, a folder that may not be written
+        complain(f"{error.filename or 'the operating system'}: {error.strerror or error}")
+        return USER_ERROR
+    except KeyboardInterrupt:
+        return STOPPED
+    return status if isinstance(status, int) else 0
+
+
+def complain(message: str) -> None:
+    """Say what is wrong, on stderr."""
+    with contextlib.suppress(OSError):  # a terminal that was closed
+        sys.stderr.write("\n".join(map(printable, message.split("\n"))) + "\n")
+
+
+def say(text: str) -> None:
+    """Print text; names and messages in it may come from strangers, so it is made harmless."""
+    lines = text.split("\n")
+    sys.stdout.write("\n".join(line if line.isprintable() else printable(line) for line in lines))
+
+
+def print_json(data: object) -> None:
+    """Print data for programs."""
+    sys.stdout.write(json.dumps(data, indent=1, default=str) + "\n")
+
+
+def group_folder(runs_dir: Path, group: str | None) -> GroupFolder:
+    """The folder of `group`, or of the only or latest group; raises RecordError."""
+    from sweeper.records.lookup import find_group, latest_group
+
+    reap()
+    return latest_group(runs_dir) if group is None else find_group(runs_dir, group)
+
+
+def reap() -> None:
+    """End and delete what a dead launch has left on this host."""
+    from sweeper.engine.scratch import reap_dead_launches
+
+    left = reap_dead_launches()
+    if left.processes or left.folders:
+        complain(
+            f"a launch that died had left {left.processes} processes and {left.folders} scratch "
+            f"folders: ended and deleted"
+        )
+
+
+def words(text: str | None) -> list[str] | None:
+    """The words between commas; None for no text."""
+    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]

@@ -1,0 +1,43 @@
+"""Commands about this host."""
+
+from __future__ import annotations
+
+import sys
+
+from sweeper.cli.common import (
+    DEFAULT_RUNS,
+    HOST,
+    SOME_BAD,
+    Json,
+    RunsDir,
+    app,
+    print_json,
+    say,
+)
+
+
+@app.command(group=HOST)
+def doctor(*, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -> int:
+    """What this host offers for sweeps, line by line, with the mend for what is wrong.
+
+    Exit status 3 if a line is a problem.
+
+    For example:
+
+    ```text
+    sweep doctor
+    sweep doctor --json
+    ```
+    """
+    from sweeper.launch.host import checks
+    from sweeper.report.summaries import doctor_line
+
+    lines = []
+    for line in checks(runs_dir):
+        lines.append(line)
+        if not json:
+            say(doctor_line(line.name, line.verdict, line.found, line.mend))
+            sys.stdout.flush()
+    if json:
+        print_json([vars(line) for line in lines])
+    return SOME_BAD if any(line.verdict == "problem" for line in lines) else 0

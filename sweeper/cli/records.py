@@ -1,0 +1,169 @@
+"""Commands that only read records."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from sweeper.cli.common import (
+    DEFAULT_RUNS,
+    SEE,
+    Json,
+    RunsDir,
+    app,
+    group_folder,
+    print_json,
+    reap,
+    say,
+    words,
+)
+from sweeper.errors import SweeperError
+
+
+@app.command(group=SEE)
+def status(
+    group: str | None = None, /, *, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False
+) -> None:
+    """How a sweep stands, from its records alone, while it runs or after, from any shell.
+
+    For example:
+
+    ```text
+    sweep status
+    sweep status quickstart --json
+    ```
+
+    Args:
+        group: The group of the sweep (default: the one launched last).
+    """
+    from sweeper.records import status as read_status
+
+    found = read_status(group_folder(runs_dir, group))
+    if json:
+        print_json(found)
+    else:
+        from sweeper.report.summaries import status_text
+
+        say(status_text(found))
+
+
+@app.command(group=SEE)
+def crashed(
+    group: str | None = None,
+    /,
+    *,
+    everything: Annotated[bool, Parameter(name="--all", negative=())] = False,
+    runs_dir: RunsDir = DEFAULT_RUNS,
+    json: Json = False,
+) -> None:
+    """Why runs ended without a good outcome, cause by cause, and every one of these runs.
+
+    For each cause: the shortest condition on the parameters that tells its runs from those that
+    finished, with counts, or that there is none. For each run: last step, log and axis values.
+
+    For example:
+
+    ```text
+    sweep crashed quickstart
+    list-crashed-runs quickstart --json
+    ```
+
+    Args:
+        group: The group of the sweep (default: the one launched last).
+        everything: List all runs of a cause, not only the first 20.
+    """
+    from sweeper.plan.explain import crash_groups
+
+    answer = crash_groups(group_folder(runs_dir, group))
+    if json:
+        print_json(answer)
+    else:
+        from sweeper.report.summaries import crashed_text
+
+        say(crashed_text(answer, everything=everything))
+
+
+@app.command(group=SEE)
+def show(run: str, /, *, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -> None:
+    """A run's config, outcome, last metrics and files.
+
+    For example:
+
+    ```text
+    sweep show k3f9x2qa7m
+    sweep show k3f --json
+    ```
+
+    Args:
+        run: A run id, or the first characters of one.
+    """
+    from sweeper.records import find_run
+    from sweeper.records import show as show_run
+    from sweeper.report.summaries import show_text
+
+    reap()
+    found = show_run(find_run(runs_dir, run))
+    print_json(found) if json else say(show_text(found))
+
+
+@app.command(group=SEE)
+def diff(*runs: str, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -> None:
+    """Only the parameters that differ between runs.
+
+    For example:
+
+    ```text
+    sweep diff k3f9x2qa7m 4nq2
+    sweep diff k3f9x2qa7m other-config.yaml
+    ```
+
+    Args:
+        runs: Two or more run ids (or their first characters) or YAML files.
+    """
+    from sweeper.config import differing
+    from sweeper.launch.debug import config_of
+    from sweeper.report.summaries import diff_text
+
+    if len(runs) < 2:
+        raise SweeperError("sweep diff takes two or more run ids or YAML files")
+    rows = differing({run: config_of(runs_dir, run) for run in runs})
+    if json:
+        print_json([{"key": key, "values": values} for key, values in rows])
+    else:
+        say(diff_text(list(runs), rows))
+
+
+@app.command(group=SEE)
+def table(
+    group: str | None = None,
+    /,
+    *,
+    by: str | None = None,
+    metrics: str | None = None,
+    format: Literal["table", "markdown", "csv", "json"] = "table",  # noqa: A002
+    runs_dir: RunsDir = DEFAULT_RUNS,
+) -> None:
+    """The results as a table: parameters × metrics, mean ± spread over seeds.
+
+    For example:
+
+    ```text
+    sweep table quickstart
+    sweep table quickstart --by output_layer,activation --metrics tests/mean --format markdown
+    ```
+
+    Args:
+        group: The group of the sweep (default: the one launched last).
+        by: Parameters of the rows, with commas (default: all that vary, seeds apart).
+        metrics: Metrics of the columns, with commas (default: the chief ones).
+        format: How it is written.
+    """
+    from sweeper.report.results import group_table
+    from sweeper.report.tables import render
+
+    folder = group_folder(runs_dir, group)
+    text = render(group_table(folder, by=words(by), metrics=words(metrics)), format)
+    # For programs the very text; for people one without power over their terminal.
+    sys.stdout.write(text) if format in {"csv", "json"} else say(text)

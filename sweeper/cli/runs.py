@@ -1,0 +1,349 @@
+"""Commands that plan, train or evaluate."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from sweeper.cli.common import (
+    ALL_FINISHED,
+    DEFAULT_RUNS,
+    PAUSED,
+    RUN,
+    SOME_BAD,
+    STOPPED,
+    Json,
+    RunsDir,
+    TrainerName,
+    app,
+    complain,
+    group_folder,
+    print_json,
+    reap,
+    say,
+    words,
+)
+from sweeper.errors import SweeperError
+
+if TYPE_CHECKING:
+    from sweeper.launch.local import Options, Prepared
+    from sweeper.report.progress import View
+
+
+def _options(
+    cpus: int | None, cpus_per_run: int | None = None, runs_per_wave: int | None = None
+) -> Options:
+    from sweeper.launch.local import Options
+
+    for name, value in (
+        ("--cpus", cpus),
+        ("--cpus-per-run", cpus_per_run),
+        ("--runs-per-wave", runs_per_wave),
+    ):
+        if value is not None and value < 1:
+            raise SweeperError(f"`{name} >= 1` must hold, but got {value}.")
+    return Options(cpus, cpus_per_run, runs_per_wave)
+
+
+@app.command(group=RUN)
+def plan(
+    file: Path,
+    /,
+    *,
+    cpus: int | None = None,
+    cpus_per_run: int | None = None,
+    runs_per_wave: int | None = None,
+    runs_dir: RunsDir = DEFAULT_RUNS,
+    json: Json = False,
+) -> None:
+    """Tell what a launch would do: counts, axes, invalid points, waves. Trains nothing.
+
+    For example:
+
+    ```text
+    sweep plan configs/sweeps/quickstart.yaml
+    sweep plan my-sweep.yaml --json
+    ```
+
+    Args:
+        file: The sweep file.
+        cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
+        cpus_per_run: CPUs of one run (default: the sweep file's `resources`, else 1).
+        runs_per_wave: Runs in one Ray session (default: the sweep file's, else up to 5,000).
+    """
+    from sweeper.launch.local import prepare
+    from sweeper.report.summaries import plan_text
+
+    prepared = prepare(file, runs_dir, _options(cpus, cpus_per_run, runs_per_wave))
+    _warn(prepared)
+    described = _described(prepared)
+    print_json(described) if json else say(plan_text(described))
+
+
+def _described(prepared: Prepared) -> dict[str, Any]:
+    return {**prepared.work.describe(prepared.plan), "slots": len(prepared.slots)}
+
+
+def _warn(prepared: Prepared) -> None:
+    for warning in prepared.work.warnings:
+        complain(warning)
+
+
+@app.command(group=RUN)
+def launch(
+    file: Path,
+    /,
+    *,
+    cpus: int | None = None,
+    cpus_per_run: int | None = None,
+    runs_per_wave: int | None = None,
+    brake: bool = True,
+    shared: bool = False,
+    runs_dir: RunsDir = DEFAULT_RUNS,
+    json: Json = False,
+) -> int:
+    """Train every run that has no good outcome yet; launching again trains only what is missing.
+
+    Ctrl-C once: running trainings end at their next step, what is done is kept. Twice: stop now.
+    If the first runs all fail alike, or the disk fills up, the sweep pauses and says why.
+    Exit status: 0 all runs finished, 3 some didn't, 2 a fault in what you gave or in the host,
+    4 paused, 130 stopped.
+
+    For example:
+
+    ```text
+    sweep launch configs/sweeps/quickstart.yaml
+    sweep launch my-sweep.yaml --cpus 64 --runs-dir /data/runs
+    tmux new -s sweep 'sweep launch my-sweep.yaml'
+    ```
+
+    Args:
+        file: The sweep file.
+        cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
+        cpus_per_run: CPUs of one run (default: the sweep file's `resources`, else 1).
+        runs_per_wave: Runs in one Ray session (default: the sweep file's, else up to 5,000).
+        brake: Pause when the first eight runs all end with one cause.
+        shared: Let your Unix group read the records, now and from now on.
+    """
+    from sweeper.launch.local import prepare
+    from sweeper.records.modes import closed_on_the_way
+    from sweeper.report.summaries import plan_text
+
+    reap()
+    options = replace(
+        _options(cpus, cpus_per_run, runs_per_wave), brake=brake, open_to_group=shared
+    )
+    prepared = prepare(file, runs_dir, options)
+    closed = closed_on_the_way(runs_dir) if shared else None
+    if closed is not None:
+        complain(f"--shared: nobody else gets through {closed}; to let them: chmod g+x {closed}")
+    return _train(prepared, options, plan_text, json=json)
+
+
+@app.command(group=RUN)
+def retry(
+    group: str | None = None,
+    /,
+    *,
+    cause: tuple[str, ...] = (),
+    timeout: str | None = None,
+    memory_per_run: str | None = None,
+    dry_run: bool = False,
+    cpus: int | None = None,
+    brake: bool = True,
+    trainer: TrainerName = None,
+    runs_dir: RunsDir = DEFAULT_RUNS,
+    json: Json = False,
+) -> int:
+    """Train the runs again that crashed, ran out of time, were lost or stopped; says which first.
+
+    They get the configs and resources that the records hold; what they left is kept until they
+    start. A launch of the sweep file would train these and all that is missing besides. Exit status
+    as for a launch.
+
+    For example:
+
+    ```text
+    sweep retry quickstart --dry-run
+    sweep retry quickstart --cause ValueError --cause lost
+    sweep retry quickstart --cause 'timed out' --timeout '2 h'
+    ```
+
+    Args:
+        group: The group of the sweep (default: the one launched last).
+        cause: Only runs of this cause: a part of what `sweep crashed` says of it.
+        timeout: Another time limit, `20 min` say.
+        memory_per_run: Another memory limit, `2 GB` say.
+        dry_run: Only tell what would be done.
+        cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
+        brake: Pause when the first eight runs all end with one cause.
+    """
+    from sweeper.config import duration_s, size_bytes
+    from sweeper.launch.again import prepare_again
+    from sweeper.report.summaries import again_text
+
+    options = replace(_options(cpus), brake=brake)
+    limits = {
+        **_limit("timeout_s", "--timeout", timeout, duration_s),
+        **_limit("memory_per_run", "--memory-per-run", memory_per_run, size_bytes),
+    }
+    prepared = prepare_again(
+        group_folder(runs_dir, group), options, causes=cause, trainer=trainer, limits=limits
+    )
+    if dry_run:
+        _warn(prepared)
+        described = _described(prepared)
+        print_json(described) if json else say(again_text(described))
+        return 0
+    return _train(prepared, options, again_text, json=json)
+
+
+def _limit(
+    field: str, option: str, text: str | None, read: Callable[[str], float]
+) -> dict[str, float]:
+    """A limit as people write it, for the field of `Resources`; nothing for None."""
+    if text is None:
+        return {}
+    try:
+        found = read(text)
+    except (ValueError, OverflowError):
+        found = 0.0
+    if not 0 < found < 1e18:
+        example = "20 min" if field == "timeout_s" else "2 GB"
+        raise SweeperError(f"{option}: expected an amount such as `{example}`, got {text!r}")
+    return {field: found}
+
+
+def _train(
+    prepared: Prepared,
+    options: Options,
+    text_of: Callable[[dict[str, Any]], str],
+    *,
+    json: bool,
+) -> int:
+    """Carry out what was prepared, showing it, and return the exit status."""
+    from sweeper.launch.local import launch as launch_here
+    from sweeper.report.ending import ending, ending_text
+
+    # With --json, stdout is for the answer alone.
+    stream = sys.stderr if json else sys.stdout
+    end = launch_here(prepared, options, view_of=lambda now: _view(now, text_of, stream))
+    answer = ending(end.folder, end.state, reason=end.end.reason, message=end.end.message)
+    with contextlib.suppress(OSError):  # a terminal that was closed changes nothing
+        print_json(answer) if json else say(ending_text(answer))
+    if end.end.reason != "done":
+        return STOPPED if end.end.reason == "stopped" else PAUSED
+    return ALL_FINISHED if answer["all_finished"] else SOME_BAD
+
+
+def _view(prepared: Prepared, text_of: Callable[[dict[str, Any]], str], stream: TextIO) -> View:
+    """Say what is about to run, and return what shows it."""
+    from sweeper.records import status as read_status
+    from sweeper.report.progress import view_for
+    from sweeper.report.summaries import axis_words
+
+    _warn(prepared)
+    stream.write(text_of(_described(prepared)) + "\n")
+    stream.flush()
+    specs = [planned.spec for pack in prepared.plan.packs for planned in pack.runs]
+    return view_for(
+        stream,
+        total=len(specs),
+        names={spec.id: axis_words(spec.axis_values) for spec in specs},
+        headline=prepared.work.trainer.headline,
+        status=lambda: read_status(prepared.work.folder),
+    )
+
+
+@app.command(group=RUN)
+def evaluate(
+    *targets: str,
+    datasets: str,
+    cpus: int | None = None,
+    trainer: TrainerName = None,
+    runs_dir: RunsDir = DEFAULT_RUNS,
+    json: Json = False,
+) -> int:
+    """Evaluate trained runs on other datasets, without training; the figures join the tables.
+
+    For example:
+
+    ```text
+    sweep evaluate quickstart --datasets circular_TBP_planar_10_test,simple_TBP_planar_10_test
+    sweep evaluate k3f9x2qa7m 4nq2 --datasets complex_TBP_10_test
+    ```
+
+    Args:
+        targets: A group, or ids of runs of one group.
+        datasets: Names of datasets, with commas.
+        cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
+    """
+    from sweeper.launch.evaluation import evaluate as evaluate_runs
+    from sweeper.launch.evaluation import prepare_evaluation
+    from sweeper.records import fold, read_events
+    from sweeper.report.progress import view_for
+    from sweeper.report.summaries import axis_words
+
+    reap()
+    names = words(datasets)
+    if not targets or not names:
+        raise SweeperError("sweep evaluate takes a group or run ids, and --datasets NAME,NAME")
+    prepared = prepare_evaluation(runs_dir, targets, names, trainer=trainer)
+    stream = sys.stderr if json else sys.stdout
+    if prepared.unfinished:
+        stream.write(f"{prepared.unfinished} runs have not finished and are left out\n")
+    end = evaluate_runs(
+        prepared,
+        cpus=cpus,
+        view_of=lambda found: view_for(
+            stream,
+            total=len(found.runs),
+            names={run.id: axis_words(found.state.runs[run.id].axis_values) for run in found.runs},
+            headline=f"{names[-1]}/mean",
+            status=dict,
+        ),
+    )
+    state = fold(read_events(prepared.folder.journal_dir))
+    found = {run.id: dict(state.runs[run.id].evaluated) for run in prepared.runs}
+    good = all(any(key.startswith(names[-1]) for key in metrics) for metrics in found.values())
+    if json:
+        print_json({"group": prepared.folder.group, "evaluated": found})
+    else:
+        wanted = ",".join(f"{name}/mean" for name in names)
+        say(f"next:\n  sweep table {prepared.folder.group} --metrics {wanted}\n")
+    if end.reason != "done":
+        return STOPPED if end.reason == "stopped" else PAUSED
+    return ALL_FINISHED if good else SOME_BAD
+
+
+@app.command(group=RUN)
+def rerun(
+    run: str,
+    /,
+    *,
+    pdb: bool = False,
+    trainer: TrainerName = None,
+    runs_dir: RunsDir = DEFAULT_RUNS,
+) -> int:
+    """Train a run again in this process, without Ray, same seed, for debugging a crash.
+
+    Records stay as they are. A crash shows its full traceback; the exit status is then 1.
+
+    For example:
+
+    ```text
+    sweep rerun k3f9x2qa7m
+    sweep rerun k3f9x2qa7m --pdb
+    ```
+
+    Args:
+        run: A run id, or the first characters of one.
+        pdb: Open the debugger where it crashes.
+    """
+    from sweeper.launch.debug import rerun_here
+
+    return rerun_here(runs_dir, run, trainer=trainer, debugger=pdb)
