@@ -148,7 +148,7 @@ def _share(seconds: float, found: Occupancy) -> str:
 
 def _note(found: Occupancy, *, joined: bool) -> str:
     parts = [
-        f"slot time while a launch was alive: {_share(found.busy_s, found)} busy, "
+        f"slot time: {_share(found.busy_s, found)} busy, "
         f"{_share(found.before_s, found)} before a slot's first run, "
         f"{_share(found.between_s, found)} between runs, "
         f"{_share(found.after_s, found)} after its last"
