@@ -321,7 +321,7 @@ def test_thousands_of_runs_on_few_slots_are_joined_and_still_told():
     assert "rarest outcome" in info.note
     assert sum(bar.attempts for bar in info.bars) == 20_000
     assert sum(bar.word == "diverged" for bar in info.bars) >= 100
-    assert time.process_time() - began < 5  # one artist a run would take a minute
+    assert time.process_time() - began < 10  # one artist a run would take a minute
 
 
 def test_many_bars_become_pixels_in_the_svg_too(tmp_path):
