@@ -167,6 +167,30 @@ def test_its_gradient_agrees_with_differences_of_a_tight_solve():
         assert float(found) == pytest.approx(by_difference, rel=close)
 
 
+def test_the_gradient_of_a_network_agrees_with_differences_of_a_tight_solve(network, problems):
+    """Along random directions of all weights, biases and slopes."""
+    tight = Control(1e-10, 1e-12)
+    gradients = []
+    for control in (tight, CONTROL):
+        solved = solve(vector_field, network, problems, control)
+        assert solved[0].solved.all()
+        pull = _cotangent(solved[0].y.shape)
+        gradients.append(pull_back(vector_field, network, solved, pull))
+    rng = np.random.default_rng(7)
+    for _ in range(3):
+        direction = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), network)
+
+        def total(h, direction=direction):
+            moved = jax.tree.map(lambda leaf, d: leaf + h * d, network, direction)
+            solution, _, _ = solve(vector_field, moved, problems, tight)
+            return float(jnp.sum(pull * solution.y))
+
+        by_difference = (total(1e-4) - total(-1e-4)) / 2e-4
+        for gradient, close in zip(gradients, (1e-5, 1e-3), strict=True):
+            products = jax.tree.map(lambda g, d: jnp.sum(g * d), gradient, direction)
+            assert float(sum(jax.tree.leaves(products))) == pytest.approx(by_difference, rel=close)
+
+
 def test_the_number_of_lanes_changes_nothing(problems):
     mu = jnp.asarray(1.0)
     one, other = (solve(newton, mu, problems, lanes=n) for n in (8, 3))

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from models.neural_ode.config import Sgd
+from models.neural_ode.config import Adam, AdamW, Sgd
 from models.neural_ode.curriculum import Batches, blocks, cut, draw
 from models.neural_ode.devices import choose
 from models.neural_ode.model import NeuralODE
@@ -71,6 +71,21 @@ def test_the_gradient_is_clipped_by_its_norm(step):
     assert moved == pytest.approx(0.1 * free.gradient_norm / 4, rel=1e-3)
     _, untouched, _ = step(lr=0.1, gradient_clip=4 * free.gradient_norm)
     np.testing.assert_array_equal(flat(untouched), flat(step(lr=0.1)[1]))
+
+
+def test_weights_decay_apart_from_the_gradient(step):
+    shared = {"lr": 1e-2, "loss": "percent_error", "energy_weight": 0.0}
+    before, plain, row = step(optimiser=Adam(), **shared)
+    _, decayed, other = step(optimiser=AdamW(weight_decay=0.5), **shared)
+    np.testing.assert_allclose(
+        flat(decayed) - flat(plain), -1e-2 * 0.5 * flat(before), rtol=1e-3, atol=1e-7
+    )
+    assert other.gradient_norm == row.gradient_norm
+    # The first step of Adam goes by the rate along each axis, whatever the gradient's size; planar
+    # orbits have none for what z and its rate are weighed with.
+    moved = np.abs(flat(plain) - flat(before))
+    np.testing.assert_allclose(moved[moved > 0], 1e-2, rtol=1e-3)
+    assert 70 < np.sum(moved > 0) < 100
 
 
 def test_penalties_add_their_value_and_their_gradient(step):

@@ -5,15 +5,20 @@ import io
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from models.neural_ode import devices, evaluate
+from models import two_body
+from models.neural_ode import devices, evaluate, load
 from models.neural_ode.config import Adam, AdamW, Config, Sgd
 from models.neural_ode.model import NeuralODE
-from models.neural_ode.optimisers import build
+from models.neural_ode.optimisers import build, weight_decay
+from models.neural_ode.stages import make_stages, validate
 from models.neural_ode.step import fresh_state
 from models.neural_ode.storage import ModelFileError
+from models.two_body import Units
 from sweeper.trainer import Diverged
 
 
@@ -86,6 +91,11 @@ def test_a_second_run_of_a_program_compiles_nothing(tiny_run, trained, tiny_conf
     assert count() == 0
     assert changed.result["compile_s"] < 0.5
     assert [row["step"] for row in changed.training_rows] == list(range(1, 9))
+    # Each phase has its own cosine, from its rate to a hundredth of it.
+    rates = [row["lr"] for row in changed.training_rows]
+    assert [rates[k] for k in (0, 2, 4, 5, 7)] == pytest.approx(
+        [3e-3, 3e-3 * 0.505, 3e-5, 1e-3, 1e-5], rel=1e-4
+    )
 
 
 @pytest.fixture
@@ -121,6 +131,60 @@ def test_phases_follow_each_other_on_one_model(trained, tiny_config):
     assert [row["lr"] for row in rows] == pytest.approx([1e-2] * 20 + [1e-3] * 10)
     assert rows[20]["loss"] < 0.7 * rows[0]["loss"]
     assert [row["step"] for row in run.validation_rows] == [10, 20, 30]
+
+
+def test_the_best_model_of_each_phase_and_of_all_is_kept(trained, tiny_config):
+    """With such rates the validation loss goes up and down, and the second phase does harm."""
+    config = tiny_config(
+        length_strategy=((0.0, 0.5), (0.0, 1.0)),
+        lr_strategy=(0.05, 0.3),
+        steps_strategy=(24, 12),
+        validation_every=4,
+    )
+    run = trained(config)
+    losses = [row["val_loss"] for row in run.validation_rows]
+    data = two_body.load(config.data.dataset_name)
+    stages = make_stages(config, data, data, Units.of(data), devices.choose("cpu"))
+
+    def validated(stage, which):
+        model = load(run.folder, which).model
+        return validate(stage, model, stage.chunk.workspace())[0].loss
+
+    assert validated(stages[0], "phase_1") == pytest.approx(min(losses[:6]), rel=1e-5)
+    assert validated(stages[1], "phase_2") == pytest.approx(min(losses[6:]), rel=1e-5)
+    assert min(losses[6:]) < losses[-1]
+    assert validated(stages[1], "final") == pytest.approx(losses[-1], rel=1e-5)
+    # The two are compared on what the last phase asks for.
+    first, second = (validated(stages[1], name) for name in ("phase_1", "phase_2"))
+    assert first < second
+    assert run.result["best_loss"] == pytest.approx(first, rel=1e-5)
+    assert validated(stages[1], "best") == first
+
+
+def test_orbits_in_space_are_learned(trained, tiny_config):
+    run = trained(
+        tiny_config(
+            data={
+                "dataset_name": "complex_TBP_2_train",
+                "test_datasets": ("complex_TBP_2_test",),
+            },
+            lr_strategy=(3e-2,),
+            planar_constraint=False,
+            feature_layer="sph_4D_rinv_vrvt",
+            output_layer="mlp_rtn",
+            loss="mean_squared_error",
+            optimiser=AdamW(),
+            lr_schedule="exponential",
+            gradient_clip=1.0,
+        )
+    )
+    losses = [row["loss"] for row in run.training_rows]
+    assert losses[-1] < 0.3 * losses[0]
+    for row in run.training_rows:
+        assert row["loss"] == pytest.approx(row["rms"] ** 2, rel=1e-4)
+        assert row["loss"] != row["percent"]
+    assert run.result["complex_TBP_2_test/failed_pct"] == 0
+    assert run.result["complex_TBP_2_test/theta_deg"] < 45
 
 
 def test_orbits_that_validate_do_not_train(trained, tiny_config):
@@ -184,6 +248,29 @@ def test_a_fresh_optimiser_is_the_one_of_optax(optimiser):
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         np.testing.assert_array_equal(a, b)
         assert a.dtype == b.dtype
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "reference"),
+    [
+        (Adam(b1=0.8, b2=0.95, eps=1e-3), optax.adam(0.1, 0.8, 0.95, 1e-3)),
+        (AdamW(eps=1e-3, weight_decay=0.3), optax.adamw(0.1, eps=1e-3, weight_decay=0.3)),
+        (Sgd(momentum=0.8), optax.sgd(0.1, 0.8)),
+        (Sgd(momentum=0.8, nesterov=True), optax.sgd(0.1, 0.8, nesterov=True)),
+    ],
+)
+def test_updates_are_those_of_optax(optimiser, reference):
+    rng = np.random.default_rng(0)
+    ours = theirs = jnp.asarray(rng.normal(size=5), jnp.float32)
+    transform = build(optimiser)
+    memory, other = transform.init(ours), reference.init(theirs)
+    for _ in range(4):
+        gradient = jnp.asarray(rng.normal(size=5), jnp.float32)
+        direction, memory = transform.update(gradient, memory)
+        ours = ours - 0.1 * (direction + weight_decay(optimiser) * ours)
+        updates, other = reference.update(gradient, other, theirs)
+        theirs = optax.apply_updates(theirs, updates)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
 def test_a_gpu_that_is_not_there_is_told_with_what_is():
