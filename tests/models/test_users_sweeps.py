@@ -130,6 +130,46 @@ def test_the_conference_curriculum():
         assert config.parameters.steps_strategy == (2000, 10)
 
 
+def test_the_rows_of_the_users_table():
+    """Loss, steps, segments, activation and head of each, on 10 or 100 orbits."""
+    percent, nmse = "percent_error", "percent_error_plus_nmse"
+    lofi = ("signed", "unit_softplus", "logmag_unit_exp", "logmag_unit_softplus")
+    lengths = (4, 10, 18, 24, 36, 72, 180)
+    expected = {
+        "activation-head-lofi": [
+            (100, (1000,), percent, 18, activation, head)
+            for activation in ("tanh", "leaky_relu")
+            for head in ("mlp_4D_signed", "mlp_4D")
+        ],
+        "short-segments": [
+            (10, (1000,), percent, 4, "leaky_relu", head)
+            for head in ("mlp_4D_signed", "mlp_4D", "mlp_4D_softplus")
+        ],
+        "lofi": [(100, (2000, 10), nmse, 18, "leaky_relu", f"mlp_4D_{head}") for head in lofi],
+        "hifi-conference": [
+            (100, (500,), percent, 18, "tanh", head) for head in ("mlp_4D_signed", "mlp_4D")
+        ],
+        "segment-slope": [
+            (100, (1000,), percent, length, "leaky_relu", "mlp_4D_signed") for length in lengths
+        ],
+    }
+    for name, rows in expected.items():
+        found = []
+        for config in points(sweep_named(name)):
+            p = config.parameters
+            orbits = int(config.data.dataset_name.split("_")[-2])
+            assert config.data.dataset_name == f"complex_TBP_planar_{orbits}_train"
+            assert (p.width, p.depth, p.lr_strategy, p.train_val_split) == (64, 2, (1e-3,), 1)
+            assert (p.feature_layer, p.planar_constraint) == ("sph_4D_rinv_vel", True)
+            [segment] = p.segment_length_strategy
+            found.append((orbits, p.steps_strategy, p.loss, segment, p.activation, p.output_layer))
+        assert Counter(found) == Counter(rows), name
+    for config in points(sweep_named("heads-10-orbits")):
+        p = config.parameters
+        assert config.data.dataset_name == "complex_TBP_planar_10_train"
+        assert (p.steps_strategy, p.loss, p.mse_weight) == ((2000,), nmse, 1.0)
+
+
 def test_segments_of_the_curriculum():
     losses = [("percent_error", 1.0)]
     losses += [("percent_error_plus_nmse", weight) for weight in (1.0, 10.0, 50.0)]
