@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sweeper.engine.cgroups import CGROUPS, PROC, cpu_quota
 from sweeper.errors import HostError
 
 __all__ = ["CpuOffer", "Slot", "claims_on_cpus", "cpu_offer", "cut_slots", "parse_cpu_list"]
@@ -40,45 +41,9 @@ class CpuOffer:
         return max(1, min(len(self.cpus), int(self.quota)))
 
 
-def cpu_offer(cgroup_root: Path = Path("/sys/fs/cgroup")) -> CpuOffer:
-    """Read affinity and cgroup quota of this process (cgroup v2, else v1)."""
-    return CpuOffer(tuple(sorted(os.sched_getaffinity(0))), _cgroup_quota(cgroup_root))
-
-
-def _cgroup_quota(root: Path) -> float | None:
-    """CPUs paid for by the tightest quota on the way from our cgroup up to the root."""
-    quotas = [_v2_quota(folder) for folder in _cgroup_folders(root)]
-    quotas.append(_v1_quota(root / "cpu"))
-    found = [quota for quota in quotas if quota is not None]
-    return min(found) if found else None
-
-
-def _cgroup_folders(root: Path) -> list[Path]:
-    """Our cgroup's folder and its parents up to `root`, as far as they can be seen."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return [root]
-    inner = next((line[3:].strip("/") for line in lines if line.startswith("0::")), "")
-    folder = root / inner
-    return [folder, *(parent for parent in folder.parents if root in (parent, *parent.parents))]
-
-
-def _v2_quota(folder: Path) -> float | None:
-    try:
-        quota, period = (folder / "cpu.max").read_text().split()
-    except (OSError, ValueError):
-        return None
-    return None if quota == "max" else int(quota) / int(period)
-
-
-def _v1_quota(folder: Path) -> float | None:
-    try:
-        quota = int((folder / "cpu.cfs_quota_us").read_text())
-        period = int((folder / "cpu.cfs_period_us").read_text())
-    except (OSError, ValueError):
-        return None
-    return quota / period if quota > 0 else None
+def cpu_offer(proc: Path = PROC, cgroups: Path = CGROUPS) -> CpuOffer:
+    """Read affinity and cgroup quota of this process."""
+    return CpuOffer(tuple(sorted(os.sched_getaffinity(0))), cpu_quota(proc, cgroups))
 
 
 def cut_slots(

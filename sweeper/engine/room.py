@@ -1,8 +1,7 @@
-"""Room on the host: disk space, memory and the kernel's kills, and what follows from them."""
+"""Room on the host: disk space and memory, and what follows from them."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from sweeper.engine.cgroups import memory_room
 from sweeper.errors import HostError
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "cap_log",
     "disk_budget",
     "free_bytes",
-    "oom_kills",
     "runs_that_fit",
 ]
 
@@ -91,29 +90,10 @@ def runs_that_fit(peaks: Mapping[str, int], available: int, slots: int) -> int:
 
 
 def available_memory() -> int:
-    """Bytes that may still be filled: what the host has, or what our cgroup's limit leaves."""
+    """Bytes that may still be filled: what the host has, or what our cgroups leave."""
     available = int(psutil.virtual_memory().available)
-    cgroup = Path("/sys/fs/cgroup")
-    with contextlib.suppress(OSError, ValueError):  # without a limit the file says "max"
-        limit = int((cgroup / "memory.max").read_text())
-        used = int((cgroup / "memory.current").read_text())
-        available = min(available, max(0, limit - used))
-    return available
-
-
-def oom_kills() -> int:
-    """How often the kernel has killed for want of memory, host and own cgroup, since boot."""
-    total = 0
-    for file, key in (
-        (Path("/proc/vmstat"), "oom_kill "),
-        (Path("/sys/fs/cgroup/memory.events"), "oom_kill "),
-    ):
-        try:
-            lines = file.read_text().splitlines()
-        except OSError:
-            continue
-        total += sum(int(line.split()[1]) for line in lines if line.startswith(key))
-    return total
+    room = memory_room()
+    return available if room is None else max(0, min(available, room))
 
 
 def cap_log(path: Path, limit: int = LOG_LIMIT_BYTES, kept: int = _LOG_KEPT_BYTES) -> bool:

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import psutil
 
+from sweeper.engine.cgroups import oom_kills
 from sweeper.engine.cpus import Slot
 from sweeper.engine.decide import (
     Policy,
@@ -32,7 +33,7 @@ from sweeper.engine.environment import wave_environment
 from sweeper.engine.ledger import Job, Ledger, WaveJobs
 from sweeper.engine.processes import become_subreaper, kill_all, reap_adopted
 from sweeper.engine.protocol import WaveSpec
-from sweeper.engine.room import available_memory, cap_log, disk_budget, oom_kills, runs_that_fit
+from sweeper.engine.room import available_memory, cap_log, disk_budget, runs_that_fit
 from sweeper.engine.scratch import Scratch
 from sweeper.engine.signals import SignalWatch
 from sweeper.engine.traces import finished_record, record_of_death

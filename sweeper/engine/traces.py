@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeper.engine.board import Row
+from sweeper.engine.cgroups import oom_kills
 from sweeper.engine.decide import Running
 from sweeper.engine.faults import DeathTraces, cause_of_death
-from sweeper.engine.room import oom_kills
 from sweeper.records import events as read
 from sweeper.records.folders import RunFolder, read_json, write_atomically
 from sweeper.records.lines import finite

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from sweeper.engine.cgroups import memory_room
 from sweeper.engine.cpus import CpuOffer, cpu_offer
 from sweeper.engine.scratch import Scratch, reap_dead_launches
 from sweeper.errors import SweeperError
@@ -73,7 +74,7 @@ def _memory(workers: int) -> Line:
     return verdicts.memory(
         total=total,
         available=available,
-        cgroup_room=readings.cgroup_memory_room(),
+        cgroup_room=memory_room(),
         workers=workers,
     )
 

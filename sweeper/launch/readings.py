@@ -11,16 +11,15 @@ import pwd
 import re
 import resource
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sweeper.engine.cgroups import CGROUPS, PROC, folders, number
 from sweeper.launch.verdicts import Room
 
 __all__ = [
     "Disk",
     "address_space_limit",
-    "cgroup_memory_room",
     "disk",
     "file_system",
     "folder_size",
@@ -33,11 +32,6 @@ __all__ = [
     "write_refusal",
 ]
 
-PROC = Path("/proc")
-CGROUPS = Path("/sys/fs/cgroup")
-
-# cgroup v1 writes "no limit" as the largest page-aligned number.
-_UNLIMITED = 1 << 60
 _CAP_SYS_ADMIN, _CAP_SYS_RESOURCE = 21, 24
 
 
@@ -46,65 +40,6 @@ def memory_now(proc: Path = PROC) -> tuple[int, int]:
     lines = (proc / "meminfo").read_text().splitlines()
     kib = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
     return kib["MemTotal"] * 1024, kib["MemAvailable"] * 1024
-
-
-def _cgroup_folders(controller: str, proc: Path, root: Path) -> Iterator[Path]:
-    """Our cgroup's folders for a controller, from the inside out, as far as they can be seen.
-
-    In a container the inner part of the path may lie outside of what is mounted; such folders
-    don't exist, and reading them finds nothing.
-    """
-    try:
-        lines = (proc / "self/cgroup").read_text().splitlines()
-    except OSError:
-        lines = []
-    bases = [root, root / controller]  # version 2, version 1
-    inner = dict.fromkeys(bases, "")
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if not controllers:
-            inner[root] = path.strip("/")
-        elif controller in controllers.split(","):
-            inner[root / controller] = path.strip("/")
-    for base in bases:
-        folder = base / inner[base]
-        yield folder
-        yield from (parent for parent in folder.parents if parent.is_relative_to(base))
-
-
-def _number(file: Path) -> int | None:
-    """The number in a file; None for no file, no number (``max``) or no limit."""
-    try:
-        value = int(file.read_text())
-    except (OSError, ValueError):
-        return None
-    return value if value < _UNLIMITED else None
-
-
-def cgroup_memory_room(proc: Path = PROC, root: Path = CGROUPS) -> int | None:
-    """Bytes that the tightest cgroup still leaves, or None without a limit.
-
-    Cached file pages that nobody uses count as free, because the kernel drops them first.
-    """
-    rooms = []
-    for folder in _cgroup_folders("memory", proc, root):
-        for most, now, cached in (
-            ("memory.max", "memory.current", "inactive_file"),
-            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-        ):
-            limit = _number(folder / most)
-            if limit is not None:
-                used = _number(folder / now) or 0
-                rooms.append(limit - used + _statistic(folder / "memory.stat", cached))
-    return min(rooms, default=None)
-
-
-def _statistic(file: Path, name: str) -> int:
-    try:
-        found = re.search(rf"^{name} (\d+)$", file.read_text(), re.MULTILINE)
-    except OSError:
-        return 0
-    return int(found[1]) if found else 0
 
 
 def thread_rooms(
@@ -123,14 +58,14 @@ def thread_rooms(
         elif hard > soft:
             mend = f"raise it (`ulimit -u {hard}`)"
         rooms.append(Room("ulimit -u", soft, _threads_of_user(proc), mend))
-    for folder in _cgroup_folders("pids", proc, root):
-        limit = _number(folder / "pids.max")
+    for folder in folders("pids", proc, root):
+        limit = number(folder / "pids.max")
         if limit is not None:
             mend = "raise it (docker: --pids-limit, systemd: TasksMax=)"
-            rooms.append(Room("pids.max", limit, _number(folder / "pids.current") or 0, mend))
+            rooms.append(Room("pids.max", limit, number(folder / "pids.current") or 0, mend))
     used = _threads_of_host(proc)
     for name in ("threads-max", "pid_max"):
-        limit = _number(proc / "sys/kernel" / name)
+        limit = number(proc / "sys/kernel" / name)
         if limit is not None:
             mend = f"have the administrator raise it (`sysctl kernel.{name}`)"
             rooms.append(Room(f"kernel.{name}", limit, used, mend))

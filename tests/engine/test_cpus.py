@@ -83,12 +83,18 @@ def test_cpu_lists(text: str, cpus: list[int]) -> None:
         ("cpu.max", "max 100000\n", None),
         ("cpu/cpu.cfs_quota_us", "400000\n", 4.0),
         ("cpu/cpu.cfs_quota_us", "-1\n", None),
+        ("job/cpu.max", "250000 100000\n", 2.5),
+        ("cpu/job/cpu.cfs_quota_us", "50000\n", 0.5),
     ],
 )
 def test_quota_of_either_cgroup_version(
     tmp_path: Path, file: str, text: str, quota: float | None
 ) -> None:
-    (tmp_path / "cpu").mkdir()
-    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
-    (tmp_path / file).write_text(text)
-    assert cpu_offer(tmp_path).quota == quota
+    proc, cgroups = tmp_path / "proc", tmp_path / "cgroups"
+    (proc / "self").mkdir(parents=True)
+    (proc / "self/cgroup").write_text("3:cpu,cpuacct:/job\n0::/job\n")
+    place = (cgroups / file).parent
+    place.mkdir(parents=True)
+    (place / "cpu.cfs_period_us").write_text("100000\n")
+    (cgroups / file).write_text(text)
+    assert cpu_offer(proc, cgroups).quota == quota

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sweeper.engine import cgroups
 from sweeper.launch import readings
 
 GIB = 1024**3
@@ -64,7 +65,7 @@ def test_tightest_cgroup_on_the_way_up_decides(proc, tmp_path):
         },
     )
     # 5 GiB are used, but one of them is cached files.
-    assert readings.cgroup_memory_room(proc, root) == 4 * GIB
+    assert cgroups.memory_room(proc, root) == 4 * GIB
     pids = rooms(proc, root)["pids.max"]
     assert (pids.limit, pids.used, pids.free) == (700, 33, 667)
 
@@ -79,7 +80,7 @@ def test_cgroup_version_1(proc, tmp_path):
             "memory/memory.limit_in_bytes": "9223372036854771712\n",
         },
     )
-    assert readings.cgroup_memory_room(proc, root) == GIB
+    assert cgroups.memory_room(proc, root) == GIB
 
 
 def test_cgroup_of_a_container_is_the_mounted_root(proc, tmp_path):
@@ -92,12 +93,12 @@ def test_cgroup_of_a_container_is_the_mounted_root(proc, tmp_path):
             "memory/memory.usage_in_bytes": f"{GIB}\n",
         },
     )
-    assert readings.cgroup_memory_room(proc, root) == 2 * GIB
+    assert cgroups.memory_room(proc, root) == 2 * GIB
 
 
 def test_no_cgroups_at_all(proc, tmp_path):
     (proc / "self/cgroup").unlink()
-    assert readings.cgroup_memory_room(proc, tmp_path / "none") is None
+    assert cgroups.memory_room(proc, tmp_path / "none") is None
     assert "pids.max" not in rooms(proc, tmp_path / "none")
 
 
