@@ -9,13 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.errors import RecordError
-from sweeper.records import GroupFolder, GroupState, Outcome, table_rows, write_atomically
+from sweeper.records import (
+    GroupFolder,
+    GroupState,
+    Outcome,
+    make_folder,
+    table_rows,
+    write_atomically,
+)
+from sweeper.records.modes import folder_mode, readable_as
 from sweeper.report.figures import (
     save_curves_figure,
     save_errors_figure,
     save_timeline_figure,
 )
-from sweeper.report.results import group_table
+from sweeper.report.results import Table, results_table
 from sweeper.report.summaries import axis_words
 from sweeper.report.tables import render
 
@@ -30,8 +38,11 @@ def ending(
     """What a launch says at its end, as data; writes table and figures to the results folder."""
     counts = {word: count for word, count in state.counts().items() if count}
     finished = counts.get("finished", 0)
-    files = _save_results(folder, state) if finished else []
-    files += save_timeline_figure(folder, state)
+    table = results_table({folder.group: state}) if finished else None
+    make_folder(folder.results_dir, folder_mode(folder.path))
+    with readable_as(folder.path):
+        files = _save_results(folder, state, table) if table else []
+        files += save_timeline_figure(folder, state)
     return {
         "group": folder.group,
         "total": state.total,
@@ -41,7 +52,7 @@ def ending(
         "message": message,
         "headline": state.headline or "loss",
         "best": _best(state),
-        "table": render(group_table(folder), "table") if finished else "",
+        "table": render(table, "table") if table else "",
         "files": [str(file) for file in files],
         "runs_folder": str(folder.runs_folder),
     }
@@ -62,9 +73,7 @@ def _best(state: GroupState) -> list[dict[str, Any]]:
     ]
 
 
-def _save_results(folder: GroupFolder, state: GroupState) -> list[Path]:
-    table = group_table(folder)
-    folder.results_dir.mkdir(mode=0o700, exist_ok=True)
+def _save_results(folder: GroupFolder, state: GroupState, table: Table) -> list[Path]:
     files = [folder.results_dir / "table.md", folder.results_dir / "table.csv"]
     write_atomically(files[0], render(table, "markdown"))
     write_atomically(files[1], render(table, "csv"))
@@ -90,7 +99,7 @@ def ending_text(answer: Mapping[str, Any]) -> str:
         lines.append(f"paused: {answer['message']}")
     lines.append("next:")
     if answer["reason"] != "done":
-        lines.append("  the same launch command again trains only what is missing")
+        lines.append("  the same command again trains only what is missing")
     if not answer["all_finished"]:
         lines.append(f"  sweep crashed {group}      why runs ended otherwise")
     lines.append(f"  sweep table {group} --format markdown")
