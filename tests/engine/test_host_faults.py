@@ -397,16 +397,21 @@ def test_a_terminated_launch_stops_in_order(bench: Bench) -> None:
 def test_a_closed_terminal_stops_the_launch_in_order(bench: Bench) -> None:
     """The terminal's end sends SIGHUP, and every later word to it fails."""
     file = bench.write("patient", PATIENT)
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(bench.path)
-        os.execve(SWEEP, [str(SWEEP), "launch", str(file), "--cpus", "2"], bench.env)
+    ours, theirs = pty.openpty()
+    launch = subprocess.Popen(
+        ["setsid", "--ctty", SWEEP, "launch", file, "--cpus", "2"],
+        env=bench.env,
+        cwd=bench.path,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
     try:
         _until_two_run(bench)
     finally:
-        os.close(terminal)
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 130
+        os.close(ours)
+    assert launch.wait(60) == 130
     _assert_stopped(bench)
 
 

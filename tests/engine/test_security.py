@@ -225,10 +225,13 @@ def plant(bench: Bench, *events: dict[str, Any], group: str = "foreign") -> Grou
 
 
 def foreign(bench: Bench, run: str = "abcdefgh23", trainer: str = "evil") -> GroupFolder:
+    """A stranger's records: one run that finished, and one that crashed."""
+    bad = "bcdefgh234"
     return plant(
         bench,
-        {"event": "launched", "launch": "l", "trainer": trainer, "total": 1, "host": "elsewhere"},
-        {"event": "planned", "runs": {run: {"width": 1}}, "headline": "loss"},
+        {"event": "launched", "launch": "l", "trainer": trainer, "total": 2, "host": "elsewhere"},
+        {"event": "planned", "runs": {run: {"width": 1}, bad: {"width": 2}}, "headline": "loss"},
+        {"event": "ended", "run": bad, "attempt": 1, "outcome": "crashed"},
         {"event": "started", "run": run, "attempt": 1},
         {"event": "ended", "run": run, "attempt": 1, "outcome": "finished",
          "metrics": {"loss": 1.0}},
