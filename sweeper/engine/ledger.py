@@ -48,6 +48,8 @@ class Ledger:
         self._ends: dict[str, list[tuple[Outcome, Cause | None]]] = {}
         self._last_ends: deque[tuple[Outcome, Cause | None]] = deque(maxlen=policy.brake_after)
         self._finished = 0
+        self._finished_at_loss: dict[str, int] = {}  # by run, when it was lost first
+        self._sick: str | None = None
 
     def has_work(self) -> bool:
         """Whether any wave is still to come."""
@@ -81,7 +83,13 @@ class Ledger:
         ends.append((outcome, cause))
         self._last_ends.append((outcome, cause))
         self._finished += outcome is Outcome.FINISHED
-        if try_again(ends, self._policy):
+        again = try_again(ends, self._policy)
+        if outcome is Outcome.LOST:
+            before = self._finished_at_loss.setdefault(run, self._finished)
+            if not again and before == self._finished:
+                why = f": {cause.headline()}" if cause else ""
+                self._sick = f"run {run} was lost {len(ends)} times while none finished{why}"
+        if again:
             program, job = self._jobs[run]
             job = replace(job, attempt=attempt + 1)
             self._jobs[run] = (program, job)
@@ -92,7 +100,12 @@ class Ledger:
         self._again.extend(self._jobs[run] for run in runs)
 
     def brake_reason(self) -> str | None:
-        """What the last ends have in common, if nothing has finished and all failed alike."""
-        if self._finished or not self._policy.brake_after:
+        """What the last ends have in common, if nothing has finished and all failed alike.
+
+        Or that a run was lost as often as it is tried while none finished: no run's own fault.
+        """
+        if not self._policy.brake_after:
             return None
+        if self._sick or self._finished:
+            return self._sick
         return failing_alike(list(self._last_ends), self._policy.brake_after)

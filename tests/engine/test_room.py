@@ -72,6 +72,28 @@ def test_starved_runs_are_tried_again_at_half_then_alone() -> None:
     assert not ledger.has_work()
 
 
+@pytest.mark.parametrize(("finished_meanwhile", "sick"), [(False, True), (True, False)])
+def test_a_run_that_is_lost_again_and_again_while_none_finishes_tells_of_a_sick_host(
+    finished_meanwhile: bool, sick: bool
+) -> None:
+    jobs = [("p", (Job(run, 1, {}),)) for run in ("a", "b")]
+    ledger = Ledger([jobs], Policy(), slots=2)
+    ledger.next_wave()
+    cause = Cause(CauseKind.HOST, "its worker died before the run began")
+    for attempt in (1, 2):
+        ledger.settle("a", attempt, Outcome.LOST, cause)
+        assert ledger.brake_reason() is None
+        ledger.next_wave()
+    if finished_meanwhile:
+        ledger.settle("b", 1, Outcome.FINISHED, None)
+    ledger.settle("a", 3, Outcome.LOST, cause)
+    assert not ledger.has_work()
+    reason = ledger.brake_reason()
+    assert bool(reason) is sick
+    assert not sick or "run a was lost 3 times while none finished: its worker" in str(reason)
+    assert Ledger([jobs], Policy(brake_after=0), slots=2).brake_reason() is None
+
+
 def test_the_brake_needs_failures_alike_and_nothing_finished() -> None:
     jobs = [("p", (Job(f"r{n}", 1, {}),)) for n in range(20)]
     cause = Cause(CauseKind.EXCEPTION, "no", "ValueError", "train.py:3")
