@@ -23,8 +23,6 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
 Timed = Callable[[str], AbstractContextManager[None]]
 
 RUNS = 10_000 if os.environ.get("SOAK") == "short" else 100_000
-# Ten times what was measured on two busy cores.
-LIMIT_S = 10.0 * RUNS / 10_000
 BATCH = 50  # as many ends as a supervisor with short runs writes at once
 
 
@@ -34,9 +32,7 @@ def timed(say: Say) -> Timed:
     def measure(what: str) -> Iterator[None]:
         began = time.monotonic()
         yield
-        seconds = time.monotonic() - began
-        say(f"{RUNS} runs: {what:<36} {seconds:7.2f} s")
-        assert seconds < LIMIT_S
+        say(f"{RUNS} runs: {what:<36} {time.monotonic() - began:7.2f} s")
 
     return measure
 
