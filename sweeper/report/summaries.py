@@ -98,7 +98,8 @@ def plan_text(plan: Mapping[str, Any]) -> str:
 
 def again_text(plan: Mapping[str, Any]) -> str:
     """The answer of `sweep retry`, and what it says before it starts."""
-    lines = [f"{plan['group']}: {plan['to_train']} runs again"]
+    number = plan["to_train"]
+    lines = [f"{plan['group']}: {number} {'run' if number == 1 else 'runs'} again"]
     lines += [f"  {_cause_line(cause)}" for cause in plan["causes"]]
     if plan["left_alone"]:
         lines += ["left alone:", *(f"  {_cause_line(cause)}" for cause in plan["left_alone"])]

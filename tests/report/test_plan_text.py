@@ -1,0 +1,65 @@
+"""What `sweep plan` and `sweep retry` say to people."""
+
+from __future__ import annotations
+
+import pytest
+
+from sweeper.report.summaries import again_text, plan_text
+
+PLAN = {
+    "group": "g",
+    "total": 64,
+    "to_train": 64,
+    "done": {},
+    "axes": [],
+    "programs": 1,
+    "packs": 64,
+    "waves": [16, 16, 16, 16],
+    "slots": 192,
+    "invalid_groups": [],
+}
+
+
+@pytest.mark.parametrize(
+    ("waves", "slots", "warned"),
+    [
+        ([16, 16, 16, 16], 192, "192, of which at most 32 will work"),
+        ([16, 16, 16, 16], 32, None),
+        ([16, 16], 192, None),  # all there is: no larger wave would help
+        ([100, 100, 2], 192, None),
+    ],
+)
+def test_waves_too_small_for_the_slots_are_told(
+    waves: list[int], slots: int, warned: str | None
+) -> None:
+    """No more than two waves work at once."""
+    said = plan_text({**PLAN, "waves": waves, "slots": slots})
+    assert ("will work" in said) is (warned is not None)
+    assert warned is None or warned in said
+
+
+def test_a_retry_tells_what_it_takes_and_what_it_leaves() -> None:
+    cause = {"outcome": "crashed", "type": "ValueError", "message": "no", "place": "t.py:3"}
+    other = {"outcome": "diverged", "type": None, "message": "loss is nan", "place": None}
+    said = again_text(
+        {
+            **PLAN,
+            "to_train": 3,
+            "waves": [3],
+            "causes": [{**cause, "runs": 4}],
+            "left_alone": [{**other, "runs": 2}],
+            "timeout_s": 90.0,
+            "memory_per_run": None,
+            "invalid": [{"id": "abc", "reasons": ["steps must be positive"]}],
+        }
+    )
+    assert said.splitlines() == [
+        "g: 3 runs again",
+        "  4 crashed: ValueError: no  at t.py:3",
+        "left alone:",
+        "  2 diverged: loss is nan",
+        "  abc can't work any more: steps must be positive",
+        "waves   1 (3 runs)",
+        "slots   192",
+        "limits  timeout 90 s",
+    ]
