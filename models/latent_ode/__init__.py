@@ -66,19 +66,21 @@ def program_key(config: Config) -> Hashable:
     sizes = (p.latent_size, p.hidden_size, p.width, p.depth, p.activation)
     orbits = (data.dataset_name, p.num_trajs, p.train_val_split, p.batch_size)
     times = (data.stride, p.observed_window, p.target_window, p.max_steps)
-    return (*sizes, *orbits, *times)
+    return (*sizes, *orbits, *times, config.device)
 
 
 def evaluate(config: Config, folder: Path, datasets: Sequence[str]) -> dict[str, float]:
     """Figures of a trained run on the named datasets, as ``<dataset>/<figure>``."""
     from models import two_body
+    from models.devices import on
     from models.latent_ode.evaluation import figures, named
 
-    trained = load(folder)
     result: dict[str, float] = {}
-    for name in datasets:
-        dataset = two_body.load(name, seed=config.data.data_seed)
-        result |= named(name, figures(trained, dataset))
+    with on(config.device):
+        trained = load(folder)
+        for name in datasets:
+            dataset = two_body.load(name, seed=config.data.data_seed)
+            result |= named(name, figures(trained, dataset))
     return result
 
 

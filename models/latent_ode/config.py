@@ -86,6 +86,7 @@ class Config:
     data: Data = field(default_factory=Data)
     parameters: Parameters = field(default_factory=Parameters)
     seed: Annotated[int, Ge(0)] = 0
+    device: Literal["cpu", "gpu", "auto"] = "auto"
 
 
 def problems(config: Config) -> list[str]:

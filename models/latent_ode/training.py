@@ -16,6 +16,7 @@ import numpy.typing as npt
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from models.devices import on
 from models.latent_ode.config import Config
 from models.latent_ode.evaluation import evaluate_series, figures, named
 from models.latent_ode.model import LatentOde, SolverSettings
@@ -153,6 +154,11 @@ def train_one(config: Config, run: Run) -> dict[str, float]:
     each test set as ``<test set>/…``. A stopped run saves its model and returns nothing. Raises
     Diverged at the first loss or gradient that is not finite.
     """
+    with on(config.device):
+        return _train(config, run)
+
+
+def _train(config: Config, run: Run) -> dict[str, float]:
     data, parameters = config.data, config.parameters
     whole = load(data.dataset_name, seed=data.data_seed)
     dataset = whole.first(parameters.num_trajs)

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 import jax
 import numpy as np
 
+from models.devices import choose
 from models.neural_ode import storage
 from models.neural_ode.config import Config
 from models.neural_ode.curriculum import draw, split
-from models.neural_ode.devices import choose
 from models.neural_ode.evaluation import Solver, measure
 from models.neural_ode.model import NeuralODE
 from models.neural_ode.phases import segment_ratio

@@ -283,6 +283,19 @@ def test_without_a_held_out_orbit_validation_uses_the_training_and_says_so(caplo
         caplog.clear()
 
 
+def test_a_gpu_that_is_not_there_is_told_with_what_is(trained, tmp_path):
+    if any(device.platform != "cpu" for device in jax.devices()):
+        pytest.skip("there is a GPU here")
+    run, _ = trained
+    config = dataclasses.replace(CONFIG, device="gpu")
+    for attempt in (
+        lambda: latent_ode.train([config], [FolderRun(tmp_path)]),
+        lambda: latent_ode.evaluate(config, run.folder, [TEST_SET]),
+    ):
+        with pytest.raises(RuntimeError, match=r"`device: gpu`.*JAX sees only.*[Cc]pu"):
+            attempt()
+
+
 def test_rates():
     rates = rates_of(changed(steps=100, lr=0.1, kl_weight=2.0, kl_warmup=0.5))
     assert rates.lr[0] == pytest.approx(0.1)

@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import pytest
 
+from models.devices import choose
 from models.neural_ode.config import Adam, AdamW, Sgd
 from models.neural_ode.curriculum import Batches, blocks, cut, draw
-from models.neural_ode.devices import choose
 from models.neural_ode.model import NeuralODE
 from models.neural_ode.stages import make_stages, validate
 from models.neural_ode.step import Orders, fresh_state

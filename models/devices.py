@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+from contextlib import AbstractContextManager
+from typing import Any, Literal
 
 import jax
 
-from models.neural_ode.config import Device
-
-__all__ = ["choose"]
+__all__ = ["choose", "on"]
 
 
-def choose(wanted: Device) -> Any:
+def on(wanted: Literal["cpu", "gpu", "auto"]) -> AbstractContextManager[Any]:
+    """Within it JAX computes on the device `wanted`; raises what `choose` raises.
+
+    `auto` changes nothing, so that what was compiled outside is not compiled again.
+    """
+    if wanted == "auto":
+        return contextlib.nullcontext()
+    context: AbstractContextManager[Any] = jax.default_device(choose(wanted))
+    return context
+
+
+def choose(wanted: Literal["cpu", "gpu", "auto"]) -> Any:
     """The JAX device for `cpu`, `gpu`, or `auto` (the first that JAX prefers).
 
     `cpu` keeps JAX from opening a GPU that other work may need, unless it is open already; a
