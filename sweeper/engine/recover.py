@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.engine.traces import died_record, finished_record, own_result
+from sweeper.records import events as read
 from sweeper.records.folders import GroupFolder, is_run_id, read_json
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 from sweeper.records.state import Attempt, GroupState
@@ -30,11 +31,9 @@ def interrupted_ends(folder: GroupFolder, state: GroupState) -> list[dict[str, A
         run = state.runs.get(run_id)
         known = max((attempt.number for attempt in run.attempts), default=0) if run else 0
         told = read_json(folder.run(run_id).progress_file) or {}
-        begun = told.get("attempt")
-        if run is not None and isinstance(begun, int) and begun > known:
-            moment = told.get("time")
-            started = float(moment) if isinstance(moment, int | float) else None
-            attempt = Attempt(number=begun, writer="", started=started)
+        begun = read.integer(told, "attempt")
+        if run is not None and begun is not None and begun > known:
+            attempt = Attempt(number=begun, writer="", started=read.real(told, "time"))
             events.append({"event": "started", "run": run_id, "attempt": begun})
             events.append(_end(folder, run_id, attempt))
     return events
