@@ -122,6 +122,32 @@ def test_the_gradient_of_the_whole_loss_agrees_with_differences(step):
     assert slope == pytest.approx(row.gradient_norm**2, rel=0.02)
 
 
+def test_the_solvers_steps_are_counted_per_segment(tiny_config):
+    data = load("complex_TBP_planar_2_train")
+    units, config = Units.of(data), tiny_config(rtol=1e-5, atol=1e-7)
+    [stage] = make_stages(config, data, data, units, choose("cpu"))
+    chunk, segments = stage.chunk, stage.training
+    drawn = NeuralODE(config.parameters.architecture(), rng=np.random.default_rng(0))
+    # Rough enough, and long enough, that steps are rejected.
+    model = jax.tree.map(lambda leaf: 4 * leaf, drawn)
+    # Five of one segment each, then all five together: numbers of each and of the batch.
+    index = np.array([[k] * 16 for k in range(5)] + [[0, 1, 2, 3, 4] + [0] * 11])
+    real = np.array([1] * 5 + [5], np.int32)
+    batches = Batches(12 * segments.t[index], segments.y[index], real).padded(chunk.program.length)
+    orders = Orders(np.zeros(chunk.program.length, np.float32), np.int32(6), False)
+    state = fresh_state(model, chunk.program.optimiser)
+    _, _, rows, _ = chunk.run(state, chunk.workspace(), batches, orders, stage.knobs)
+    mean, largest, rejected = (
+        np.asarray(column)[:6] for column in (rows.attempts_mean, rows.attempts_max, rows.rejected)
+    )
+    np.testing.assert_array_equal(mean[:5], largest[:5])
+    assert len(set(mean[:5])) > 1
+    assert np.any(rejected[:5] > 0)
+    assert mean[5] == pytest.approx(mean[:5].mean())
+    assert largest[5] == largest[:5].max()
+    assert rejected[5] == pytest.approx(rejected[:5].mean())
+
+
 def test_validation_takes_every_segment_once(tiny_config):
     data = load("simple_TBP_planar_2_train")
     units, config = Units.of(data), tiny_config()

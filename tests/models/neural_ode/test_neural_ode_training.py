@@ -191,10 +191,21 @@ def test_orbits_in_space_are_learned(trained, tiny_config):
 def test_orbits_that_validate_do_not_train(trained, tiny_config):
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        half = trained(tiny_config(train_val_split=0.5, steps_strategy=(10,)))
+        half = trained(
+            tiny_config(
+                data={"dataset_name": "simple_TBP_planar_4_train"},
+                num_trajs=3,
+                train_val_split=0.4,
+                steps_strategy=(10,),
+            )
+        )
+    whole = two_body.load("simple_TBP_planar_4_train")
+    assert half.result["num_total_orbits"] == 4
     assert half.result["num_train_orbits"] == 1
     assert half.result["num_segments"] == 30
-    assert "1 train, 1 validate" in printed.getvalue()
+    assert "1 train, 2 validate" in printed.getvalue()
+    # The length unit is the largest radius of what trains, not of what validates.
+    assert load(half.folder).units == Units.of(whole.first(1)) != Units.of(whole.first(3))
     [row] = half.validation_rows
     # Other orbits: another loss than that of the same model on what it trained on.
     assert row["val_loss"] != pytest.approx(half.training_rows[-1]["loss"], rel=0.02)
