@@ -118,8 +118,10 @@ def say(text: str) -> None:
 
 
 def print_json(data: object) -> None:
-    """Print data for programs."""
-    sys.stdout.write(json.dumps(data, indent=1, default=str) + "\n")
+    """Print data for programs; numbers that aren't finite, which JSON lacks, as words."""
+    from sweeper.records.lines import finite
+
+    sys.stdout.write(json.dumps(finite(data), indent=1, allow_nan=False) + "\n")
 
 
 def group_folder(runs_dir: Path, group: str | None) -> GroupFolder:

@@ -346,6 +346,16 @@ def test_a_step_that_is_no_integer_ends_no_launch(runs_dir: Path, step: object) 
     check_folder(runs_dir, Files((journal,), {(RUNS[0], "metrics.jsonl"): row + b"\n"}))
 
 
+def test_numbers_that_json_lacks_are_printed_as_words(runs_dir: Path) -> None:
+    """Python's reader of JSON takes `Infinity`, so a stranger's journal may hold it."""
+    journal = stamped(
+        {"event": "planned", "runs": {RUNS[0]: {"seed": float("inf"), "b": [float("nan")]}}},
+        {"event": "started", "run": RUNS[0], "attempt": 1},
+        {"event": "ended", "run": RUNS[0], "attempt": 1, "outcome": "crashed"},
+    )
+    check_folder(runs_dir, Files((journal,), {}))
+
+
 def test_progress_that_begins_beyond_all_bounds_is_told(runs_dir: Path) -> None:
     """An attempt that the journal doesn't know: its launch died before the line was written."""
     journal = stamped(
