@@ -109,9 +109,9 @@ def _energy_drift(
 
 
 def _root(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """√x with derivative 0 at 0, where JAX has infinity."""
-    positive = x > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
+    """√x with derivative 0 at 0, where JAX has infinity; what is not finite stays so."""
+    zero = x == 0
+    return jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, x)))
 
 
 def percent(sums: Sums) -> Scalar:

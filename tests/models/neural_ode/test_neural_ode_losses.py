@@ -78,6 +78,14 @@ def test_padding_and_places_without_a_segment_count_nothing(name, batch):
 
 
 @pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_segment_without_a_solution_is_no_perfect_one(name, wrong, batch):
+    predicted, truth = batch
+    sums = sum_up(predicted.at[2, 1:].set(wrong), truth, jnp.ones(5, bool), acceleration=outward)
+    assert not jnp.isfinite(value(name, sums, WEIGHTS))
+
+
+@pytest.mark.parametrize("name", LOSSES)
 def test_a_perfect_prediction_has_a_finite_gradient(name, batch):
     _, truth = batch
 

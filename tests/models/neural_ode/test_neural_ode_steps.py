@@ -148,6 +148,31 @@ def test_the_solvers_steps_are_counted_per_segment(tiny_config):
     assert rejected[5] == pytest.approx(rejected[:5].mean())
 
 
+def test_a_step_that_leaves_the_finite_numbers_changes_nothing(tiny_config):
+    data = load("simple_TBP_planar_2_train")
+    [stage] = make_stages(tiny_config(), data, data, Units.of(data), choose("cpu"))
+    chunk = stage.chunk
+    model = NeuralODE(tiny_config().parameters.architecture(), rng=np.random.default_rng(0))
+    batches = draw(stage.training, 16, 3, np.random.default_rng(0)).padded(chunk.program.length)
+    broken = np.array(batches.y)
+    broken[1, 4, 0] = np.nan  # no start, so no solution
+    rates = np.full(chunk.program.length, 1e-2, np.float32)
+
+    def run(y, steps):
+        state = fresh_state(model, chunk.program.optimiser)
+        orders = Orders(rates, np.int32(steps), True)
+        space = chunk.workspace()
+        return chunk.run(state, space, batches._replace(y=y), orders, stage.knobs)
+
+    state, _, rows, done = run(broken, 3)
+    assert int(done) == 1
+    assert list(np.asarray(rows.unsolved)[:3]) == [0, 1, 0]
+    assert not np.isfinite(rows.loss[1])
+    expected = run(batches.y, 1)[0]
+    for found, right in zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_array_equal(found, right)
+
+
 def test_validation_takes_every_segment_once(tiny_config):
     data = load("simple_TBP_planar_2_train")
     units, config = Units.of(data), tiny_config()
