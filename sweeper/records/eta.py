@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from sweeper.records.outcomes import SETTLED, Outcome
@@ -51,4 +52,5 @@ def eta_s(
     left = [rests.get(run_id, max(typical - spent, 0.0)) for run_id, spent in elapsed.items()]
     # A pack trains several runs on one slot.
     at_once = max(launch.slots or 1, len(elapsed), 1)
-    return max((sum(left) + to_come * typical) / at_once, max(left, default=0.0))
+    rest = max((sum(left) + to_come * typical) / at_once, max(left, default=0.0))
+    return rest if math.isfinite(rest) else None  # a journal may tell of any time

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -47,6 +48,8 @@ def _grid(rows: Sequence[Sequence[object]], heads: Sequence[str] = ()) -> Table:
 
 def duration(seconds: float) -> str:
     """``95`` → ``1 min 35 s``: two units at most."""
+    if not math.isfinite(seconds):
+        return "no end of time"  # from a journal that tells of any time
     whole = round(seconds)
     for size, unit, small, small_unit in ((3600, "h", 60, "min"), (60, "min", 1, "s")):
         if whole >= size:

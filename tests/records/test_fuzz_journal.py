@@ -356,6 +356,16 @@ def test_numbers_that_json_lacks_are_printed_as_words(runs_dir: Path) -> None:
     check_folder(runs_dir, Files((journal,), {}))
 
 
+def test_a_time_left_beyond_all_bounds_is_not_told(runs_dir: Path) -> None:
+    ended = {"event": "ended", "run": RUNS[0], "attempt": 1, "outcome": "finished"}
+    journal = stamped(
+        {"event": "launched", "launch": "l", "host": "elsewhere", "total": 3},
+        {"event": "planned", "runs": {run: {} for run in RUNS}},
+        {**ended, "wall_s": 1e308},
+    )
+    check_folder(runs_dir, Files((journal,), {}))
+
+
 def test_progress_that_begins_beyond_all_bounds_is_told(runs_dir: Path) -> None:
     """An attempt that the journal doesn't know: its launch died before the line was written."""
     journal = stamped(
