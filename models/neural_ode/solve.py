@@ -191,95 +191,36 @@ def _run_lanes(
     *,
     max_steps: int,
 ) -> _Lanes:
+    """Solve the first `count` problems of the queue, each in the next lane that is free."""
     rows, lanes = workspace.ends.shape
-    size, problems = (queue.shape[0] - 2) // 2, queue.shape[1]
-    lane = jnp.arange(lanes, dtype=jnp.int32)
-    table = jnp.full((problems + 1, 3), jnp.array([-1, 0, 0], jnp.int32))
-
-    def loaded(state: _Lanes, free: Bool[Array, " W"], fresh: Bool[Array, " W"]) -> _Lanes:
-        """Give each free lane the next problem, and cut steps that overshoot to the end."""
-        number = state.head + rank(free)
-        new = free & (number < count)
-        taken = queue[:, jnp.clip(number, 0, problems - 1)]
-        y, k1 = (
-            jnp.where(new, taken[k * size : (k + 1) * size], old)
-            for k, old in enumerate((state.y, state.k1))
-        )
-        t = jnp.where(new, 0, state.t)
-        h = jnp.where(new, taken[-2], state.h)
-        span = jnp.where(new, taken[-1], state.span)
-        # As in diffrax: a step that ends next to the end or beyond ends there; one that has just
-        # been rejected there goes half of the way.
-        over = t + h > span * (1 - 100 * np.finfo(t.dtype).eps)
-        fresh = fresh | new
-        h = jnp.where(over, jnp.where(fresh, span - t, (span - t) / 2), h)
-        return state._replace(
-            head=state.head + jnp.sum(free, dtype=jnp.int32),
-            problem=jnp.where(new, number, state.problem),
-            active=(state.active & ~free) | new,
-            y=y,
-            k1=k1,
-            t=t,
-            h=h,
-            span=span,
-            final=over & fresh,
-            previous=jnp.where(new, -1, state.previous),
-            attempts=jnp.where(new, 0, state.attempts),
-            accepted=jnp.where(new, 0, state.accepted),
-        )
 
     def going(state: _Lanes) -> Bool[Array, ""]:
         return (state.row < rows) & jnp.any(state.active)
 
     def round_(state: _Lanes) -> _Lanes:
-        y, h, t = state.y, state.h, state.t
-        y1, k = tsit5.stages(rhs, y, state.k1, h)
-        scaled = _rms(
-            tsit5.error(k, h) / (control.atol + control.rtol * jnp.maximum(abs(y), abs(y1)))
-        )
-        good = (scaled < 1) & state.active
-        reached = jnp.where(good, jnp.where(state.final, state.span, t + h), t)
-        attempts = state.attempts + 1
-        accepted = state.accepted + good
-        done = good & state.final
-        # No progress in time, or no end of attempts: the problem is given up.
-        lost = state.active & ~done & ((attempts >= max_steps) | (t + h <= t))
-        place = state.row * lanes + lane
-        entry = jnp.stack([jnp.where(done, place, -1), attempts, accepted], axis=1)
-        over = done | lost
-        table = state.table.at[jnp.where(over, state.problem, problems)].set(entry)
-        record = jnp.concatenate([t[None], h[None], y, *tsit5.polynomial(k, h)])
-        at, space = state.row, state.workspace
-        space = space._replace(
-            steps=lax.dynamic_update_index_in_dim(space.steps, record, at, 0),
-            ends=lax.dynamic_update_index_in_dim(space.ends, reached, at, 0),
-            previous=lax.dynamic_update_index_in_dim(space.previous, state.previous, at, 0),
-        )
-        state = state._replace(
-            row=at + 1,
-            y=jnp.where(good, y1, y),
-            k1=jnp.where(good, k[-1], state.k1),
-            t=reached,
-            h=h * _factor(scaled, good),
-            previous=jnp.where(good, at, state.previous),
-            attempts=attempts,
-            accepted=accepted,
-            table=table,
-            workspace=space,
-        )
-        return loaded(state, over, good)
+        state, over, good = _step(rhs, control, state, max_steps)
+        return _loaded(queue, count, state, over, good)
 
+    idle = jnp.zeros(lanes, bool)
+    state = _resting(queue, workspace)
+    return lax.while_loop(going, round_, _loaded(queue, count, state, ~idle, idle))
+
+
+def _resting(queue: Float[Array, "Q B"], workspace: Workspace) -> _Lanes:
+    """Lanes without a problem; they hold the state of the first one, which can be computed with."""
+    lanes = workspace.ends.shape[1]
+    size, problems = (queue.shape[0] - 2) // 2, queue.shape[1]
     none = jnp.zeros(lanes, queue.dtype)
     zeros = jnp.zeros(lanes, jnp.int32)
     idle = jnp.zeros(lanes, bool)
-    resting = jnp.broadcast_to(queue[:, :1], (queue.shape[0], lanes))
-    state = _Lanes(
+    first = jnp.broadcast_to(queue[:, :1], (queue.shape[0], lanes))
+    return _Lanes(
         row=jnp.int32(0),
         head=jnp.int32(0),
         problem=zeros + problems,
         active=idle,
-        y=resting[:size],
-        k1=resting[size : 2 * size],
+        y=first[:size],
+        k1=first[size : 2 * size],
         t=none,
         h=none,
         final=idle,
@@ -287,10 +228,91 @@ def _run_lanes(
         previous=zeros - 1,
         attempts=zeros,
         accepted=zeros,
-        table=table,
+        table=jnp.full((problems + 1, 3), jnp.array([-1, 0, 0], jnp.int32)),
         workspace=workspace,
     )
-    return lax.while_loop(going, round_, loaded(state, ~idle, idle))
+
+
+def _loaded(
+    queue: Float[Array, "Q B"],
+    count: Int[Array, ""],
+    state: _Lanes,
+    free: Bool[Array, " W"],
+    fresh: Bool[Array, " W"],
+) -> _Lanes:
+    """Give each free lane the next problem, and cut steps that overshoot to the end.
+
+    `fresh` are the lanes whose last step was good.
+    """
+    size, problems = (queue.shape[0] - 2) // 2, queue.shape[1]
+    number = state.head + rank(free)
+    new = free & (number < count)
+    taken = queue[:, jnp.clip(number, 0, problems - 1)]
+    y, k1 = (
+        jnp.where(new, taken[k * size : (k + 1) * size], old)
+        for k, old in enumerate((state.y, state.k1))
+    )
+    t = jnp.where(new, 0, state.t)
+    h = jnp.where(new, taken[-2], state.h)
+    span = jnp.where(new, taken[-1], state.span)
+    # As in diffrax: a step that ends next to the end or beyond ends there; one that has just
+    # been rejected there goes half of the way.
+    over = t + h > span * (1 - 100 * np.finfo(t.dtype).eps)
+    fresh = fresh | new
+    h = jnp.where(over, jnp.where(fresh, span - t, (span - t) / 2), h)
+    return state._replace(
+        head=state.head + jnp.sum(free, dtype=jnp.int32),
+        problem=jnp.where(new, number, state.problem),
+        active=(state.active & ~free) | new,
+        y=y,
+        k1=k1,
+        t=t,
+        h=h,
+        span=span,
+        final=over & fresh,
+        previous=jnp.where(new, -1, state.previous),
+        attempts=jnp.where(new, 0, state.attempts),
+        accepted=jnp.where(new, 0, state.accepted),
+    )
+
+
+def _step(
+    rhs: tsit5.Field, control: Control, state: _Lanes, max_steps: int
+) -> tuple[_Lanes, Bool[Array, " W"], Bool[Array, " W"]]:
+    """One step in every lane, and the lanes whose problem is over and whose step was good."""
+    y, h, t = state.y, state.h, state.t
+    lanes, problems = len(t), len(state.table) - 1
+    y1, k = tsit5.stages(rhs, y, state.k1, h)
+    scaled = _rms(tsit5.error(k, h) / (control.atol + control.rtol * jnp.maximum(abs(y), abs(y1))))
+    good = (scaled < 1) & state.active
+    reached = jnp.where(good, jnp.where(state.final, state.span, t + h), t)
+    attempts = state.attempts + 1
+    accepted = state.accepted + good
+    done = good & state.final
+    # No progress in time, or no end of attempts: the problem is given up.
+    lost = state.active & ~done & ((attempts >= max_steps) | (t + h <= t))
+    place = state.row * lanes + jnp.arange(lanes, dtype=jnp.int32)
+    entry = jnp.stack([jnp.where(done, place, -1), attempts, accepted], axis=1)
+    over = done | lost
+    record = jnp.concatenate([t[None], h[None], y, *tsit5.polynomial(k, h)])
+    at, space = state.row, state.workspace
+    state = state._replace(
+        row=at + 1,
+        y=jnp.where(good, y1, y),
+        k1=jnp.where(good, k[-1], state.k1),
+        t=reached,
+        h=h * _factor(scaled, good),
+        previous=jnp.where(good, at, state.previous),
+        attempts=attempts,
+        accepted=accepted,
+        table=state.table.at[jnp.where(over, state.problem, problems)].set(entry),
+        workspace=space._replace(
+            steps=lax.dynamic_update_index_in_dim(space.steps, record, at, 0),
+            ends=lax.dynamic_update_index_in_dim(space.ends, reached, at, 0),
+            previous=lax.dynamic_update_index_in_dim(space.previous, state.previous, at, 0),
+        ),
+    )
+    return state, over, good
 
 
 def rank(free: Bool[Array, " W"]) -> Int[Array, " W"]:
