@@ -22,8 +22,10 @@ __all__ = ["Resources", "duration_s", "read_resources", "size_bytes"]
 class Resources:
     """What each run gets, and how the sweep goes about it.
 
-    `memory_per_run` in bytes, `timeout_s` in seconds; None is no limit. `runs_per_wave` None lets
-    the planner choose. `retries` counts attempts after a crash of the run's own.
+    `memory_per_run` in bytes, `timeout_s` in seconds; None is no limit. `scratch` is the disk space
+    in bytes that all temporary files of a launch may fill; None takes a share of what is free.
+    `runs_per_wave` None lets the planner choose. `retries` counts attempts after a crash of the
+    run's own.
     """
 
     cpus_per_run: int = 1
@@ -31,6 +33,7 @@ class Resources:
     timeout_s: float | None = None
     runs_per_wave: int | None = None
     retries: int = 0
+    scratch: int | None = None
 
 
 _SECONDS = {
@@ -127,8 +130,13 @@ def _form(_: type) -> Form:
     written = form_of(_Written)
     return Form(
         _resources,
-        {**written.kinds, "memory_per_run": size, "timeout": duration},
-        lambda: {**written.default_values(), "memory_per_run": None, "timeout": None},
+        {**written.kinds, "memory_per_run": size, "scratch": size, "timeout": duration},
+        lambda: {
+            **written.default_values(),
+            "memory_per_run": None,
+            "scratch": None,
+            "timeout": None,
+        },
     )
 
 

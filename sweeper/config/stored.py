@@ -7,6 +7,7 @@ from typing import Any
 
 from sweeper.config.text import data_of, parse, read_text
 from sweeper.errors import ConfigError
+from sweeper.records.modes import plain_file
 
 __all__ = ["read_config"]
 
@@ -16,7 +17,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
     Raises `ConfigError` with every fault of the YAML text.
     """
-    text, report = read_text(path)
+    text, report = read_text(path, opener=plain_file)
     root = parse(text, report) if text is not None else None
     if root is None or report.errors():
         raise ConfigError(report.errors())

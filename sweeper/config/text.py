@@ -105,11 +105,11 @@ def data_of(node: Node) -> Any:
     return {entry.key: data_of(entry.value) for entry in node.entries}
 
 
-def read_text(path: Path) -> tuple[str | None, Report]:
+def read_text(path: Path, *, opener: Any = None) -> tuple[str | None, Report]:
     """The text of a file, or None with the problem in the report."""
     report = Report(str(path))
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=opener) as file:
             raw = file.read(MAX_BYTES + 1)
     except IsADirectoryError:
         report.error(Mark(), "is a folder: name a file in it")

@@ -16,9 +16,9 @@ from pathlib import Path
 __all__ = ["Board", "Row"]
 
 # pid; when it began (monotonic); 1 once the training has returned; exit noted, its status; step
-# known, the last one.
-_ROW = struct.Struct("<qdqqqqq")
-_PID, _BEGAN, _ENDED, _EXIT, _STEP = 0, 8, 16, 24, 40
+# known, the last one; processor seconds that the process had used before.
+_ROW = struct.Struct("<qdqqqqqd")
+_PID, _BEGAN, _ENDED, _EXIT, _STEP, _CPU = 0, 8, 16, 24, 40, 56
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Row:
     ended: bool = False
     exit_code: int | None = None
     last_step: int | None = None
+    cpu_before_s: float = 0.0
 
 
 class Board:
@@ -47,9 +48,10 @@ class Board:
             os.posix_fallocate(opened.fileno(), 0, max(1, rows) * _ROW.size)
         return Board(file)
 
-    def begin(self, row: int, pid: int, now: float) -> None:
+    def begin(self, row: int, pid: int, now: float, cpu_s: float = 0.0) -> None:
         """Right before the training is called: the start mark."""
         self._write(row, _BEGAN, "<d", now)
+        self._write(row, _CPU, "<d", cpu_s)
         self._write(row, _PID, "<q", pid)  # last: a row with a pid is a whole one
 
     def end(self, row: int) -> None:
@@ -66,13 +68,16 @@ class Board:
 
     def read(self, row: int) -> Row:
         """What the run has noted so far."""
-        pid, began, ended, left, status, known, step = _ROW.unpack_from(self._map, row * _ROW.size)
+        pid, began, ended, left, status, known, step, cpu_s = _ROW.unpack_from(
+            self._map, row * _ROW.size
+        )
         return Row(
             pid or None,
             began if pid else None,
             bool(ended),
             status if left else None,
             step if known else None,
+            cpu_s,
         )
 
     def close(self) -> None:

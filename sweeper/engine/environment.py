@@ -36,7 +36,7 @@ _RAY = {
 }
 
 
-_DROPPED = {"WANDB_SERVICE", "NPROC", "PJRT_NPROC"}
+_DROPPED = {"WANDB_SERVICE", "WANDB_API_KEY", "NPROC", "PJRT_NPROC"}
 
 
 def wave_environment(

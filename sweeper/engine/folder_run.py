@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.errors import Diverged
-from sweeper.records.folders import RunFolder
+from sweeper.records.folders import RunFolder, write_atomically
 from sweeper.records.metrics import append_rows
 
 __all__ = ["FolderRun"]
@@ -108,10 +108,8 @@ class FolderRun:
                 "time": time.time(),
                 "attempt": self._attempt,
             }
-            temporary = self.folder / ".progress"
             # Not synced: it is worth nothing after a crash.
-            temporary.write_text(json.dumps(told))
-            temporary.replace(self.record.progress_file)
+            write_atomically(self.record.progress_file, json.dumps(told), durable=False)
 
     def flush(self) -> None:
         """Write the rows logged so far."""

@@ -29,19 +29,21 @@ WaveJobs = Sequence[tuple[str, tuple[Job, ...]]]
 class Ledger:
     """Hands out the jobs of each wave once, and takes back what has to be tried again.
 
-    Runs that ran out of the host's memory are tried again last: at half as many at once, then
-    alone.
+    Retries come last. Runs that ran out of the host's memory are tried at half as many at once,
+    then alone. Runs that were lost twice are tried alone too: who takes its wave with it takes no
+    other run then.
     """
 
     def __init__(self, waves: Iterable[WaveJobs], policy: Policy, slots: int) -> None:
         self._policy = policy
         self._slots = slots
-        self._to_come = deque(waves)
-        self._again: list[tuple[str, Job]] = []
-        self._starved: list[tuple[str, Job]] = []
+        self._to_come = deque((wave, slots) for wave in waves)
+        # Retries by how many of them may run at once, in this order.
+        self._again: dict[int, list[tuple[str, Job]]] = {slots: [], max(1, slots // 2): [], 1: []}
+        self._at_once: dict[str, int] = {}
         self._jobs = {
             job.run: (program, job)
-            for wave in self._to_come
+            for wave, _ in self._to_come
             for program, jobs in wave
             for job in jobs
         }
@@ -53,7 +55,7 @@ class Ledger:
 
     def has_work(self) -> bool:
         """Whether any wave is still to come."""
-        return bool(self._to_come or self._again or self._starved)
+        return bool(self._to_come or any(self._again.values()))
 
     def has_planned_work(self) -> bool:
         """Whether a planned wave is still to come, retries aside."""
@@ -65,17 +67,19 @@ class Ledger:
     def next_wave(self) -> tuple[WaveJobs, int]:
         """The next wave's packs, and how many of them may run at once."""
         if self._to_come:
-            return self._to_come.popleft(), self._slots
-        if self._again:
-            again, self._again = self._again, []
-            return [(program, (job,)) for program, job in again], self._slots
-        starved, self._starved = self._starved, []
-        tries = max(self._memory_deaths(job.run) for _, job in starved)
-        at_once = max(1, self._slots // 2) if tries == 1 else 1
-        return [(program, (job,)) for program, job in starved], at_once
+            return self._to_come.popleft()
+        at_once = next(number for number, jobs in self._again.items() if jobs)
+        again, self._again[at_once] = self._again[at_once], []
+        return [(program, (job,)) for program, job in again], at_once
 
-    def _memory_deaths(self, run: str) -> int:
-        return sum(is_starved(cause) for _, cause in self._ends.get(run, []))
+    def _limit(self, ends: Sequence[tuple[Outcome, Cause | None]]) -> int:
+        """How many such runs may be tried again at once."""
+        outcome, cause = ends[-1]
+        if is_starved(cause):
+            deaths = sum(is_starved(past) for _, past in ends)
+            return max(1, self._slots // 2) if deaths == 1 else 1
+        losses = sum(past is Outcome.LOST for past, _ in ends)
+        return 1 if outcome is Outcome.LOST and losses > 1 else self._slots
 
     def settle(self, run: str, attempt: int, outcome: Outcome, cause: Cause | None) -> None:
         """An attempt ended; decide whether there is another one."""
@@ -93,19 +97,23 @@ class Ledger:
             program, job = self._jobs[run]
             job = replace(job, attempt=attempt + 1)
             self._jobs[run] = (program, job)
-            (self._starved if is_starved(cause) else self._again).append((program, job))
+            self._at_once[run] = at_once = self._limit(ends)
+            self._again[at_once].append((program, job))
 
     def give_back(self, runs: Iterable[str]) -> None:
         """Runs of a wave that ended before they were started."""
-        self._again.extend(self._jobs[run] for run in runs)
+        left = [self._jobs[run] for run in runs]
+        if left:
+            at_once = min(self._at_once.get(job.run, self._slots) for _, job in left)
+            self._to_come.appendleft(([(program, (job,)) for program, job in left], at_once))
 
     def brake_reason(self) -> str | None:
         """What the last ends have in common, if nothing has finished and all failed alike.
 
         Or that a run was lost as often as it is tried while none finished: no run's own fault.
         """
-        if not self._policy.brake_after:
-            return None
-        if self._sick or self._finished:
+        if self._sick and self._policy.pause_when_sick:
             return self._sick
+        if self._finished or not self._policy.brake_after:
+            return None
         return failing_alike(list(self._last_ends), self._policy.brake_after)

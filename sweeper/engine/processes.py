@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -29,6 +30,7 @@ __all__ = [
     "marked_processes",
     "reap_adopted",
     "start_ticks",
+    "usage_of",
 ]
 
 MARK_VARIABLE = "SWEEPER_MARK"
@@ -193,3 +195,17 @@ def reap_adopted(spare: Collection[int]) -> None:
         if child.pid not in spare:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(child.pid, os.WNOHANG)
+
+
+def usage_of(pid: int) -> tuple[float, int] | None:
+    """Processor seconds of a process so far, and its largest resident set in bytes, proc(5).
+
+    The peak is that since somebody reset it. None for a process that is gone.
+    """
+    try:
+        times = psutil.Process(pid).cpu_times()
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (OSError, psutil.Error):
+        return None
+    peak = re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)
+    return (times.user + times.system, int(peak[1]) * 1024) if peak else None

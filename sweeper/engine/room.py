@@ -28,8 +28,8 @@ FLOOR_BYTES = _GB // 4
 # The scratch may take this share of what is free at the launch, within bounds.
 BUDGET_SHARE = 0.2
 BUDGET_BOUNDS = (_GB // 4, 50 * _GB)
-# A wave is drained and replaced when its scratch reaches this share of the budget.
-RECYCLE_SHARE = 0.7
+# A wave is drained and replaced when its scratch reaches this share of the budget: two may overlap.
+RECYCLE_SHARE = 0.45
 # Of the memory that was available at the launch, runs may fill this share.
 MEMORY_SHARE = 0.85
 LOG_LIMIT_BYTES = 20 * 1024**2
@@ -65,12 +65,14 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(path).free
 
 
-def disk_budget(scratch: Path, records: Path) -> DiskBudget:
-    """The budget by what is free now. Raises `HostError` under the floor."""
+def disk_budget(scratch: Path, records: Path, wanted: int | None = None) -> DiskBudget:
+    """The budget in bytes: the wanted one, else by what is free now.
+
+    Raises `HostError` under the floor.
+    """
     low, high = BUDGET_BOUNDS
-    budget = DiskBudget(
-        scratch, records, int(min(max(free_bytes(scratch) * BUDGET_SHARE, low), high))
-    )
+    share = int(min(max(free_bytes(scratch) * BUDGET_SHARE, low), high))
+    budget = DiskBudget(scratch, records, share if wanted is None else wanted)
     shortage = budget.shortage()
     if shortage:
         raise HostError(f"{shortage}. Free some, or set SWEEPER_SCRATCH or --runs-dir elsewhere.")

@@ -36,7 +36,7 @@ from sweeper.engine.protocol import WaveSpec
 from sweeper.engine.room import available_memory, cap_log, disk_budget, runs_that_fit
 from sweeper.engine.scratch import Scratch
 from sweeper.engine.signals import SignalWatch
-from sweeper.engine.traces import finished_record, record_of_death
+from sweeper.engine.traces import death_of_wave, finished_record, record_of_death
 from sweeper.engine.wave_handle import WaveHandle
 from sweeper.engine.worker import Attempt
 from sweeper.errors import HostError
@@ -71,7 +71,8 @@ class Supervisor:
     `observe` gets every journal event right after it was written, `tick` is called some times a
     second while nothing happens. With `datasets`, trained runs are evaluated on them instead of
     trained; the journal then tells ``evaluation_started`` and ``evaluated``, which change no run's
-    outcome.
+    outcome. `peaks` are the largest resident sets in bytes that the records know, by program;
+    `scratch_budget` is in bytes too.
     """
 
     def __init__(
@@ -82,17 +83,20 @@ class Supervisor:
         slots: Sequence[Slot],
         policy: Policy,
         memory_per_run: int | None,
+        scratch_budget: int | None = None,
         journal: JournalWriter,
         scratch: Scratch,
         observe: Callable[[Mapping[str, Any]], None],
         tick: Callable[[], None] = lambda: None,
         datasets: tuple[str, ...] | None = None,
+        peaks: Mapping[str, int] | None = None,
     ) -> None:
         self._group = group
         self._trainer = trainer
         self._slots = {slot.index: slot for slot in slots}
         self._policy = policy
         self._memory_per_run = memory_per_run
+        self._scratch_budget = scratch_budget
         self._journal = journal
         self._scratch = scratch
         self._observe = observe
@@ -111,7 +115,7 @@ class Supervisor:
         self._pause: str | None = None
         self._watched = self._room_looked = 0.0
         self._memory = available_memory()
-        self._peaks: dict[str, int] = {}
+        self._peaks = dict(peaks or {})
         self._not_ours: set[int] = set()
 
     def run(self, waves: Iterable[WaveJobs]) -> End:
@@ -122,7 +126,7 @@ class Supervisor:
         """
         become_subreaper()
         self._not_ours = {child.pid for child in psutil.Process().children()}
-        self._disk = disk_budget(self._scratch.path, self._group.path)
+        self._disk = disk_budget(self._scratch.path, self._group.path, self._scratch_budget)
         self._ledger = Ledger(waves, self._policy, len(self._slots))
         with ExitStack() as stack:
             stack.enter_context(SignalWatch(self._request_stop))
@@ -252,6 +256,9 @@ class Supervisor:
                 case "released":
                     wave.granted.discard(message["slot"])
                     self._free.add(message["slot"])
+                case "left":  # it was told to drain: the next wave takes them
+                    wave.waiting.difference_update(message["runs"])
+                    self._ledger.give_back(message["runs"])
                 case "drained":
                     wave.shutdown_s = message["shutdown_s"]
                 case "failed":
@@ -269,6 +276,7 @@ class Supervisor:
         """A run ended and has written its result."""
         run = record["id"]
         wave.running.pop(run, None)
+        wave.usage.pop(run, None)
         wave.note_end(record.get("wall_s") or 0.0)
         self._killed.pop(run, None)
         self._barren = 0
@@ -302,7 +310,7 @@ class Supervisor:
         self._selector.unregister(wave.events.descriptor)
         in_order = wave.shutdown_s is not None
         status = wave.exit_status()
-        reason = None if in_order else wave.failure or _death_of_wave(status, wave.log_tail())
+        reason = None if in_order else wave.failure or death_of_wave(status, wave.log_tail())
         # Processes first: a worker that still computes must not write beside its successor.
         processes = wave.kill_processes()
         for run in list(wave.running):
@@ -336,6 +344,7 @@ class Supervisor:
             for run, running in wave.running.items():
                 if running.began is None:
                     wave.running[run] = replace(running, began=wave.noted(run).began)
+                wave.sample(run)
                 cap_log(self._folder(run).log_file)
             self._kill_overstayed(wave, now)
         if now - self._room_looked >= _ROOM_LOOK_S:
@@ -391,9 +400,3 @@ class Supervisor:
             events, self._events = self._events, []
             for event in events:
                 self._observe(event)
-
-
-def _death_of_wave(status: int | None, tail: str) -> str:
-    if status is not None and status < 0:  # what it wrote before has nothing to do with it
-        return f"the wave ended with signal {-status}"
-    return f"the wave ended with status {status}" + (f" ({tail})" if tail else "")

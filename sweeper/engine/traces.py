@@ -17,12 +17,14 @@ from sweeper.records import events as read
 from sweeper.records.folders import RunFolder, read_json, write_atomically
 from sweeper.records.lines import finite
 from sweeper.records.metrics import last_values
+from sweeper.records.modes import plain_file
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 
 if TYPE_CHECKING:
     from sweeper.engine.wave_handle import WaveHandle
 
 __all__ = [
+    "death_of_wave",
     "died_record",
     "finished_record",
     "own_result",
@@ -67,7 +69,7 @@ def _take_stack(written: Path, kept: Path) -> str:
 
 def _head(file: Path) -> str:
     try:
-        with file.open(errors="replace") as text:
+        with open(file, errors="replace", opener=plain_file) as text:
             return text.read(_STACK_LIMIT)
     except OSError:
         return ""
@@ -126,6 +128,7 @@ def record_of_death(
         ended=time.time(),
         counted_step=noted.last_step,
     )
+    record |= wave.usage.get(running.run, {})
     with contextlib.suppress(OSError):  # the journal tells it all the same
         write_result(folder, record)
     return record, False
@@ -176,3 +179,10 @@ def write_result(folder: RunFolder, record: Mapping[str, Any]) -> None:
     """
     text = json.dumps(finite(record), indent=1) + "\n"
     write_atomically(folder.result_file, text, durable=False)
+
+
+def death_of_wave(status: int | None, tail: str) -> str:
+    """How a wave child ended, by its exit status and the last that it wrote."""
+    if status is not None and status < 0:  # what it wrote before has nothing to do with it
+        return f"the wave ended with signal {-status}"
+    return f"the wave ended with status {status}" + (f" ({tail})" if tail else "")

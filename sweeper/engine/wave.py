@@ -96,7 +96,10 @@ class _Wave:
 
     def _stop_if_asked(self) -> None:
         if self._scratch.stop_flag.exists() or self._scratch.drain_flag.exists():
+            left = [a.run for _, attempts in self._queue for a in attempts]
             self._queue.clear()
+            if left:
+                send(self._events, {"tell": "left", "runs": left})
 
     def _obey(self) -> None:
         for command in self._commands.read():

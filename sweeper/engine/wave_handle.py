@@ -23,6 +23,7 @@ from sweeper.engine.processes import (
     Mark,
     kill_all,
     marked_processes,
+    usage_of,
 )
 from sweeper.engine.protocol import LineReader, WaveSpec, send
 from sweeper.engine.scratch import WaveScratch, folder_bytes
@@ -61,6 +62,8 @@ class WaveHandle:
     limit_told: int | None = None
     ends: int = 0
     ends_wall_s: float = 0.0
+    usage: dict[str, dict[str, float]] = field(default_factory=dict)
+    """What each running run had used when it was looked at last."""
 
     @classmethod
     def start(
@@ -144,6 +147,15 @@ class WaveHandle:
         """What `run` has noted on the board so far."""
         return self.board.read(self.rows[run])
 
+    def sample(self, run: str) -> None:
+        """Note what a run has used so far, for the case that it can't tell at its end."""
+        row = self.noted(run)
+        used = None if row.pid is None else usage_of(row.pid)
+        if used is not None:
+            cpu_s, peak = used
+            cpu_s = round(max(0.0, cpu_s - row.cpu_before_s), 4)
+            self.usage[run] = {"cpu_s": cpu_s, "rss_peak_bytes": peak}
+
     def kill_workers(self, runs: Collection[str]) -> set[str]:
         """Let the workers of `runs` write their stacks, then kill them; the runs so ended.
 
@@ -152,7 +164,8 @@ class WaveHandle:
         """
         ours = {process.pid for process in marked_processes(self._is_ours)} if runs else set()
         pids = {run: pid for run in runs if (pid := self.noted(run).pid) in ours and pid}
-        for pid in pids.values():
+        for run, pid in pids.items():
+            self.sample(run)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGUSR2)
         if pids:

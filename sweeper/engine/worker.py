@@ -35,7 +35,7 @@ from sweeper.engine.room import cap_log
 from sweeper.engine.scratch import WaveScratch
 from sweeper.engine.traces import write_result
 from sweeper.errors import Diverged
-from sweeper.records.folders import RunFolder
+from sweeper.records.folders import RunFolder, write_atomically
 from sweeper.records.modes import umask_in
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 from sweeper.trainer import Trainer, load_trainer
@@ -107,7 +107,7 @@ class Worker:
         ):
             for attempt in attempts:
                 # The monotonic clock is the same for all processes of a host.
-                self._board.begin(attempt.row, os.getpid(), time.monotonic())
+                self._board.begin(attempt.row, os.getpid(), time.monotonic(), time.process_time())
             threads = lasting_threads()
             ends = self._train(attempts, runs)
             spoilt = bool(lasting_threads() - threads)
@@ -134,9 +134,9 @@ class Worker:
             folder.log_file,
         ):
             file.unlink(missing_ok=True)
-        folder.config_file.write_text(to_yaml(attempt.config))
+        write_atomically(folder.config_file, to_yaml(attempt.config), durable=False)
         begun = {"fraction": None, "step": None, "time": time.time(), "attempt": attempt.attempt}
-        folder.progress_file.write_text(json.dumps(begun))
+        write_atomically(folder.progress_file, json.dumps(begun), durable=False)
         return FolderRun(
             attempt.run,
             folder,

@@ -33,7 +33,7 @@ class Again:
     """Runs that failed, with the configs that their folders hold.
 
     `causes` are those of `specs`, `others` those that were not asked for or would end the same way
-    again, and `never_started` counts runs that have no config yet.
+    again, and `without_config` counts runs whose folder holds none.
     """
 
     folder: GroupFolder
@@ -42,15 +42,15 @@ class Again:
     specs: Mapping[str, RunSpec]
     causes: tuple[CauseGroup, ...]
     others: tuple[CauseGroup, ...]
-    never_started: int
+    without_config: int
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        if not self.never_started:
+        if not self.without_config:
             return ()
         return (
-            f"{self.never_started} of these runs never started, so there is no config of theirs; "
-            f"launching the sweep file again trains them",
+            f"there is no config of {self.without_config} of these runs in the records; launching "
+            f"the sweep file again trains them",
         )
 
     def plan(self, state: GroupState) -> Plan:
@@ -66,7 +66,7 @@ class Again:
             "waves": [wave.runs for wave in plan.waves],
             "causes": [_told(cause) for cause in self.causes],
             "left_alone": [_told(cause) for cause in self.others],
-            "never_started": self.never_started,
+            "without_config": self.without_config,
             "programs": len({pack.program for pack in plan.packs}),
             "timeout_s": self.resources.timeout_s,
             "memory_per_run": self.resources.memory_per_run,
@@ -118,11 +118,11 @@ def prepare_again(
         raise RecordError(_nothing(folder.group, groups, causes))
     loaded = trainer_of(folder.group, state, trainer)
     wanted = [run for group in chosen for run in group.runs]
-    specs, never_started = _specs(folder, state, loaded, wanted)
+    specs, without_config = _specs(folder, state, loaded, wanted)
     if not specs:
         raise RecordError(
-            f"group `{folder.group}`: none of these {len(wanted)} runs ever started, so there is "
-            f"no config of theirs: launch the sweep file again"
+            f"group `{folder.group}`: the records hold no config of these {len(wanted)} runs; "
+            f"launch the sweep file again"
         )
     work = Again(
         folder=folder,
@@ -131,7 +131,7 @@ def prepare_again(
         specs=specs,
         causes=tuple(chosen),
         others=tuple(group for group in groups if group not in chosen),
-        never_started=never_started,
+        without_config=without_config,
     )
     return compare(work, options)
 
@@ -202,6 +202,6 @@ def _resources(state: GroupState, folder: GroupFolder) -> Resources:
     except ConfigError as error:
         raise RecordError(f"the journal of group `{folder.group}`: {error}") from error
     limits = (found.cpus_per_run, found.memory_per_run, found.timeout_s, found.runs_per_wave)
-    if any(limit is not None and not limit > 0 for limit in limits):
+    if any(limit is not None and not limit > 0 for limit in (*limits, found.scratch)):
         raise RecordError(f"the journal of group `{folder.group}`: no resources: {dict(told)}")
     return found

@@ -33,6 +33,7 @@ from sweeper.records import (
 )
 from sweeper.records.lock import acquire
 from sweeper.records.lookup import find_group
+from sweeper.records.modes import readable_as
 from sweeper.trainer import Trainer
 
 __all__ = ["Evaluation", "evaluate", "prepare_evaluation"]
@@ -107,6 +108,7 @@ def evaluate(
     launch_id = secrets.token_hex(4)
     with (
         acquire(folder.lock_file),
+        readable_as(folder.path),
         JournalWriter(folder.journal_dir, f"{host_name()}-{launch_id}") as journal,
         contextlib.ExitStack() as stack,
     ):

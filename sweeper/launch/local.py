@@ -300,8 +300,11 @@ def _supervise(
                 brake_after=BRAKE_AFTER
                 if options.brake and not _has_finished(prepared.state)
                 else 0,
+                pause_when_sick=options.brake,
             ),
             memory_per_run=resources.memory_per_run,
+            scratch_budget=resources.scratch,
+            peaks=_known_peaks(prepared.state),
             journal=journal,
             scratch=scratch,
             observe=careful(view.observe),
@@ -309,6 +312,12 @@ def _supervise(
         ).run(_jobs(prepared.plan, prepared.state))
     finally:
         scratch.remove()
+
+
+def _known_peaks(state: GroupState) -> dict[str, int]:
+    """The largest resident set that earlier launches of the group have seen, if any."""
+    seen = [a.rss_peak_bytes or 0 for run in state.runs.values() for a in run.attempts]
+    return {"earlier launches": max(seen, default=0)}
 
 
 def _has_finished(state: GroupState) -> bool:

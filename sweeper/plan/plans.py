@@ -225,7 +225,8 @@ def _packs(planned: Sequence[Planned], pack_size: int) -> list[Pack]:
     for same in by_program.values():
         # Runs of like length share a pack, as each waits for the longest.
         same.sort(key=lambda run: -(run.estimate_s or 0.0))
-        count = ceil(len(same) / pack_size)
+        # One that fails takes its pack with it: who failed before is tried alone.
+        count = len(same) if same[0].has_failed else ceil(len(same) / pack_size)
         packs += [
             Pack(tuple(same[len(same) * i // count : len(same) * (i + 1) // count]))
             for i in range(count)

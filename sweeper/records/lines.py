@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from sweeper.records.modes import plain_file
+
 __all__ = ["append_bytes", "encode", "finite", "number", "parse", "read_lines"]
 
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
@@ -89,7 +91,8 @@ def parse(data: bytes) -> tuple[list[dict[str, Any]], int]:
 def read_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
     """As `parse`, of a file; one that isn't there, or a folder of its name, is empty."""
     try:
-        return parse(path.read_bytes())
+        with open(path, "rb", opener=plain_file) as file:
+            return parse(file.read())
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return [], 0
 

@@ -106,7 +106,10 @@ def acquire(path: Path) -> GroupLock:
     The descriptor isn't inherited by programs that this process starts.
     """
     make_folder(path.parent)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, file_mode(path))
+    descriptor = os.open(
+        path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, file_mode(path)
+    )
+    os.fchmod(descriptor, file_mode(path))
     try:
         for _ in range(TRIES):
             taken = _take(descriptor, fcntl.LOCK_EX)

@@ -15,7 +15,7 @@ from typing import Any
 from sweeper.records import events as read
 from sweeper.records.folders import read_json
 from sweeper.records.lines import append_bytes, encode, number, parse, read_lines
-from sweeper.records.modes import file_mode
+from sweeper.records.modes import file_mode, plain_file
 
 __all__ = ["Progress", "append_rows", "last_values", "read_progress", "read_rows"]
 
@@ -41,7 +41,10 @@ def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def read_rows(path: Path) -> list[Row]:
     """Every row in the order of the file; torn lines and what is no number are left out."""
-    return [_numbers(item) for item in read_lines(path)[0]]
+    try:
+        return [_numbers(item) for item in read_lines(path)[0]]
+    except OSError:  # something else that bears its name
+        return []
 
 
 def last_values(path: Path, *, within_bytes: int = 1 << 18) -> Row:
@@ -51,7 +54,7 @@ def last_values(path: Path, *, within_bytes: int = 1 << 18) -> Row:
     logged before that (some thousand rows at the default of 256 KiB) is missing.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=plain_file) as file:
             size = file.seek(0, os.SEEK_END)
             start = max(size - within_bytes, 0)
             file.seek(start)

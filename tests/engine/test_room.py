@@ -42,8 +42,8 @@ def test_a_nearly_full_disk_refuses_a_launch(
 
 def test_a_wave_is_recycled_before_the_budget_is_reached(tmp_path: Path) -> None:
     budget = DiskBudget(tmp_path, tmp_path, 1000)
-    assert not budget.recycle(600)
-    assert budget.recycle(800)
+    assert not budget.recycle(400)
+    assert budget.recycle(500)  # of two waves that overlap, each may have grown so far
 
 
 @pytest.mark.parametrize(

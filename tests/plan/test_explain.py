@@ -282,6 +282,11 @@ def test_runs_without_axis_values_and_groups_without_crashes(group, tmp_path):
     folder = group(lambda n, _: ("crashed" if n == 0 else "finished", None), [{}, {}])
     assert crash_groups(folder)["causes"][0]["condition"] is None
     empty = GroupFolder(tmp_path / "runs", "empty").make()
-    assert crash_groups(empty) == {"group": "empty", "causes": [], "runs": []}
+    assert crash_groups(empty) == {
+        "group": "empty",
+        "trainer": None,
+        "causes": [],
+        "runs": [],
+    }
     with pytest.raises(RecordError, match="no records"):
         crash_groups(GroupFolder(tmp_path / "runs", "other"))
