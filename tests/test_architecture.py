@@ -15,11 +15,12 @@ ROOT = Path(__file__).parents[1]
 ARROWS = {
     "errors": {"config"},  # for types alone
     "trainer": {"errors"},
+    "openers": set(),
     "printable": set(),
-    "records": {"errors"},
-    "config": {"errors", "trainer"},
+    "records": {"errors", "openers"},
+    "config": {"errors", "openers", "trainer"},
     "plan": {"errors", "trainer", "config", "records"},
-    "engine": {"errors", "printable", "trainer", "config", "records", "plan"},
+    "engine": {"errors", "openers", "printable", "trainer", "config", "records", "plan"},
     "report": {"errors", "printable", "config", "records", "plan", "engine"},
     "launch": {"errors", "trainer", "config", "records", "plan", "engine"},
     "mirror": {"errors", "records"},

@@ -7,7 +7,7 @@ from typing import Any
 
 from sweeper.config.text import data_of, parse, read_text
 from sweeper.errors import ConfigError
-from sweeper.records.modes import plain_file
+from sweeper.openers import plain_file
 
 __all__ = ["read_config"]
 

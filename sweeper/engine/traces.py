@@ -13,11 +13,11 @@ from sweeper.engine.board import Row
 from sweeper.engine.cgroups import oom_kills
 from sweeper.engine.decide import Running
 from sweeper.engine.faults import DeathTraces, cause_of_death
+from sweeper.openers import plain_file
 from sweeper.records import events as read
 from sweeper.records.folders import RunFolder, read_json, write_atomically
 from sweeper.records.lines import finite
 from sweeper.records.metrics import last_values
-from sweeper.records.modes import plain_file
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 
 if TYPE_CHECKING:

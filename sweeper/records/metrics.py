@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sweeper.openers import plain_file
 from sweeper.records import events as read
 from sweeper.records.folders import read_json
 from sweeper.records.lines import append_bytes, encode, number, parse, read_lines
-from sweeper.records.modes import file_mode, plain_file
+from sweeper.records.modes import file_mode
 
 __all__ = ["Progress", "append_rows", "last_values", "read_progress", "read_rows"]
 

@@ -8,7 +8,6 @@ whichever command and whenever.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -21,7 +20,6 @@ __all__ = [
     "file_mode",
     "folder_mode",
     "open_to_group",
-    "plain_file",
     "readable_as",
     "umask_in",
 ]
@@ -68,15 +66,6 @@ def readable_as(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.umask(before)
-
-
-def plain_file(path: str | os.PathLike[str], flags: int) -> int:
-    """An `opener`: a pipe or device of that name must not block who opens it; raises OSError."""
-    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "is no plain file", os.fspath(path))
-    return descriptor
 
 
 def open_to_group(folder: Path) -> None:
