@@ -26,7 +26,9 @@ import psutil
 import pytest
 from support import SWEEP, Bench, ended, wait_until
 
+from sweeper.engine.recover import interrupted_ends
 from sweeper.engine.scratch import Scratch, reap_dead_launches
+from sweeper.records import JournalWriter
 
 pytestmark = pytest.mark.faults
 
@@ -317,6 +319,11 @@ def test_a_full_records_disk_ends_the_launch_and_loses_nothing(bench: Bench) -> 
     assert len(finished) >= 1
     for run in state.runs.values():
         assert run.outcome is None or run.outcome == "finished" or run.cause is not None
+    # The run that fills the disk comes last now: what the journal had no room for, the next launch
+    # tells before all else.
+    folder = saved.group("full")
+    with JournalWriter(folder.journal_dir, "next") as journal:
+        journal.append(*interrupted_ends(folder, state))
     assert_every_attempt_is_told(saved, "full")
     assert_nothing_is_left(bench)
 
