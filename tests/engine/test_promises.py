@@ -194,7 +194,8 @@ def launch_sick(acting: Bench, *, some_finished: bool) -> int:
         assert done.returncode == 0, done.stderr
     file = acting.write("sick", text.replace("2", "6"))
     (acting.path / "sick").touch()
-    sick = acting.sweep("launch", file, "--cpus", 2)
+    # Ray doesn't always tell of a worker that died so early: then its wave is given up after 300 s.
+    sick = acting.sweep("launch", file, "--cpus", 2, timeout=800)
     assert "died before" in sick.stdout + sick.stderr
     assert "Traceback" not in sick.stdout + sick.stderr
     assert acting.marked_processes() == []
@@ -206,11 +207,13 @@ def launch_sick(acting: Bench, *, some_finished: bool) -> int:
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(1200)
 def test_runs_that_die_before_they_begin_pause_the_sweep(acting: Bench) -> None:
     assert launch_sick(acting, some_finished=False) == 4
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(1200)
 def test_runs_that_die_before_they_begin_pause_a_sweep_that_had_finished_runs(
     acting: Bench,
 ) -> None:
