@@ -256,6 +256,8 @@ def fuzz(case: str, folder: Path, examples: int) -> None:
     @settings(
         max_examples=examples,
         deadline=None,
+        # The short soak judges a change, so it must not differ from one run to the next.
+        derandomize=os.environ.get("SOAK") == "short",
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     )
     @given(value=strategy)
