@@ -101,3 +101,16 @@ def wait_until(
 
 def ended(events: list[dict[str, Any]]) -> list[Mapping[str, Any]]:
     return [event for event in events if event["event"] == "ended"]
+
+
+def mount_namespace(place: str) -> list[str]:
+    """The command that gives a mount namespace of its own, or nothing where none can mount here."""
+    users = [] if os.getuid() == 0 else ["--user", "--map-root-user"]
+    command = ["unshare", *users, "--mount", "--propagation", "private"]
+    try:
+        tried = subprocess.run(
+            [*command, "mount", "-t", "tmpfs", "none", place], capture_output=True, check=False
+        )
+    except OSError:
+        return []
+    return command if tried.returncode == 0 else []

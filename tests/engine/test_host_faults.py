@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import psutil
 import pytest
-from support import SWEEP, Bench, ended, wait_until
+from support import SWEEP, Bench, ended, mount_namespace, wait_until
 
 from sweeper.engine.recover import interrupted_ends
 from sweeper.engine.scratch import Scratch, reap_dead_launches
@@ -213,22 +213,7 @@ def test_a_ray_that_does_not_start_ends_the_launch_in_order(bench: Bench) -> Non
 # -- Disks, memory, limits -------------------------------------------------------------------------
 
 
-def _namespace() -> list[str]:
-    """The command that gives a mount namespace of its own, or nothing where there is none."""
-    users = [] if os.getuid() == 0 else ["--user", "--map-root-user"]
-    command = ["unshare", *users, "--mount", "--propagation", "private"]
-    try:
-        tried = subprocess.run(
-            [*command, "mount", "-t", "tmpfs", "none", "/dev/shm"],
-            capture_output=True,
-            check=False,
-        )
-    except OSError:
-        return []
-    return command if tried.returncode == 0 else []
-
-
-NAMESPACE = _namespace()
+NAMESPACE = mount_namespace("/dev/shm")
 needs_namespace = pytest.mark.skipif(
     not NAMESPACE, reason="this machine gives no mount namespaces (unshare --mount)"
 )
