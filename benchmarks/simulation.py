@@ -1,7 +1,7 @@
 """Waves of runs on slots under a simulated clock, with the real decisions.
 
 What to run next is asked of `sweeper.plan.Queue`, when to start the next wave of
-`sweeper.engine.decide.next_wave_is_due`; this module only lets the time pass and does what the
+`sweeper.engine.policy.next_wave_is_due`; this module only lets the time pass and does what the
 supervisor and the waves do in between: grant free slots to the oldest wave that is ready, give them
 back when nothing waits.
 """
@@ -13,7 +13,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sweeper.engine.decide import Drain, next_wave_is_due
+from sweeper.engine.policy import Drain, next_wave_is_due
 from sweeper.plan import Pack, Queue, Wave
 
 __all__ = ["Costs", "Execution", "Simulated", "lower_bound_s", "simulate"]

@@ -119,7 +119,7 @@ def say(text: str) -> None:
 
 def print_json(data: object) -> None:
     """Print data for programs; numbers that aren't finite, which JSON lacks, as words."""
-    from sweeper.records.lines import finite
+    from sweeper.records.jsonl import finite
 
     sys.stdout.write(json.dumps(finite(data), indent=1, allow_nan=False) + "\n")
 

@@ -29,8 +29,8 @@ def doctor(*, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -> int:
     sweep doctor --json
     ```
     """
-    from sweeper.launch.host import checks
-    from sweeper.report.summaries import doctor_line
+    from sweeper.cli.text import doctor_line
+    from sweeper.doctor.checks import checks
 
     lines = []
     for line in checks(runs_dir):

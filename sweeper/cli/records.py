@@ -44,7 +44,7 @@ def status(
     if json:
         print_json(found)
     else:
-        from sweeper.report.summaries import status_text
+        from sweeper.cli.text import status_text
 
         say(status_text(found))
 
@@ -74,13 +74,13 @@ def crashed(
         group: The group of the sweep (default: the one launched last).
         everything: List all runs of a cause, not only the first 20.
     """
-    from sweeper.plan.explain import crash_groups
+    from sweeper.diagnosis.explain import crash_groups
 
     answer = crash_groups(group_folder(runs_dir, group))
     if json:
         print_json(answer)
     else:
-        from sweeper.report.summaries import crashed_text
+        from sweeper.cli.text import crashed_text
 
         say(crashed_text(answer, everything=everything))
 
@@ -99,9 +99,9 @@ def show(run: str, /, *, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -
     Args:
         run: A run id, or the first characters of one.
     """
+    from sweeper.cli.text import show_text
     from sweeper.records import find_run
     from sweeper.records import show as show_run
-    from sweeper.report.summaries import show_text
 
     reap()
     found = show_run(find_run(runs_dir, run))
@@ -122,9 +122,9 @@ def diff(*runs: str, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -> No
     Args:
         runs: Two or more run ids (or their first characters) or YAML files.
     """
+    from sweeper.cli.text import diff_text
     from sweeper.config import differing
-    from sweeper.launch.debug import config_of
-    from sweeper.report.summaries import diff_text
+    from sweeper.launch.rerun import config_of
 
     if len(runs) < 2:
         raise SweeperError("sweep diff takes two or more run ids or YAML files")
@@ -160,7 +160,7 @@ def table(
         metrics: Metrics of the columns, with commas (default: the chief ones).
         format: How it is written.
     """
-    from sweeper.report.results import group_table
+    from sweeper.report.aggregate import group_table
     from sweeper.report.tables import render
 
     folder = group_folder(runs_dir, group)

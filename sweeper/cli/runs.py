@@ -30,14 +30,14 @@ from sweeper.cli.common import (
 from sweeper.errors import SweeperError
 
 if TYPE_CHECKING:
-    from sweeper.launch.local import Options, Prepared
-    from sweeper.report.progress import View
+    from sweeper.cli.live_view import View
+    from sweeper.launch.launch import Options, Prepared
 
 
 def _options(
     cpus: int | None, cpus_per_run: int | None = None, runs_per_wave: int | None = None
 ) -> Options:
-    from sweeper.launch.local import Options
+    from sweeper.launch.launch import Options
 
     for name, value in (
         ("--cpus", cpus),
@@ -75,8 +75,8 @@ def plan(
         cpus_per_run: CPUs of one run (default: the sweep file's `resources`, else 1).
         runs_per_wave: Runs in one Ray session (default: the sweep file's, else up to 5,000).
     """
-    from sweeper.launch.local import prepare
-    from sweeper.report.summaries import plan_text
+    from sweeper.cli.text import plan_text
+    from sweeper.launch.launch import prepare
 
     prepared = prepare(file, runs_dir, _options(cpus, cpus_per_run, runs_per_wave))
     _warn(prepared)
@@ -129,9 +129,9 @@ def launch(
         brake: Pause when the first eight runs all end with one cause.
         shared: Let your Unix group read the records, now and from now on.
     """
-    from sweeper.launch.local import prepare
-    from sweeper.records.modes import closed_on_the_way
-    from sweeper.report.summaries import plan_text
+    from sweeper.cli.text import plan_text
+    from sweeper.launch.launch import prepare
+    from sweeper.records.permissions import closed_on_the_way
 
     reap()
     options = replace(
@@ -182,9 +182,9 @@ def retry(
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
         brake: Pause when the first eight runs all end with one cause.
     """
+    from sweeper.cli.text import again_text
     from sweeper.config import duration_s, size_bytes
-    from sweeper.launch.again import prepare_again
-    from sweeper.report.summaries import again_text
+    from sweeper.launch.retry import prepare_again
 
     options = replace(_options(cpus), brake=brake)
     limits = {
@@ -226,8 +226,8 @@ def _train(
     json: bool,
 ) -> int:
     """Carry out what was prepared, showing it, and return the exit status."""
-    from sweeper.launch.local import launch as launch_here
-    from sweeper.report.ending import ending, ending_text
+    from sweeper.launch.launch import launch as launch_here
+    from sweeper.report.final_report import ending, ending_text
 
     # With --json, stdout is for the answer alone.
     stream = sys.stderr if json else sys.stdout
@@ -242,9 +242,9 @@ def _train(
 
 def _view(prepared: Prepared, text_of: Callable[[dict[str, Any]], str], stream: TextIO) -> View:
     """Say what is about to run, and return what shows it."""
+    from sweeper.cli.live_view import view_for
+    from sweeper.cli.text import axis_words
     from sweeper.records import status as read_status
-    from sweeper.report.progress import view_for
-    from sweeper.report.summaries import axis_words
 
     _warn(prepared)
     stream.write(text_of(_described(prepared)) + "\n")
@@ -282,11 +282,11 @@ def evaluate(
         datasets: Names of datasets, with commas.
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
     """
-    from sweeper.launch.evaluation import evaluate as evaluate_runs
-    from sweeper.launch.evaluation import prepare_evaluation
+    from sweeper.cli.live_view import view_for
+    from sweeper.cli.text import axis_words
+    from sweeper.launch.evaluate import evaluate as evaluate_runs
+    from sweeper.launch.evaluate import prepare_evaluation
     from sweeper.records import fold, read_events
-    from sweeper.report.progress import view_for
-    from sweeper.report.summaries import axis_words
 
     reap()
     names = words(datasets)
@@ -344,6 +344,6 @@ def rerun(
         run: A run id, or the first characters of one.
         pdb: Open the debugger where it crashes.
     """
-    from sweeper.launch.debug import rerun_here
+    from sweeper.launch.rerun import rerun_here
 
     return rerun_here(runs_dir, run, trainer=trainer, debugger=pdb)

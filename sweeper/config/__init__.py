@@ -4,11 +4,11 @@ The stages, each a module: `text` (places, limits) → `schema` (what fields acc
 value or several) → `conditions`, `selection` (which points) → `expansion` (the runs).
 """
 
-from sweeper.config.difference import differing
+from sweeper.config.diff import differing
 from sweeper.config.expansion import Axis, RunSpec
-from sweeper.config.identity import from_plain, plain, run_id, to_yaml
 from sweeper.config.problems import Problem, nearest
 from sweeper.config.resources import Resources, duration_s, size_bytes
+from sweeper.config.run_config import from_plain, plain, run_id, to_yaml
 from sweeper.config.sweep import Sweep, read_sweep
 
 __all__ = [

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweeper.config.kinds import Fault, Kind, Looseness, MisfitError
+from sweeper.config.field_types import Fault, Kind, Looseness, MisfitError
 from sweeper.config.problems import Mark, Report, listed, meant, nearest, shown
 from sweeper.config.schema import as_section, section_kind
-from sweeper.config.sections import Section, joined
-from sweeper.config.text import ListNode, MappingNode, Node, ScalarNode
+from sweeper.config.section_types import Section, joined
+from sweeper.config.yaml_nodes import ListNode, MappingNode, Node, ScalarNode
 
 __all__ = ["ConfigPart", "DraftAxis", "Slot", "labels", "leaves", "replaced", "several"]
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweeper.config.axes import Slot
-from sweeper.config.conditions import Dimension
-from sweeper.config.identity import run_id_of_json
-from sweeper.config.kinds import Kind, canonical_json
-from sweeper.config.sections import Form, Section, joined, sentence
-from sweeper.config.selection import Selection
+from sweeper.config.field_types import Kind, canonical_json
+from sweeper.config.filters import Dimension
+from sweeper.config.grid import Selection
+from sweeper.config.run_config import run_id_of_json
+from sweeper.config.section_types import Form, Section, joined, sentence
 
 __all__ = ["Axis", "Expansion", "RunSpec"]
 

@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 
-from sweeper.config.kinds import Kind, Looseness, MisfitError
+from sweeper.config.field_types import Kind, Looseness, MisfitError
 from sweeper.config.problems import Report
 from sweeper.config.schema import form_of
-from sweeper.config.sections import Form, SectionKind
-from sweeper.config.text import Node, ScalarNode
+from sweeper.config.section_types import Form, SectionKind
+from sweeper.config.yaml_nodes import Node, ScalarNode
 
 __all__ = ["Resources", "duration_s", "read_resources", "size_bytes"]
 

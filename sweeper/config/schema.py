@@ -18,8 +18,8 @@ from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin
 
 import annotated_types as bounds
 
-from sweeper.config.containers import AnyKind, ListKind, MappingKind, TupleKind, UnionKind
-from sweeper.config.kinds import (
+from sweeper.config.container_types import AnyKind, ListKind, MappingKind, TupleKind, UnionKind
+from sweeper.config.field_types import (
     BoolKind,
     BoundedKind,
     FloatKind,
@@ -32,8 +32,8 @@ from sweeper.config.kinds import (
     TextKind,
     WordKind,
 )
-from sweeper.config.sections import MISSING, Form, Section, SectionKind
-from sweeper.config.text import node_of
+from sweeper.config.section_types import MISSING, Form, Section, SectionKind
+from sweeper.config.yaml_nodes import node_of
 from sweeper.errors import TrainerError
 
 __all__ = ["as_section", "check_types", "form_of", "section_kind"]

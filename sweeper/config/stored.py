@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sweeper.config.text import data_of, parse, read_text
+from sweeper.config.yaml_nodes import data_of, parse, read_text
 from sweeper.errors import ConfigError
 from sweeper.openers import plain_file
 

@@ -7,7 +7,7 @@ import importlib.metadata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sweeper.engine.processes import MARK_VARIABLE
+from sweeper.host.processes import MARK_VARIABLE
 
 __all__ = ["compile_cache_folder", "run_environment", "wave_environment"]
 

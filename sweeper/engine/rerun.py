@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.config import from_plain
-from sweeper.engine.folder_run import FolderRun
-from sweeper.records.folders import RunFolder
+from sweeper.engine.run_context import FolderRun
+from sweeper.records.layout import RunFolder
 from sweeper.trainer import Trainer
 
 __all__ = ["rerun"]

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import psutil
 
-from sweeper.engine.processes import Mark, holders_of_files, kill_all, marked_processes
 from sweeper.errors import HostError
+from sweeper.host.processes import Mark, holders_of_files, kill_all, marked_processes
 
 __all__ = ["Leftovers", "Scratch", "WaveScratch", "folder_bytes", "reap_dead_launches"]
 
@@ -57,7 +57,7 @@ class WaveScratch:
 
     @property
     def board(self) -> Path:
-        """What the runs note, see `sweeper.engine.board`."""
+        """What the runs note, see `sweeper.engine.status_table`."""
         return self.path / "board"
 
     def stack(self, pid: int) -> Path:

@@ -19,9 +19,10 @@ from typing import Any, Literal
 
 import psutil
 
-from sweeper.engine.cgroups import oom_kills
-from sweeper.engine.cpus import Slot
-from sweeper.engine.decide import (
+from sweeper.engine.budgets import available_memory, cap_log, disk_budget, runs_that_fit
+from sweeper.engine.environment import wave_environment
+from sweeper.engine.job_queue import Job, Ledger, WaveJobs
+from sweeper.engine.policy import (
     Policy,
     Running,
     end_is_late,
@@ -29,19 +30,18 @@ from sweeper.engine.decide import (
     overstayed,
     start_is_late,
 )
-from sweeper.engine.environment import wave_environment
-from sweeper.engine.ledger import Job, Ledger, WaveJobs
-from sweeper.engine.processes import become_subreaper, kill_all, reap_adopted
+from sweeper.engine.post_mortem import death_of_wave, finished_record, record_of_death
 from sweeper.engine.protocol import WaveSpec
-from sweeper.engine.room import available_memory, cap_log, disk_budget, runs_that_fit
 from sweeper.engine.scratch import Scratch
 from sweeper.engine.signals import SignalWatch
-from sweeper.engine.traces import death_of_wave, finished_record, record_of_death
-from sweeper.engine.wave_handle import WaveHandle
+from sweeper.engine.wave_process import WaveHandle
 from sweeper.engine.worker import Attempt
 from sweeper.errors import HostError
-from sweeper.records.folders import GroupFolder, RunFolder
+from sweeper.host.cgroups import oom_kills
+from sweeper.host.cpus import Slot
+from sweeper.host.processes import become_subreaper, kill_all, reap_adopted
 from sweeper.records.journal import JournalWriter
+from sweeper.records.layout import GroupFolder, RunFolder
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 from sweeper.trainer import Trainer
 

@@ -18,8 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.config import from_plain, to_yaml
-from sweeper.engine.board import Board
-from sweeper.engine.confines import (
+from sweeper.engine.budgets import cap_log
+from sweeper.engine.failures import cause_of_exception
+from sweeper.engine.post_mortem import write_result
+from sweeper.engine.run_context import FolderRun
+from sweeper.engine.sandbox import (
     Stacks,
     Usage,
     kept_process_state,
@@ -29,15 +32,12 @@ from sweeper.engine.confines import (
     pin_process,
     watched_exits,
 )
-from sweeper.engine.faults import cause_of_exception
-from sweeper.engine.folder_run import FolderRun
-from sweeper.engine.room import cap_log
 from sweeper.engine.scratch import WaveScratch
-from sweeper.engine.traces import write_result
+from sweeper.engine.status_table import Board
 from sweeper.errors import Diverged
-from sweeper.records.folders import RunFolder, write_atomically
-from sweeper.records.modes import umask_in
+from sweeper.records.layout import RunFolder, write_atomically
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
+from sweeper.records.permissions import umask_in
 from sweeper.trainer import Trainer, load_trainer
 
 __all__ = ["Attempt", "Worker"]

@@ -1,1 +1,1 @@
-"""Where a sweep is started: this host, tmux, Slurm."""
+"""Launches on this host: train, retry, evaluate and rerun."""

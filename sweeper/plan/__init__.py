@@ -1,9 +1,9 @@
 """What still has to be trained, in which order and together with what."""
 
 from sweeper.plan.describe import describe
-from sweeper.plan.dispatch import Queue, choose
-from sweeper.plan.plans import Pack, Plan, Planned, Wave, plan_runs, remaining
+from sweeper.plan.planner import Pack, Plan, Planned, Wave, plan_runs, remaining
 from sweeper.plan.preflight import invalid_cause
+from sweeper.plan.queue import Queue, choose
 
 __all__ = [
     "Pack",

@@ -7,7 +7,7 @@ from dataclasses import is_dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from sweeper.plan.plans import Plan
+from sweeper.plan.planner import Plan
 from sweeper.plan.preflight import invalid_groups
 
 if TYPE_CHECKING:

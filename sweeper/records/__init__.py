@@ -1,6 +1,8 @@
 """The journal, the run folders, and every question that can be asked of them."""
 
-from sweeper.records.folders import (
+from sweeper.records.fold import fold
+from sweeper.records.journal import Journal, JournalWriter, read_events, read_journal
+from sweeper.records.layout import (
     GroupFolder,
     RunFolder,
     groups,
@@ -8,8 +10,6 @@ from sweeper.records.folders import (
     read_json,
     write_atomically,
 )
-from sweeper.records.folding import fold
-from sweeper.records.journal import Journal, JournalWriter, read_events, read_journal
 from sweeper.records.lock import GroupLock, acquire, host_name, is_held, process_start
 from sweeper.records.lookup import find_group, find_run, latest_group
 from sweeper.records.metrics import append_rows, last_values, read_progress, read_rows

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
-from sweeper.records.lines import encode, number
+from sweeper.records.jsonl import encode, number
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 
 __all__ = [

@@ -16,9 +16,9 @@ from typing import Any
 
 from sweeper.errors import RecordError
 from sweeper.records.events import time_of
-from sweeper.records.folders import folder_name, make_folder, sync_folder
-from sweeper.records.lines import append_bytes, encode, read_lines
-from sweeper.records.modes import file_mode, folder_mode
+from sweeper.records.jsonl import append_bytes, encode, read_lines
+from sweeper.records.layout import folder_name, make_folder, sync_folder
+from sweeper.records.permissions import file_mode, folder_mode
 
 __all__ = ["VERSION", "Journal", "JournalWriter", "read_events", "read_journal"]
 

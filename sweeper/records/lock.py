@@ -17,8 +17,8 @@ from types import TracebackType
 
 from sweeper.errors import BusyError
 from sweeper.records import events as read
-from sweeper.records.folders import group_name, make_folder, read_json
-from sweeper.records.modes import file_mode
+from sweeper.records.layout import group_name, make_folder, read_json
+from sweeper.records.permissions import file_mode
 
 __all__ = [
     "GroupLock",

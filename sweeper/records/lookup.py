@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sweeper.errors import RecordError
-from sweeper.records.folders import GroupFolder, RunFolder, groups
-from sweeper.records.folding import fold
+from sweeper.records.fold import fold
 from sweeper.records.journal import read_events
+from sweeper.records.layout import GroupFolder, RunFolder, groups
 
 __all__ = ["find_group", "find_run", "latest_group"]
 

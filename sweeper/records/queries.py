@@ -15,10 +15,10 @@ from typing import Any
 from sweeper.errors import RecordError
 from sweeper.records import lock
 from sweeper.records.eta import eta_s
-from sweeper.records.folders import GroupFolder, RunFolder
-from sweeper.records.folding import fold
+from sweeper.records.fold import fold
 from sweeper.records.journal import read_journal
-from sweeper.records.lines import finite
+from sweeper.records.jsonl import finite
+from sweeper.records.layout import GroupFolder, RunFolder
 from sweeper.records.metrics import Progress, last_values, read_progress
 from sweeper.records.outcomes import Outcome
 from sweeper.records.state import INTERRUPTED, RUNNING, WAITING, GroupState, Launch, RunState

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sweeper.records.folding import fold
+from sweeper.records.fold import fold
 from sweeper.records.journal import read_events
 from sweeper.records.state import GroupState
 

@@ -1,4 +1,4 @@
-"""The state of a group, as `sweeper.records.folding` reads it out of the journal."""
+"""The state of a group, as `sweeper.records.fold` reads it out of the journal."""
 
 from __future__ import annotations
 

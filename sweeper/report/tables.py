@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from sweeper.errors import SweeperError
-from sweeper.records.lines import finite
-from sweeper.report.numbers import short_names, value_text, with_spread
-from sweeper.report.results import Row, Statistic, Table, group_table, results_table
+from sweeper.records.jsonl import finite
+from sweeper.report.aggregate import Row, Statistic, Table, group_table, results_table
+from sweeper.report.format import short_names, value_text, with_spread
 
 __all__ = ["Format", "group_table", "render", "results_table"]
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweeper.config import Sweep
-from sweeper.config.selection import EntangledError, Selection
+from sweeper.config.grid import EntangledError, Selection
 
 Read = Callable[..., Sweep]
 

@@ -15,10 +15,10 @@ from annotated_types import Ge, Gt, Interval, Len, Lt, MultipleOf, Predicate
 
 from sweeper.config import from_plain, plain
 from sweeper.config.axes import several
-from sweeper.config.kinds import MisfitError
+from sweeper.config.field_types import MisfitError
 from sweeper.config.problems import Report
 from sweeper.config.schema import check_types, form_of
-from sweeper.config.text import parse
+from sweeper.config.yaml_nodes import parse
 from sweeper.errors import ConfigError, TrainerError
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sweeper.config import read_sweep
-from sweeper.config.reserved import RESERVED, Wandb
 from sweeper.config.resources import Resources
+from sweeper.config.sweep_keys import RESERVED, Wandb
 from sweeper.errors import ConfigError
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sweep-files.md").read_text(encoding="utf-8")

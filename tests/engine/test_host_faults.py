@@ -26,7 +26,7 @@ import psutil
 import pytest
 from support import SWEEP, Bench, ended, mount_namespace, wait_until
 
-from sweeper.engine.recover import interrupted_ends
+from sweeper.engine.recovery import interrupted_ends
 from sweeper.engine.scratch import Scratch, reap_dead_launches
 from sweeper.records import JournalWriter
 

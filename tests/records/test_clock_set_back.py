@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sweeper.records import CauseKind, JournalWriter, Outcome, fold, read_events, status
-from sweeper.records.folders import GroupFolder
+from sweeper.records.layout import GroupFolder
 
 
 class Clock:

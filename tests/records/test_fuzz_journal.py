@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 from sweeper import cli
 from sweeper.config import RunSpec
-from sweeper.engine.recover import interrupted_ends
+from sweeper.engine.recovery import interrupted_ends
 from sweeper.errors import SweeperError
 from sweeper.plan import plan_runs
 from sweeper.records import GroupFolder, JournalWriter, fold, read_journal

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from sweeper.errors import RecordError
 from sweeper.records import JournalWriter, fold, read_events, read_journal
-from sweeper.records import lines as lines_module
+from sweeper.records import jsonl as lines_module
 
 
 def clock_of(*times):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sweeper.plan.explain import crash_groups
+from sweeper.cli.text import crashed_text
+from sweeper.diagnosis.explain import crash_groups
 from sweeper.records import GroupFolder, JournalWriter, write_atomically
-from sweeper.report.summaries import crashed_text
 
 AXES = {
     "data.dataset_name": [f"complex_TBP_planar_{n}_train" for n in (1, 10)],

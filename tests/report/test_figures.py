@@ -9,6 +9,7 @@ import pytest
 
 from sweeper.errors import RecordError
 from sweeper.records import GroupFolder, append_rows, fold, read_events
+from sweeper.report.aggregate import group_table, results_table
 from sweeper.report.figures import (
     curves_figure,
     curves_info,
@@ -20,7 +21,6 @@ from sweeper.report.figures import (
 from sweeper.report.figures.curves import MOST_LINES, POINTS
 from sweeper.report.figures.errors import MOST_ROWS
 from sweeper.report.figures.style import COLOURS, DASHES, MARKERS, row_label, unit_of
-from sweeper.report.results import group_table, results_table
 
 
 def state_of(combinations, seeds=2):

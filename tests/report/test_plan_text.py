@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sweeper.report.summaries import again_text, plan_text
+from sweeper.cli.text import again_text, plan_text
 
 PLAN = {
     "group": "g",

@@ -34,7 +34,7 @@ class Size:
     """Processes of waves that are killed in the last launch, by a part of their command lines."""
 
 
-WAVE = "sweeper.engine.wave"
+WAVE = "sweeper.engine.ray_wave"
 SHORT = Size(runs=200, kills=2, noops=600, victims=(WAVE,))
 FULL = Size(runs=2000, kills=6, noops=6000, victims=(WAVE, "raylet/raylet", "gcs_server"))
 SIZE = SHORT if os.environ.get("SOAK") == "short" else FULL

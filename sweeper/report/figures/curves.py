@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from sweeper.errors import RecordError
 from sweeper.records import GroupFolder, GroupState, read_rows, table_rows
+from sweeper.report.aggregate import AxisColumn, varying_axes
 from sweeper.report.figures import style
-from sweeper.report.numbers import value_text
-from sweeper.report.results import AxisColumn, varying_axes
+from sweeper.report.format import value_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

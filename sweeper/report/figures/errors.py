@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sweeper.report.aggregate import AxisColumn, Row, Statistic, Table
 from sweeper.report.figures import style
-from sweeper.report.numbers import value_text
-from sweeper.report.results import AxisColumn, Row, Statistic, Table
+from sweeper.report.format import value_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeper.records import make_folder, write_atomically
-from sweeper.report.numbers import value_text
-from sweeper.report.results import AxisColumn
+from sweeper.report.aggregate import AxisColumn
+from sweeper.report.format import value_text
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

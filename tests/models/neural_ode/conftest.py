@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-from sweeper.engine.folder_run import FolderRun
-from sweeper.records.folders import RunFolder
+from sweeper.engine.run_context import FolderRun
+from sweeper.records.layout import RunFolder
 
 install_import_hook(
     [

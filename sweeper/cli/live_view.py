@@ -1,0 +1,191 @@
+"""What a launch shows while it runs: a live view in a terminal, a line per event elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TextIO
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from sweeper.cli.text import duration
+from sweeper.printable import printable
+from sweeper.records.outcomes import Cause, Outcome
+
+__all__ = ["LineView", "LiveView", "View", "describe_event", "view_for"]
+
+_LIVE_REFRESH_S = 0.5
+_RECENT = 6
+_ENDS = {"ended", "evaluated"}
+_STYLES = {
+    Outcome.FINISHED: "green",
+    Outcome.DIVERGED: "yellow",
+    Outcome.CRASHED: "red",
+    Outcome.TIMED_OUT: "red",
+    Outcome.LOST: "magenta",
+    Outcome.STOPPED: "cyan",
+    Outcome.INVALID: "yellow",
+}
+
+
+class View(Protocol):
+    """Shows a running launch."""
+
+    def observe(self, event: Mapping[str, Any]) -> None:
+        """Show a journal event."""
+
+    def tick(self) -> None:
+        """Called some times a second."""
+
+    def close(self) -> None:
+        """Take down what is drawn in place."""
+
+
+def view_for(
+    stream: TextIO,
+    *,
+    total: int,
+    names: Mapping[str, str],
+    headline: str,
+    status: Callable[[], Mapping[str, Any]],
+) -> View:
+    """The view that fits `stream`: live in a terminal, else a line per event.
+
+    `total` counts the runs to train, `names` tells a run's axis values, `headline` the metric to
+    show with each end, `status` reads the records (for fractions and the time left).
+    """
+    if stream.isatty():
+        return LiveView(Console(file=stream), total, names, headline, status)
+    return LineView(stream, total, names, headline)
+
+
+def describe_event(event: Mapping[str, Any], names: Mapping[str, str], headline: str) -> str | None:
+    """One line for an event, or None for one that a person needn't see."""
+    match event["event"]:
+        case "started" | "evaluation_started":
+            again = f" (attempt {event['attempt']})" if event["attempt"] > 1 else ""
+            return f"started   {event['run']}{again}  {names.get(event['run'], '')}".rstrip()
+        case "ended" | "evaluated":
+            return _describe_end(event, names, headline)
+        case "wave_started":
+            return f"wave {event['wave']}: {event['runs']} runs on {event['slots']} slots"
+        case "wave_ended":
+            peak = event.get("scratch_peak_bytes", 0) / 1e6
+            outside = sum(event.get(k) or 0.0 for k in ("startup_s", "shutdown_s"))
+            return (
+                f"wave {event['wave']} ended ({event['reason']}): {event['training_s']:.1f} s of "
+                f"training, {outside:.1f} s of start and stop, scratch peak {peak:.0f} MB"
+            )
+        case _:
+            return None
+
+
+def _describe_end(event: Mapping[str, Any], names: Mapping[str, str], headline: str) -> str:
+    parts = [f"{event['outcome']:<9} {event['run']}", names.get(event["run"], "")]
+    value = event.get("metrics", {}).get(headline)
+    if event["outcome"] == Outcome.FINISHED and isinstance(value, int | float):
+        parts.append(f"{headline} {value:.4g}")
+    if event.get("cause"):
+        parts.append(Cause.from_plain(event["cause"]).headline())
+    if event.get("wall_s") is not None:
+        parts.append(f"{event['wall_s']:.1f} s")
+    return "  ".join(part for part in parts if part)
+
+
+class LineView:
+    """A line per event, each with the time and how far the launch is."""
+
+    def __init__(self, stream: TextIO, total: int, names: Mapping[str, str], headline: str) -> None:
+        self._stream = stream
+        self._total = total
+        self._names = names
+        self._headline = headline
+        self._ended: set[str] = set()
+
+    def observe(self, event: Mapping[str, Any]) -> None:
+        if event["event"] in _ENDS:
+            self._ended.add(event["run"])
+        text = describe_event(event, self._names, self._headline)
+        if text:
+            now = time.strftime("%H:%M:%S")
+            done = f"{len(self._ended):>{len(str(self._total))}}/{self._total}"
+            print(
+                f"{now} {done} {printable(text)}",
+                file=self._stream,
+                flush=True,
+            )
+
+    def tick(self) -> None:
+        """Nothing between events."""
+
+    def close(self) -> None:
+        self._stream.flush()
+
+
+class LiveView:
+    """A bar, the counts, the running runs and the last ends, redrawn in place."""
+
+    def __init__(
+        self,
+        console: Console,
+        total: int,
+        names: Mapping[str, str],
+        headline: str,
+        status: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        self._names = names
+        self._headline = headline
+        self._status = status
+        self._outcomes: dict[str, str] = {}
+        self._recent: deque[Text] = deque(maxlen=_RECENT)
+        self._bar = Progress(
+            TextColumn("runs"), BarColumn(bar_width=40), MofNCompleteColumn(), console=console
+        )
+        self._task: TaskID = self._bar.add_task("runs", total=total)
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._next_draw = 0.0
+        self._live.start()
+
+    def close(self) -> None:
+        self._live.stop()
+
+    def observe(self, event: Mapping[str, Any]) -> None:
+        if event["event"] in _ENDS:
+            self._outcomes[event["run"]] = event["outcome"]
+            style = _STYLES.get(Outcome(event["outcome"]), "")
+            text = printable(_describe_end(event, self._names, self._headline))
+            self._recent.append(Text(text, style=style, overflow="ellipsis", no_wrap=True))
+
+    def tick(self) -> None:
+        began = time.monotonic()
+        if began >= self._next_draw:
+            self._live.update(self._draw(), refresh=True)
+            ended = time.monotonic()
+            # Reading a large journal takes long; the view may cost at most a twentieth of the time.
+            self._next_draw = ended + max(_LIVE_REFRESH_S, 20 * (ended - began))
+
+    def _draw(self) -> Group:
+        status = self._status()
+        self._bar.update(self._task, completed=len(self._outcomes))
+        counts = Counter(self._outcomes.values())
+        left = status.get("eta_s")
+        summary = Text("  ".join(f"{n} {word}" for word, n in counts.items()))
+        if left is not None:
+            summary.append(f"   about {duration(left)} left", style="dim")
+        return Group(self._bar, summary, self._running(status), *self._recent)
+
+    def _running(self, status: Mapping[str, Any]) -> Table:
+        table = Table.grid(padding=(0, 2))
+        for run in status.get("running", []):
+            fraction = run.get("fraction")
+            table.add_row(
+                run["id"],
+                "" if fraction is None else f"{fraction:4.0%}",
+                Text(self._names.get(run["id"], ""), overflow="ellipsis", no_wrap=True),
+            )
+        return table

@@ -1,0 +1,236 @@
+"""Kinds made of other kinds: lists, mappings and unions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sweeper.config.field_types import Fault, FloatKind, Kind, Looseness, MisfitError, NullKind
+from sweeper.config.problems import shown
+from sweeper.config.yaml_nodes import ListNode, MappingNode, Node, data_of
+
+__all__ = ["AnyKind", "ListKind", "MappingKind", "TupleKind", "UnionKind", "fit_all"]
+
+
+@dataclass(frozen=True)
+class AnyKind(Kind):
+    """Anything that YAML can say; so a list here is always a value, never an axis."""
+
+    @property
+    def expects(self) -> str:
+        return "anything"
+
+    def holds_lists(self) -> bool:
+        return True
+
+    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> Any:
+        value = data_of(node)
+        try:
+            return self.plain(value)
+        except (TypeError, ValueError) as error:
+            raise self._misfit(node, key, shown(str(error))) from error
+
+    def plain(self, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {str(key): self.plain(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.plain(item) for item in value]
+        if isinstance(value, float):
+            return FloatKind().plain(value)
+        if value is None or isinstance(value, bool | int | str):
+            return value
+        raise TypeError(f"{type(value).__name__} can't be written as YAML")
+
+    def holds(self, value: Any) -> bool:
+        return True
+
+
+def fit_all(
+    kind: Kind, nodes: Iterable[tuple[str, Node]], looseness: Looseness, base: Any = None
+) -> list[Any]:
+    """The values of several nodes of one kind; every misfit is told, not the first alone."""
+    values: list[Any] = []
+    faults: list[Fault] = []
+    for key, node in nodes:
+        try:
+            values.append(kind.fit(node, looseness, key, base))
+        except MisfitError as misfit:
+            faults += misfit.faults
+    if faults:
+        raise MisfitError(faults)
+    return values
+
+
+@dataclass(frozen=True)
+class ListKind(Kind):
+    """A list of any length whose items are of one kind; `container` is `tuple` or `list`."""
+
+    item: Kind
+    container: type[tuple[Any, ...]] | type[list[Any]] = tuple
+
+    @property
+    def expects(self) -> str:
+        return f"a list (each item: {self.item.expects})"
+
+    def holds_lists(self) -> bool:
+        return True
+
+    def candidates(self) -> tuple[str, ...]:
+        return self.item.candidates()
+
+    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> Any:
+        strictly = min(looseness, Looseness.STRICT)
+        listed = isinstance(node, ListNode)
+        try:
+            if not isinstance(node, ListNode):
+                raise self._misfit(node, key)
+            nodes = [(f"{key}[{index}]", item) for index, item in enumerate(node.items)]
+            return self.container(fit_all(self.item, nodes, strictly))
+        except MisfitError as misfit:
+            # A list can be the lone item only where items can be lists.
+            if looseness < Looseness.EASY or (listed and not self.item.holds_lists()):
+                raise
+            try:
+                return self.container([self.item.fit(node, strictly, key)])
+            except MisfitError as lone:
+                # What is no list was meant as the lone item; for a list, fewer faults say more.
+                as_list = listed and len(misfit.faults) <= len(lone.faults)
+                raise (misfit if as_list else lone) from None
+
+    def plain(self, value: Any) -> list[Any]:
+        if not isinstance(value, list | tuple):
+            raise TypeError(f"expected {self.expects}, got {value!r}")
+        return [self.item.plain(item) for item in value]
+
+    def holds(self, value: Any) -> bool:
+        return isinstance(value, self.container) and all(self.item.holds(item) for item in value)
+
+
+@dataclass(frozen=True)
+class TupleKind(Kind):
+    """A list of fixed length, each place with its own kind."""
+
+    items: tuple[Kind, ...]
+
+    @property
+    def expects(self) -> str:
+        return f"a list of {len(self.items)} ({', '.join(item.expects for item in self.items)})"
+
+    def holds_lists(self) -> bool:
+        return True
+
+    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> Any:
+        if not isinstance(node, ListNode) or len(node.items) != len(self.items):
+            raise self._misfit(node, key)
+        strictly = min(looseness, Looseness.STRICT)
+        values: list[Any] = []
+        faults: list[Fault] = []
+        for index, (kind, item) in enumerate(zip(self.items, node.items, strict=True)):
+            try:
+                values.append(kind.fit(item, strictly, f"{key}[{index}]"))
+            except MisfitError as misfit:
+                faults += misfit.faults
+        if faults:
+            raise MisfitError(faults)
+        return tuple(values)
+
+    def plain(self, value: Any) -> list[Any]:
+        if not isinstance(value, list | tuple) or len(value) != len(self.items):
+            raise TypeError(f"expected {self.expects}, got {value!r}")
+        return [kind.plain(item) for kind, item in zip(self.items, value, strict=True)]
+
+    def holds(self, value: Any) -> bool:
+        return (
+            isinstance(value, tuple)
+            and len(value) == len(self.items)
+            and all(kind.holds(item) for kind, item in zip(self.items, value, strict=True))
+        )
+
+
+@dataclass(frozen=True)
+class MappingKind(Kind):
+    """A mapping from words of the user's to values of one kind."""
+
+    value: Kind
+
+    @property
+    def expects(self) -> str:
+        return f"a mapping (each value: {self.value.expects})"
+
+    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> dict[str, Any]:
+        if not isinstance(node, MappingNode):
+            raise self._misfit(node, key)
+        nodes = [(f"{key}.{entry.key}", entry.value) for entry in node.entries]
+        values = fit_all(self.value, nodes, min(looseness, Looseness.STRICT))
+        return {entry.key: value for entry, value in zip(node.entries, values, strict=True)}
+
+    def plain(self, value: Any) -> dict[str, Any]:
+        if not isinstance(value, Mapping):
+            raise TypeError(f"expected {self.expects}, got {value!r}")
+        return {str(word): self.value.plain(item) for word, item in value.items()}
+
+    def holds(self, value: Any) -> bool:
+        return isinstance(value, Mapping) and all(self.value.holds(v) for v in value.values())
+
+
+@dataclass(frozen=True)
+class UnionKind(Kind):
+    """One of several kinds; the one that needs the least bending of the value takes it."""
+
+    options: tuple[Kind, ...]
+
+    @property
+    def expects(self) -> str:
+        return " or ".join(option.expects for option in self.options)
+
+    def holds_lists(self) -> bool:
+        return any(option.holds_lists() for option in self.options)
+
+    def candidates(self) -> tuple[str, ...]:
+        return tuple(word for option in self.options for word in option.candidates())
+
+    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> Any:
+        misfits: list[tuple[Kind, MisfitError]] = []
+        for level in Looseness:
+            if level > looseness:
+                break
+            misfits = []
+            for option in self.options:
+                try:
+                    return option.fit(node, level, key, base)
+                except MisfitError as misfit:
+                    misfits.append((option, misfit))
+        raise self._best(node, key, misfits)
+
+    def _best(self, node: Node, key: str, misfits: list[tuple[Kind, MisfitError]]) -> MisfitError:
+        """What to say: faults deep in a value show which option was meant."""
+        deep = [
+            misfit
+            for _, misfit in misfits
+            if any((fault.mark, fault.key) != (node.mark, key) for fault in misfit.faults)
+        ]
+        if deep:
+            return min(deep, key=lambda misfit: len(misfit.faults))
+        some = [pair for pair in misfits if not isinstance(pair[0], NullKind)]
+        if len(some) != 1:
+            return self._misfit(node, key)
+        option, misfit = some[0]
+        said, whole = f"expected {option.expects}", f"expected {self.expects}"
+        return MisfitError(
+            replace(fault, message=fault.message.replace(said, whole, 1)) for fault in misfit.faults
+        )
+
+    def plain(self, value: Any) -> Any:
+        for option in self.options:
+            if option.holds(value):
+                return option.plain(value)
+        for option in self.options:
+            try:
+                return option.plain(value)
+            except (TypeError, ValueError):
+                continue
+        raise TypeError(f"expected {self.expects}, got {value!r}")
+
+    def holds(self, value: Any) -> bool:
+        return any(option.holds(value) for option in self.options)

@@ -1,0 +1,317 @@
+"""`zip`, `exclude` and `only` of a sweep file, read against its axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sweeper.config.axes import DraftAxis, Slot, labels, leaves, several
+from sweeper.config.field_types import Kind, MisfitError, canonical_json
+from sweeper.config.grid import Condition
+from sweeper.config.problems import Mark, Report, listed, meant, shown
+from sweeper.config.schema import as_section, section_kind
+from sweeper.config.section_types import MISSING, Section
+from sweeper.config.yaml_nodes import Entry, ListNode, MappingNode, Node, ScalarNode
+
+__all__ = ["Dimension", "Names", "dimensions", "read_conditions", "read_zip"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a condition is compared with: one value with its kind."""
+
+    kind: Kind
+    json: str
+    plain: Any
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a key of a condition means: an axis, a field within its values, or a fixed field.
+
+    `cells` has an entry per value of the axis, None where that value lacks the field; for a fixed
+    field, one entry and no axis.
+    """
+
+    key: str
+    axis: int | None
+    cells: tuple[Cell | None, ...]
+
+
+@dataclass
+class Names:
+    """Finds what a key of the user's means, by its dotted path or an unambiguous ending of it.
+
+    `faulty` are the paths of keys with a fault of their own: what depends on them isn't told.
+    """
+
+    report: Report
+    axes: Sequence[DraftAxis]
+    fixed: Section
+    faulty: frozenset[str] = frozenset()
+    _subjects: dict[str, Subject] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for path, kind, value in leaves(self.fixed):
+            if value is not MISSING and not isinstance(value, Slot):
+                self._subjects[path] = Subject(path, None, (_cell(kind, value),))
+        for index, axis in enumerate(self.axes):
+            whole = tuple(_cell(axis.kind, value) for value in axis.values)
+            self._subjects[axis.key] = Subject(axis.key, index, whole)
+            for path, cells in _inner_cells(axis).items():
+                self._subjects[path] = Subject(path, index, cells)
+
+    def find(self, word: str, mark: Mark, what: str) -> Subject | None:
+        """The subject of a key; None with a problem reported if there is no such, or several."""
+        if self._depends_on_a_fault(word):
+            return None
+        if word in self._subjects:
+            return self._subjects[word]
+        ending = [path for path in self._subjects if path.endswith("." + word)]
+        varying = [path for path in ending if self._subjects[path].axis is not None]
+        # An axis itself comes before the fields inside the values of another one.
+        own = [path for path in varying if any(path == axis.key for axis in self.axes)]
+        found = own or varying or ending
+        if len(found) == 1:
+            return self._subjects[found[0]]
+        if found:
+            message = f"{what}: `{shown(word)}` could be {listed(found)}: write the whole path"
+        else:
+            known = labels([axis.key for axis in self.axes])
+            known_words = [*known.values(), *known]
+            message = f"{what}: `{shown(word)}` is no key of the config"
+            message += meant(word, known_words) or meant(
+                word, [*self._subjects, *labels(list(self._subjects)).values()]
+            )
+        self.report.error(mark, message)
+        return None
+
+    def _depends_on_a_fault(self, word: str) -> bool:
+        parts = word.split(".")
+        return any(
+            bad == word or bad.endswith("." + word) or bad.split(".")[-1] in parts
+            for bad in self.faulty
+        )
+
+
+def _cell(kind: Kind, value: Any) -> Cell:
+    plain = kind.plain(value)
+    return Cell(kind, canonical_json(plain), plain)
+
+
+def _inner_cells(axis: DraftAxis) -> dict[str, tuple[Cell | None, ...]]:
+    """For an axis of whole sections, the fields inside them by path."""
+    if section_kind(axis.kind) is None:
+        return {}
+    found: dict[str, list[Cell | None]] = {}
+    for index, value in enumerate(axis.values):
+        section = as_section(axis.kind, value)
+        if isinstance(section, Section):
+            for path, kind, inner in leaves(section, axis.key):
+                cells = found.setdefault(path, [None] * len(axis.values))
+                cells[index] = _cell(kind, inner)
+    return {path: tuple(cells) for path, cells in found.items()}
+
+
+def read_zip(node: Node, names: Names) -> list[tuple[int, ...]]:
+    """Groups of axes that move together in file order; keys with one value drop out."""
+    report = names.report
+    if not isinstance(node, ListNode):
+        report.error(node.mark, "zip: expected a list of keys, or a list of such lists")
+        return []
+    grouped = [item for item in node.items if isinstance(item, ListNode)]
+    if grouped and len(grouped) != len(node.items):
+        report.error(node.mark, "zip: either a list of keys, or a list of such lists; not both")
+        return []
+    groups: list[tuple[int, ...]] = []
+    taken: dict[int, str] = {}
+    for group in grouped or [node]:
+        found = _zip_group(group, names, taken)
+        if len(found) > 1:
+            groups.append(tuple(sorted(found)))
+    return groups
+
+
+def _zip_group(group: ListNode, names: Names, taken: dict[int, str]) -> list[int]:
+    report = names.report
+    lengths: list[tuple[str, int]] = []
+    found: list[int] = []
+    for item in group.items:
+        if not (isinstance(item, ScalarNode) and isinstance(item.value, str)):
+            report.error(item.mark, "zip: expected the key of an axis")
+            return []
+        if item.value == "seeds":
+            report.error(item.mark, "zip: `seeds` can't be zipped: give the field `seed` a list")
+            return []
+        subject = names.find(item.value, item.mark, "zip")
+        if subject is None:
+            return []
+        axis = subject.axis
+        if axis is None:
+            lengths.append((item.value, 1))
+            continue
+        if names.axes[axis].key != subject.key:
+            inside = names.axes[axis].key
+            report.error(item.mark, f"zip: `{shown(item.value)}` is part of the axis `{inside}`")
+            return []
+        if axis in taken:
+            report.error(item.mark, f"zip: `{subject.key}` is zipped twice")
+            return []
+        taken[axis] = subject.key
+        found.append(axis)
+        lengths.append((item.value, len(names.axes[axis].values)))
+    if len(lengths) < 2:
+        report.error(group.mark, "zip: a group needs at least two keys")
+        return []
+    first, length = lengths[0]
+    for other, other_length in lengths[1:]:
+        if other_length != length:
+            report.error(
+                group.mark,
+                f"zip: `{first}` has {_values(length)} and `{other}` has {_values(other_length)}:"
+                " keys that move together need equally many",
+            )
+            return []
+    return found
+
+
+def _values(count: int) -> str:
+    return "1 value" if count == 1 else f"{count} values"
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """Axes that move together (mostly one), and the index of their values in each row."""
+
+    axes: tuple[int, ...]
+    rows: tuple[int, ...]
+
+
+def dimensions(
+    axes: Sequence[DraftAxis], groups: Sequence[tuple[int, ...]], report: Report
+) -> list[Dimension]:
+    """The dimensions of the grid in file order; rows that repeat an earlier one are left out.
+
+    A repeated row is a warning, as the runs would be the same.
+    """
+    group_of = {axis: group for group in groups for axis in group}
+    found: list[Dimension] = []
+    for index in range(len(axes)):
+        members = group_of.get(index, (index,))
+        if index != members[0]:
+            continue
+        together = [axes[member] for member in members]
+        texts = [
+            [canonical_json(axis.kind.plain(value)) for value in axis.values] for axis in together
+        ]
+        first: dict[tuple[str, ...], int] = {}
+        for row, key in enumerate(zip(*texts, strict=True)):
+            before = first.setdefault(key, row)
+            if before != row:
+                node, earlier = together[0].nodes[row], together[0].nodes[before]
+                keys = " and ".join(f"`{axis.key}`" for axis in together)
+                report.warn(
+                    node.mark,
+                    f"{keys}: value {row + 1} repeats value {before + 1} "
+                    f"(line {earlier.mark.line}, column {earlier.mark.col}); it runs once",
+                )
+        found.append(Dimension(members, tuple(first.values())))
+    return found
+
+
+def read_conditions(
+    entry: Entry | None, names: Names, grid: Sequence[Dimension]
+) -> list[Condition] | None:
+    """The conditions of `exclude` or `only` in terms of dimensions and rows; None if not given.
+
+    Conditions that can hold for no point are left out, with a warning that says which value
+    doesn't occur.
+    """
+    if entry is None or (isinstance(entry.value, ScalarNode) and entry.value.value is None):
+        return None
+    what, node = entry.key, entry.value
+    items = node.items if isinstance(node, ListNode) else (node,)
+    if not items and what == "only":
+        names.report.error(node.mark, "only: an empty list leaves nothing: remove it")
+    found = []
+    for item in items:
+        if not isinstance(item, MappingNode):
+            names.report.error(item.mark, f"{what}: expected a mapping of keys to values")
+        elif not item.entries:
+            names.report.error(item.mark, f"{what}: an empty condition holds for every run")
+        else:
+            condition = _condition(item, names, what)
+            if condition is not None:
+                found.append(_in_rows(condition, grid))
+    return found
+
+
+def _condition(node: MappingNode, names: Names, what: str) -> Mapping[int, frozenset[int]] | None:
+    """Axis → wanted value indices; None if the condition can't hold, or is faulty."""
+    wanted: dict[int, frozenset[int]] = {}
+    possible = True
+    for entry in node.entries:
+        subject = names.find(entry.key, entry.mark, what)
+        if subject is None:
+            possible = False
+            continue
+        rows = _matching(subject, entry.value, names.report, what)
+        if not rows:
+            possible = False
+        elif subject.axis is not None:
+            wanted[subject.axis] = wanted.get(subject.axis, rows) & rows
+    return wanted if possible else None
+
+
+def _matching(subject: Subject, node: Node, report: Report, what: str) -> frozenset[int]:
+    """Which cells equal the value, or one of the values; a value that none equals is reported."""
+    kinds: list[Kind] = []
+    rows_of: dict[tuple[int, str], set[int]] = {}
+    for row, cell in enumerate(subject.cells):
+        if cell is not None:
+            if cell.kind not in kinds:
+                kinds.append(cell.kind)
+            rows_of.setdefault((kinds.index(cell.kind), cell.json), set()).add(row)
+    rows: set[int] = set()
+    misfits: list[MisfitError] = []
+    met: dict[Mark, tuple[Node, bool]] = {}
+    for number, kind in enumerate(kinds):
+        try:
+            values, nodes = several(kind, node, subject.key)
+        except MisfitError as misfit:
+            misfits.append(misfit)
+            continue
+        for value, its_node in zip(values, nodes, strict=True):
+            equal = rows_of.get((number, canonical_json(kind.plain(value))), set())
+            rows |= equal
+            before = met.get(its_node.mark, (its_node, False))[1]
+            met[its_node.mark] = (its_node, before or bool(equal))
+    if len(misfits) == len(kinds):
+        for fault in misfits[0].faults:
+            report.error(fault.mark, f"{what}: {fault.key}: {fault.message}")
+    for its_node, occurs in met.values():
+        if not occurs:
+            _tell_unmet(subject, its_node, report, what)
+    return frozenset(rows)
+
+
+def _tell_unmet(subject: Subject, node: Node, report: Report, what: str) -> None:
+    text = node.text if isinstance(node, ScalarNode) else ""
+    values = [str(cell.plain) for cell in subject.cells if cell is not None]
+    said = f"`{shown(text)}`" if text else "this value"
+    hint = meant(text, values) or f"; it has {listed(values)}"
+    report.warn(node.mark, f"{what}: `{subject.key}` is never {said} in this sweep{hint}")
+
+
+def _in_rows(condition: Mapping[int, frozenset[int]], grid: Sequence[Dimension]) -> Condition:
+    """A condition on axes as one on dimensions."""
+    found: dict[int, frozenset[int]] = {}
+    for number, dimension in enumerate(grid):
+        wanted = [condition[axis] for axis in dimension.axes if axis in condition]
+        if wanted:
+            both = frozenset.intersection(*wanted)
+            found[number] = frozenset(
+                row for row, index in enumerate(dimension.rows) if index in both
+            )
+    return found

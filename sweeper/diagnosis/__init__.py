@@ -1,0 +1,1 @@
+"""Why runs failed: groups of failures, and the condition on parameters that explains each."""

@@ -1,0 +1,1 @@
+"""`sweep doctor`: checks of this host, each with its fix."""

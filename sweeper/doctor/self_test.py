@@ -1,0 +1,309 @@
+"""Trying out on this host what a sweep does: one real wave of one run, and the compile cache.
+
+Both are looked at as a sweep would meet them: the same supervisor, environment and folders.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sweeper.config import plain
+from sweeper.doctor import probe_trainer
+from sweeper.doctor.limits import WORKER_THREADS, Fault, Line, judged, size
+from sweeper.engine.environment import wave_environment
+from sweeper.engine.job_queue import Job
+from sweeper.engine.policy import Policy
+from sweeper.engine.scratch import Scratch, folder_bytes
+from sweeper.engine.supervisor import Supervisor
+from sweeper.errors import HostError, SweeperError
+from sweeper.host.cpus import cpu_offer, cut_slots
+from sweeper.host.processes import Mark, marked_processes
+from sweeper.records.journal import JournalWriter
+from sweeper.records.layout import GroupFolder
+from sweeper.records.outcomes import Cause, Outcome
+from sweeper.trainer import load_trainer
+
+__all__ = [
+    "CacheTrial",
+    "WaveTrial",
+    "aftermath_line",
+    "cache_line",
+    "ray_line",
+    "read_trial",
+    "try_cache",
+    "try_wave",
+    "worker_line",
+]
+
+_PROBE = "sweeper.doctor.probe_trainer"
+_RUN = "doctor"
+# From the start of Ray to its end; a healthy host takes less than ten seconds.
+_WAVE_LIMIT_S = 180.0
+_SLOW_START_S = 20.0
+_COMPILE_LIMIT_S = 120.0
+_COMPLAINT_SHOWN = 300
+_REINSTALL = "`python -c 'import jax; jax.numpy.ones(1)'` shows it alone; reinstall jax and jaxlib"
+
+
+@dataclass(frozen=True)
+class WaveTrial:
+    """What came of one wave with one run of the probe.
+
+    `failure` tells why there is no result, else None. `left` processes and `left_bytes` bytes of
+    the launch were still there when it was over.
+    """
+
+    failure: str | None = None
+    startup_s: float | None = None
+    shutdown_s: float | None = None
+    scratch_peak_bytes: int = 0
+    rss_peak_bytes: int | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    left: int = 0
+    left_bytes: int = 0
+
+
+def try_wave() -> WaveTrial:
+    """Run the probe through one wave of its own, in a folder that is gone afterwards.
+
+    Raises KeyboardInterrupt when a signal asked to stop meanwhile.
+    """
+    events: list[Mapping[str, Any]] = []
+    launch = secrets.token_hex(4)
+    try:
+        scratch = Scratch.create(launch)
+    except HostError as error:
+        return read_trial(events, failure=str(error))
+    failure = None
+    try:
+        if not _supervise(scratch, launch, events):
+            raise KeyboardInterrupt
+    except (SweeperError, OSError) as error:
+        failure = str(error)
+    finally:
+        left = sum(1 for _ in marked_processes(lambda mark: mark.launch.startswith(launch)))
+        left_bytes = sum(map(folder_bytes, scratch.path.glob("w*")))
+        scratch.remove()
+    return read_trial(events, failure=failure, left=left, left_bytes=left_bytes)
+
+
+def _supervise(scratch: Scratch, launch: str, events: list[Mapping[str, Any]]) -> bool:
+    """One wave with one run on one CPU; False if a signal stopped it. Raises `HostError`."""
+    group = GroupFolder(scratch.path / "records", "doctor").make()
+    deadline = time.monotonic() + _WAVE_LIMIT_S
+
+    def tick() -> None:
+        # A sweep tries again; here the first failure is the answer.
+        for event in events:
+            if event["event"] == "wave_ended" and event["reason"] != "done":
+                raise HostError(event["reason"])
+        if time.monotonic() > deadline:
+            raise HostError(f"one wave with one run took longer than {_WAVE_LIMIT_S:.0f} s")
+
+    with JournalWriter(group.journal_dir, launch) as journal:
+        end = Supervisor(
+            group=group,
+            trainer=load_trainer(_PROBE),
+            slots=cut_slots(cpu_offer(), cpus=1, cpus_per_run=1),
+            policy=Policy(lost_retries=0),
+            memory_per_run=None,
+            journal=journal,
+            scratch=scratch,
+            observe=events.append,
+            tick=tick,
+        ).run([[(_RUN, (Job(_RUN, 1, plain(probe_trainer.Config())),))]])
+    return end.reason != "stopped"
+
+
+def read_trial(
+    events: Sequence[Mapping[str, Any]],
+    *,
+    failure: str | None = None,
+    left: int = 0,
+    left_bytes: int = 0,
+) -> WaveTrial:
+    """Put together what the journal's events of the trial tell."""
+    wave = next((event for event in events if event["event"] == "wave_ended"), {})
+    run = next((event for event in events if event["event"] == "ended"), {})
+    if failure is None and run.get("outcome") != Outcome.FINISHED:
+        cause = Cause.from_plain(run["cause"]).headline() if "cause" in run else "it has no end"
+        failure = f"the run of the probe {run.get('outcome', 'never ended')}: {cause}"
+    return WaveTrial(
+        failure=failure,
+        startup_s=wave.get("startup_s"),
+        shutdown_s=wave.get("shutdown_s"),
+        scratch_peak_bytes=wave.get("scratch_peak_bytes", 0),
+        rss_peak_bytes=run.get("rss_peak_bytes"),
+        metrics=run.get("metrics", {}),
+        left=left,
+        left_bytes=left_bytes,
+    )
+
+
+def ray_line(trial: WaveTrial) -> Line:
+    """Whether a wave's Ray starts and stops, and in what time."""
+    data = {
+        "startup_s": trial.startup_s,
+        "shutdown_s": trial.shutdown_s,
+        "scratch_peak_bytes": trial.scratch_peak_bytes,
+        "failure": trial.failure,
+    }
+    if trial.startup_s is None or trial.shutdown_s is None:
+        mend = "mend the lines above first; Ray's own words are in the message"
+        return Line("Ray", "problem", trial.failure or "its wave broke off", mend, data)
+    faults: list[Fault] = []
+    if trial.startup_s > _SLOW_START_S:
+        mend = "a busy host or a slow disk: a local temp folder (SWEEPER_SCRATCH), larger waves"
+        faults.append(("warning", mend))
+    found = (
+        f"starts in {trial.startup_s:.1f} s, stops in {trial.shutdown_s:.1f} s, "
+        f"{size(trial.scratch_peak_bytes)} of scratch for one run"
+    )
+    return judged("Ray", found, faults, data)
+
+
+def worker_line(trial: WaveTrial) -> Line:
+    """Whether a worker stays on its slot, and is as narrow as it should be."""
+    data: dict[str, Any] = {**trial.metrics, "rss_peak_bytes": trial.rss_peak_bytes}
+    if trial.startup_s is None:
+        return Line("worker", "problem", "none started", "mend the lines above first", data)
+    if not trial.metrics:
+        found = trial.failure or "it told nothing"
+        return Line("worker", "problem", found, "sweeps meet the same; mend the limits above", data)
+    if not trial.metrics["jax"]:
+        found = f"{trial.metrics['threads']:.0f} threads; JAX isn't installed for this Python"
+        mend = "install jax, unless your trainers do without"
+        return Line("worker", "warning", found, mend, data)
+    threads, xla = round(trial.metrics["threads"]), round(trial.metrics["xla_threads"])
+    faults: list[Fault] = []
+    if xla > 1:
+        mend = f"XLA's pool has {xla} threads for one CPU: unset NPROC and PJRT_NPROC"
+        faults.append(("problem", mend))
+    if threads > WORKER_THREADS:
+        mend = f"more than {WORKER_THREADS}: count with them in the limits on processes"
+        faults.append(("warning", mend))
+    if trial.metrics["stray_threads"]:
+        stray = round(trial.metrics["stray_threads"])
+        mend = f"{stray} threads may leave the slot's CPU: something here resets the affinity"
+        faults.append(("problem", mend))
+    memory = f", {size(trial.rss_peak_bytes)} resident" if trial.rss_peak_bytes else ""
+    pool = "1 thread" if xla == 1 else f"{xla} threads"
+    found = f"{threads} threads on one CPU, XLA's pool has {pool}{memory}"
+    return judged("worker", found, faults, data)
+
+
+def aftermath_line(trial: WaveTrial) -> Line:
+    """Whether a wave left anything."""
+    faults: list[Fault] = []
+    if trial.left:
+        faults.append(("problem", "they can't be killed: stuck in the kernel, see `ps -o wchan`"))
+    if trial.left_bytes:
+        faults.append(("problem", "look at who writes in the temp folder besides"))
+    found = "no process and no file left"
+    if faults:
+        found = f"{trial.left} processes and {size(trial.left_bytes)} left"
+    data = {"processes": trial.left, "bytes": trial.left_bytes}
+    return judged("after a wave", found, faults, data)
+
+
+@dataclass(frozen=True)
+class CacheTrial:
+    """Two fresh processes that compiled the same: their reports, or why there are none."""
+
+    folder: Path
+    refusal: str | None = None
+    reports: tuple[Mapping[str, float], ...] = ()
+    complaint: str = ""
+
+
+def try_cache(inherited: Mapping[str, str]) -> CacheTrial:
+    """Compile a program twice, each time in a new process, with the workers' environment.
+
+    In a new folder inside the cache, so that the first process finds nothing; it is deleted.
+    """
+    tmp = Path(tempfile.gettempdir())
+    env = wave_environment(
+        inherited,
+        mark=str(Mark.of_this_process(_RUN)),
+        token_file=tmp / "unused",
+        tmp=tmp,
+        cpus_per_run=1,
+        preload=(),
+    )
+    cache = Path(env["JAX_COMPILATION_CACHE_DIR"])
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="self-test-", dir=cache) as folder:
+            # The program is small: no matter how fast it compiles, it must be written.
+            env |= {
+                "JAX_COMPILATION_CACHE_DIR": folder,
+                "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            }
+            return _compile_twice(cache, env)
+    except OSError as error:
+        return CacheTrial(cache, refusal=error.strerror or str(error))
+
+
+def _compile_twice(cache: Path, env: Mapping[str, str]) -> CacheTrial:
+    reports: list[Mapping[str, float]] = []
+    complaint = ""
+    for _ in range(2):
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", _PROBE],
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_COMPILE_LIMIT_S,
+                check=False,
+            )
+            complaint = done.stderr
+            reports.append(json.loads(done.stdout.splitlines()[-1]))
+        except subprocess.TimeoutExpired:
+            return CacheTrial(cache, complaint=f"no end within {_COMPILE_LIMIT_S:.0f} s")
+        except (ValueError, IndexError):
+            return CacheTrial(cache, complaint=complaint)
+    return CacheTrial(cache, reports=tuple(reports), complaint=complaint)
+
+
+def cache_line(trial: CacheTrial) -> Line:
+    """Whether a program that one process compiled is found by the next."""
+    data: dict[str, Any] = {
+        "folder": str(trial.folder),
+        "processes": [dict(report) for report in trial.reports],
+    }
+    slow = "every worker compiles every program anew"
+    if trial.refusal is not None:
+        mend = f"{slow}: set SWEEPER_CACHE to a folder that you may write"
+        found = f"{trial.folder} can't be written: {trial.refusal}"
+        return Line("compile cache", "warning", found, mend, data)
+    said = " ".join(trial.complaint.split())[-_COMPLAINT_SHOWN:]
+    if len(trial.reports) < 2:
+        return Line("compile cache", "problem", f"JAX doesn't compile: {said}", _REINSTALL, data)
+    first, second = trial.reports
+    if not first["jax"]:
+        return Line("compile cache", "ok", "not needed: JAX isn't installed", None, data)
+    if second["hits"]:
+        found = (
+            f"hit: {first['compile_s']:.2f} s to compile in one process, "
+            f"{second['compile_s']:.2f} s in the next ({trial.folder})"
+        )
+        return Line("compile cache", "ok", found, None, data)
+    if "reading persistent compilation cache" in trial.complaint:
+        found = f"jaxlib rejects the programs that it cached itself: {said}"
+        mend = f"{slow}: use another jaxlib (known of jax 0.9 and 0.10 on AVX-512 CPUs)"
+    else:
+        found = f"the second process found nothing in {trial.folder}"
+        mend = f"{slow}: unset JAX_ENABLE_COMPILATION_CACHE and other JAX_ variables"
+    return Line("compile cache", "warning", found, mend, data)

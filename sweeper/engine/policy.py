@@ -1,0 +1,163 @@
+"""The supervisor's decisions, pure: what to start, what to kill, what to try again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sweeper.diagnosis.failure_groups import message_shape
+from sweeper.records.outcomes import Cause, CauseKind, Outcome
+
+__all__ = [
+    "Drain",
+    "Policy",
+    "Running",
+    "end_is_late",
+    "failing_alike",
+    "is_starved",
+    "next_wave_is_due",
+    "overstayed",
+    "start_is_late",
+    "try_again",
+]
+
+# A lost run is retried by itself this often; then the host, not the run, needs a look.
+LOST_RETRIES = 2
+# A run that the host's memory was too small for: once at half as many at a time, then alone.
+STARVED_RETRIES = 2
+# So many runs in a row that fail alike, before any has finished, are no accident.
+BRAKE_AFTER = 8
+# On a host with 192 slots that all start at once, and on a slow file system, starts take minutes.
+START_LIMIT_S = 300.0
+END_LIMIT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the sweep file's `resources` ask of the supervisor."""
+
+    timeout_s: float | None = None
+    retries: int = 0
+    lost_retries: int = LOST_RETRIES
+    starved_retries: int = STARVED_RETRIES
+    brake_after: int = BRAKE_AFTER
+    """Ends in a row with one cause, none finished, that pause the sweep; 0: never."""
+    pause_when_sick: bool = True
+    """Pause when a run is lost as often as it is tried while none finishes."""
+
+
+@dataclass(frozen=True)
+class Drain:
+    """How far an active wave is: runs that wait, mean seconds of a run (None before the first has
+    ended), and the seconds that its Ray took to start."""
+
+    waiting: int
+    run_s: float | None = None
+    startup_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Running:
+    """An attempt under way. `began` is when its start mark was seen, None before that."""
+
+    run: str
+    attempt: int
+    slot: int
+    dispatched: float
+    began: float | None = None
+    oom_kills: int = 0
+    """The kernel's count of kills for want of memory when it was dispatched."""
+
+
+def try_again(ends: Sequence[tuple[Outcome, Cause | None]], policy: Policy) -> bool:
+    """Whether a run whose attempts of this launch ended as `ends` gets another attempt."""
+    outcome = ends[-1][0]
+    same = sum(1 for past, _ in ends if past == outcome)
+    match outcome:
+        case Outcome.LOST:
+            return same <= policy.lost_retries
+        case Outcome.CRASHED if is_starved(ends[-1][1]):
+            return same <= max(policy.starved_retries, policy.retries)
+        case Outcome.CRASHED | Outcome.TIMED_OUT:
+            return same <= policy.retries
+        case _:
+            return False
+
+
+def is_starved(cause: Cause | None) -> bool:
+    """Whether the host's memory, not the run's own limit, was the reason."""
+    return cause is not None and cause.kind is CauseKind.OUT_OF_MEMORY and cause.type == "SIGKILL"
+
+
+def failing_alike(ends: Sequence[tuple[Outcome, Cause | None]], number: int) -> str | None:
+    """What the last `number` ends have in common if all of them failed alike, else None."""
+    last = ends[-number:]
+    if len(last) < number:
+        return None
+    likenesses = {_likeness(outcome, cause) for outcome, cause in last}
+    outcome, cause = last[-1]
+    if len(likenesses) != 1 or None in likenesses or cause is None:
+        return None
+    where = f" at {cause.place}" if cause.place else ""
+    return (
+        f"the last {number} runs all ended as {outcome} and none has finished: "
+        f"{cause.headline()}{where}"
+    )
+
+
+def _likeness(outcome: Outcome, cause: Cause | None) -> tuple[str, ...] | None:
+    """What two failures share if they are alike; None for what is no failure."""
+    if outcome not in {Outcome.CRASHED, Outcome.TIMED_OUT, Outcome.LOST} or cause is None:
+        return None
+    # Messages often hold values; the place says more.
+    detail = cause.place or message_shape(cause.message)
+    return outcome.value, cause.kind.value, cause.type or "", detail
+
+
+def overstayed(running: Mapping[str, Running], now: float, policy: Policy) -> dict[str, Cause]:
+    """Runs whose time is up, with the cause to record."""
+    limit = policy.timeout_s
+    if limit is None:
+        return {}
+    cause = Cause(CauseKind.TIME_LIMIT, f"ran longer than its timeout of {limit:g} s")
+    return {
+        run.run: cause
+        for run in running.values()
+        if run.began is not None and now - run.began > limit
+    }
+
+
+def start_is_late(
+    ready: bool, age_s: float, running: Mapping[str, Running], now: float
+) -> str | None:
+    """Why a wave must be given up: Ray or a worker of it hasn't started in time."""
+    if not ready and age_s > START_LIMIT_S:
+        return f"Ray hadn't started after {START_LIMIT_S:g} s"
+    for run in running.values():
+        if run.began is None and now - run.dispatched > START_LIMIT_S:
+            return f"the worker of run {run.run} hadn't started after {START_LIMIT_S:g} s"
+    return None
+
+
+def end_is_late(silent_s: float) -> str | None:
+    """Why a wave that has had nothing to do for `silent_s` must be given up."""
+    if silent_s > END_LIMIT_S:
+        return f"Ray hadn't shut down {END_LIMIT_S:g} s after the last run"
+    return None
+
+
+def next_wave_is_due(active: Sequence[Drain], slots: int) -> bool:
+    """Whether to start the next wave's Ray now.
+
+    Due when nothing is active, or when the only active wave has no more than one round of runs
+    waiting, or than it will have started by the time that Ray takes to start: then the start-up
+    hides behind the last runs. Never more than two Rays at once.
+    """
+    match active:
+        case []:
+            return True
+        case [wave]:
+            meanwhile = wave.startup_s * slots / wave.run_s if wave.run_s else 0.0
+            return wave.waiting <= max(slots, meanwhile)
+        case _:
+            return False

@@ -1,0 +1,232 @@
+"""One wave: one Ray session, its slots, its runs. The only module that imports Ray.
+
+Runs as ``python -m sweeper.engine.ray_wave SPEC EVENTS_FD`` in a session of its own, started by the
+supervisor, which ends everything below it afterwards. Each slot is an actor: one process that is
+pinned once and keeps its compiled programs from run to run. Actors are never restarted by Ray and
+calls never retried, so an attempt is executed exactly once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from sweeper.engine.protocol import LineReader, WaveSpec, send
+from sweeper.engine.scratch import WaveScratch
+from sweeper.engine.status_table import Board
+from sweeper.engine.worker import Attempt, Worker
+from sweeper.host.cpus import Slot
+from sweeper.host.processes import die_with_supervisor, start_ticks
+from sweeper.plan.queue import Queue
+from sweeper.records.outcomes import Outcome
+
+__all__ = ["main"]
+
+# Ray's least is 75 MiB; what travels here are configs and records.
+_OBJECT_STORE_BYTES = 80 * 1024**2
+_COMMAND_LOOK_S = 0.1
+# Actors of one slot that die before any run began, after which the host is taken for sick.
+_STILLBORN_LIMIT = 3
+_RAY_LOOK_S = 1.0
+_SERVERS = {"raylet", "gcs_server"}
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class _Wave:
+    """The running state of one wave child."""
+
+    def __init__(self, ray: Any, spec: WaveSpec, events: int) -> None:
+        self._ray = ray
+        self._spec = spec
+        self._events = events
+        self._commands = LineReader(sys.stdin.fileno())
+        self._scratch = WaveScratch(Path(spec.scratch))
+        self._board = Board(self._scratch.board)
+        self._queue: Queue[tuple[Attempt, ...]] = Queue(spec.packs)
+        self._actor_class = ray.remote(max_restarts=0, max_task_retries=0)(Worker)
+        self._slots: dict[int, Slot] = {}
+        self._actors: dict[int, Any] = {}
+        self._programs: dict[int, str] = {}
+        self._calls: dict[Any, tuple[int, tuple[Attempt, ...]]] = {}
+        self._stillborn = 0
+        self._limit = spec.slots
+        self._looked = 0.0
+        self._servers = {
+            child.name(): (child.pid, start_ticks(child.pid))
+            for child in psutil.Process().children()
+            if child.name() in _SERVERS
+        }
+
+    def run(self) -> None:
+        """Work until nothing waits and nothing runs."""
+        while self._queue or self._calls:
+            self._obey()
+            self._stop_if_asked()
+            self._look_after_ray()
+            if self._commands.closed:  # the supervisor is gone
+                return
+            if not self._calls:
+                time.sleep(_COMMAND_LOOK_S / 4)
+                continue
+            calls = list(self._calls)
+            done, _ = self._ray.wait(calls, num_returns=1, timeout=_COMMAND_LOOK_S)
+            if done:
+                done, _ = self._ray.wait(calls, num_returns=len(calls), timeout=0)
+            for call in done:
+                self._finish(call)
+
+    def _look_after_ray(self) -> None:
+        """Give up when one of Ray's own processes has died.
+
+        Without its raylet a session makes no new workers and tells nobody so.
+        """
+        now = time.monotonic()
+        if now - self._looked < _RAY_LOOK_S:
+            return
+        self._looked = now
+        for name, (pid, ticks) in self._servers.items():
+            if start_ticks(pid) != ticks:
+                raise _SickHostError(f"Ray's {name} died")
+
+    def _stop_if_asked(self) -> None:
+        if self._scratch.stop_flag.exists() or self._scratch.drain_flag.exists():
+            left = [a.run for _, attempts in self._queue for a in attempts]
+            self._queue.clear()
+            if left:
+                send(self._events, {"tell": "left", "runs": left})
+
+    def _obey(self) -> None:
+        for command in self._commands.read():
+            if command["do"] == "grant":
+                slot = Slot(command["slot"], tuple(command["cpus"]))
+                self._slots[slot.index] = slot
+                self._dispatch(slot.index)
+            elif command["do"] == "limit":
+                self._limit = command["slots"]
+
+    def _dispatch(self, index: int) -> None:
+        """Give the slot its next pack, or give the slot back."""
+        self._stop_if_asked()
+        last = self._programs.pop(index, None)
+        too_many = len(self._programs) >= self._limit
+        chosen = None if too_many else self._queue.take(last, frozenset(self._programs.values()))
+        if chosen is None:
+            self._drop_actor(index)
+            del self._slots[index]
+            send(self._events, {"tell": "released", "slot": index})
+            return
+        program, attempts = chosen
+        self._programs[index] = program
+        if index not in self._actors:
+            slot = self._slots[index]
+            self._actors[index] = self._actor_class.options(num_cpus=len(slot.cpus)).remote(
+                slot.cpus,
+                self._spec.trainer,
+                self._spec.search,
+                self._spec.scratch,
+                self._spec.memory_per_run,
+            )
+        send(
+            self._events,
+            *(
+                {"tell": "started", "run": a.run, "attempt": a.attempt, "slot": index}
+                for a in attempts
+            ),
+        )
+        call = self._actors[index].execute.remote(list(attempts))
+        self._calls[call] = (index, attempts)
+
+    def _drop_actor(self, index: int) -> None:
+        actor = self._actors.pop(index, None)
+        if actor is not None:
+            self._ray.kill(actor, no_restart=True)
+
+    def _finish(self, call: Any) -> None:
+        index, attempts = self._calls.pop(call)
+        try:
+            records = self._ray.get(call)
+        except Exception as error:
+            detail = _last_line(error)
+            if "node has died" in str(error) or "raylet" in type(error).__name__.lower():
+                # Not the run's own death: the whole session is broken.
+                raise _SickHostError(f"Ray's raylet died: {detail}") from None
+            runs = [attempt.run for attempt in attempts]
+            self._drop_actor(index)
+            began = any(self._board.read(a.row).pid is not None for a in attempts)
+            self._stillborn = 0 if began else self._stillborn + 1
+            send(self._events, {"tell": "died", "runs": runs, "detail": detail})
+            if self._stillborn >= _STILLBORN_LIMIT:
+                raise _SickHostError(
+                    f"{_STILLBORN_LIMIT} workers died before a run began; last: {detail}"
+                ) from None
+        else:
+            self._stillborn = 0
+            send(self._events, {"tell": "ended", "records": records})
+            if any(r["outcome"] == Outcome.CRASHED or r.get("spoilt") for r in records):
+                # What raised may hold a lock; a thread that goes on would disturb the next run.
+                self._drop_actor(index)
+                self._programs.pop(index, None)
+        self._dispatch(index)
+
+
+def _last_line(error: Exception) -> str:
+    """The most telling line of Ray's long messages, without colours."""
+    lines = [line.strip() for line in _COLOURS.sub("", str(error)).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[-1][:200] if lines else ''}"
+
+
+class _SickHostError(Exception):
+    """Workers die before their runs begin."""
+
+
+def main(spec_file: str, events: int) -> int:
+    """Start Ray, run the wave, shut Ray down."""
+    if not die_with_supervisor():
+        return 1
+    began = time.monotonic()
+    os.set_inheritable(events, False)  # its end must mean that this process ended
+    spec = WaveSpec.read(Path(spec_file))
+    scratch = WaveScratch(Path(spec.scratch))
+    try:
+        import ray
+
+        ray.init(
+            address="local",
+            num_cpus=spec.slots * spec.cpus_per_run,
+            include_dashboard=False,
+            log_to_driver=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            _temp_dir=str(scratch.ray),
+        )
+    except Exception as error:
+        send(
+            events,
+            {"tell": "failed", "message": f"Ray didn't start: {type(error).__name__}: {error}"},
+        )
+        return 1
+    send(events, {"tell": "ready", "startup_s": time.monotonic() - began})
+    try:
+        _Wave(ray, spec, events).run()
+    except _SickHostError as error:
+        send(events, {"tell": "failed", "message": str(error)})
+        return 1
+    except BrokenPipeError:
+        return 1
+    began = time.monotonic()
+    ray.shutdown()
+    send(events, {"tell": "drained", "shutdown_s": time.monotonic() - began})
+    return 0
+
+
+if __name__ == "__main__":
+    status = main(sys.argv[1], int(sys.argv[2]))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Once in about a hundred, the interpreter's own way out aborts inside Ray.
+    os._exit(status)

@@ -1,0 +1,119 @@
+"""The `Run` that a training sees, kept in the run's folder."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sweeper.errors import Diverged
+from sweeper.records.layout import RunFolder, write_atomically
+from sweeper.records.metrics import append_rows
+
+__all__ = ["FolderRun"]
+
+_FLUSH_S = 2.0
+_FLUSH_ROWS = 2000
+_PROGRESS_S = 1.0
+_STOP_LOOK_S = 0.1
+
+
+class FolderRun:
+    """Keeps metrics, files and progress of one attempt in the run's folder.
+
+    Rows are written in batches, at the latest every two seconds; the stop flag is looked at no more
+    than ten times a second, however often the training asks.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        record: RunFolder,
+        stop_flag: Path,
+        *,
+        attempt: int = 1,
+        note_step: Callable[[int], None] = lambda step: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.id = run_id
+        self.record = record
+        self.stopped = False
+        self.diverged = False
+        self.last_step: int | None = None
+        self.metrics: dict[str, float] = {}
+        self._stop_flag = stop_flag
+        self._attempt = attempt
+        self._clock = clock
+        self._began = self._flushed = clock()
+        self._told = self._looked = -math.inf
+        self._rows: list[dict[str, Any]] = []
+        self._note_step = note_step
+        self._owner = os.getpid()
+
+    @property
+    def folder(self) -> Path:
+        return self.record.path
+
+    def log(self, step: int, **metrics: float) -> None:
+        if os.getpid() != self._owner:
+            raise RuntimeError("log() works only in the process that trains, not in one it forked")
+        now = self._clock()
+        numbers = {name: float(value) for name, value in metrics.items()}
+        # Our two columns win over metrics of their names, which the result still has.
+        row = {**numbers, "step": int(step), "time": round(now - self._began, 4)}
+        self._rows.append({"step": row["step"], "time": row["time"], **row})
+        self.last_step = int(step)
+        self._note_step(self.last_step)
+        self.metrics.update(numbers)
+        if now - self._flushed > _FLUSH_S or len(self._rows) >= _FLUSH_ROWS:
+            self.flush()
+        loss = numbers.get("loss")
+        if loss is not None and not math.isfinite(loss):
+            self.diverged = True
+            raise Diverged(f"loss is {loss} at step {step}", step=int(step))
+
+    def save(self, name: str, writer: Callable[[Path], object]) -> Path:
+        target = self.folder / name
+        if target.parent != self.folder:
+            raise ValueError(f"save() takes a file name without folders, but got {name!r}")
+        # The suffix stays: writers such as numpy.savez look at it.
+        temporary = self.folder / f".{os.getpid()}-{name}"
+        try:
+            writer(temporary)
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            os.replace(temporary, target)  # noqa: PTH105  (the same on all Pythons)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return target
+
+    def should_stop(self) -> bool:
+        now = self._clock()
+        if not self.stopped and now - self._looked >= _STOP_LOOK_S:
+            self._looked = now
+            self.stopped = self._stop_flag.exists()
+        return self.stopped
+
+    def progress(self, fraction: float) -> None:
+        now = self._clock()
+        if now - self._told >= _PROGRESS_S:
+            self._told = now
+            told = {
+                "fraction": min(1.0, max(0.0, float(fraction))),
+                "step": self.last_step,
+                "time": time.time(),
+                "attempt": self._attempt,
+            }
+            # Not synced: it is worth nothing after a crash.
+            write_atomically(self.record.progress_file, json.dumps(told), durable=False)
+
+    def flush(self) -> None:
+        """Write the rows logged so far."""
+        rows, self._rows = self._rows, []
+        self._flushed = self._clock()
+        if rows:
+            append_rows(self.record.metrics_file, rows)

@@ -1,0 +1,248 @@
+"""What a training is confined to inside a worker process, and what is undone after it.
+
+Its CPUs, its output, its memory, its ways to leave, and the process state that it may spoil.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import functools
+import os
+import resource
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, TextIO
+
+import psutil
+
+from sweeper.engine.failures import Terminated
+from sweeper.engine.status_table import Board
+from sweeper.records.permissions import file_mode
+
+__all__ = [
+    "Stacks",
+    "Usage",
+    "kept_process_state",
+    "lasting_threads",
+    "memory_limit",
+    "output_to",
+    "pin_process",
+    "watched_exits",
+]
+
+# A workstation is shared: what runs write is for their user alone.
+
+
+def pin_process(cpus: Sequence[int]) -> None:
+    """Move every thread of this process to `cpus`; threads made later inherit it.
+
+    Must come before JAX's backend is first used: the affinity at that moment sizes XLA's pools.
+    """
+    moved: set[str] = set()
+    # Again until none is new: a thread that was not moved yet may have started another.
+    while new := set(os.listdir("/proc/self/task")) - moved:  # noqa: PTH208  (names, not paths)
+        for task in new:
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(int(task), cpus)
+        moved |= new
+
+
+class Usage:
+    """CPU time and largest resident set of this process from construction on."""
+
+    def __init__(self) -> None:
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")  # resets the peak, proc(5)
+        self._cpu_s = time.process_time()
+
+    def read(self) -> dict[str, Any]:
+        return {
+            "cpu_s": round(time.process_time() - self._cpu_s, 4),
+            "rss_peak_bytes": _status_kib("VmHWM") * 1024,
+        }
+
+
+def _status_kib(name: str) -> int:
+    """A line of /proc/self/status, in KiB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1])
+    return 0
+
+
+_HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+
+
+@contextlib.contextmanager
+def kept_process_state(umask: int) -> Iterator[None]:
+    """Undo what a training does to its process: folder, umask, environment, signal handlers.
+
+    It gets this umask. A training that forked and returned in the child too ends there, unseen.
+    """
+    os.umask(umask)
+    pid, home, environ, leave = os.getpid(), Path.cwd(), dict(os.environ), os._exit
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handlers = {number: signal.getsignal(number) for number in _HANDLED}
+    try:
+        yield
+    finally:
+        if os.getpid() != pid:
+            leave(1)
+        os.chdir(home)
+        os.umask(umask)
+        if dict(os.environ) != environ:
+            os.environ.clear()
+            os.environ.update(environ)
+        for number, handler in handlers.items() if in_main_thread else ():
+            if handler is not None and signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
+
+
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+
+
+@contextlib.contextmanager
+def output_to(log: Path) -> Iterator[None]:
+    """Send stdout and stderr, native output too, to the run's log."""
+    saved = [os.dup(1), os.dup(2)]
+    streams = sys.stdout, sys.stderr
+    if any(stream.closed for stream in _streams()):  # by the run before
+        _streams.cache_clear()
+    own_streams = _streams()
+    descriptor = os.open(log, _APPEND, file_mode(log))
+    try:
+        for stream in streams:
+            stream.flush()
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
+        sys.stdout, sys.stderr = own_streams
+        yield
+    finally:
+        sys.stdout, sys.stderr = streams
+        for own in own_streams:
+            _flush_quietly(own)
+        for target, copy in enumerate(saved, start=1):
+            os.dup2(copy, target)
+            os.close(copy)
+        os.close(descriptor)
+
+
+class Stacks:
+    """One file per process for fatal stacks, and for those that the supervisor asks for.
+
+    The supervisor copies it to the run's folder when the process has died. One file per run,
+    deleted when nothing was written, would slow the file system down (see `board`).
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._descriptor = os.open(file, _APPEND, 0o600)
+        self._enable()
+
+    def _enable(self) -> None:
+        faulthandler.enable(self._descriptor)
+        # The supervisor asks for the stack of a run that overstays before it kills it.
+        faulthandler.register(signal.SIGUSR2, self._descriptor, chain=False)
+
+    @contextlib.contextmanager
+    def to(self, kept: Path) -> Iterator[None]:
+        """While a run is executed; what is written goes to `kept` if the process survives."""
+        self._enable()  # the run before may have set other files
+        try:
+            yield
+        finally:
+            if os.fstat(self._descriptor).st_size:
+                with contextlib.suppress(OSError):  # a full disk; the folder was taken away
+                    shutil.copyfile(self._file, kept)
+                os.ftruncate(self._descriptor, 0)
+
+
+@functools.cache
+def _streams() -> tuple[TextIO, TextIO]:
+    """Text streams on descriptors 1 and 2, the same for all runs of this process.
+
+    A training may keep `sys.stderr` (logging does): it must go on working in the next run.
+    """
+    return (
+        open(1, "w", buffering=1, errors="backslashreplace", closefd=False),
+        open(2, "w", buffering=1, errors="backslashreplace", closefd=False),
+    )
+
+
+def _flush_quietly(text: TextIO) -> None:
+    with contextlib.suppress(OSError, ValueError):  # a full disk; closed by the training
+        text.flush()
+
+
+@contextlib.contextmanager
+def watched_exits(board: Board, rows: Sequence[int]) -> Iterator[None]:
+    """Leave a trace of `os._exit`, turn SIGTERM into an exception, kill what the run leaves."""
+    leave, pid = os._exit, os.getpid()
+
+    def noting_exit(status: int) -> None:
+        # A forked child (multiprocessing) leaves this way too, which ends nothing but itself.
+        for row in rows if os.getpid() == pid else ():
+            board.note_exit(row, int(status))
+        leave(status)
+
+    def terminated(_signal: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    os._exit = noting_exit  # type: ignore[assignment]
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    previous = signal.signal(signal.SIGTERM, terminated) if in_main_thread else None
+    try:
+        yield
+    finally:
+        os._exit = leave
+        if in_main_thread:
+            signal.signal(signal.SIGTERM, previous)
+        _kill_children()
+
+
+def lasting_threads() -> set[threading.Thread]:
+    """Python threads that nothing but their own end stops."""
+    return {thread for thread in threading.enumerate() if not thread.daemon}
+
+
+def _children_of(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except OSError:  # the thread has ended meanwhile
+        return ""
+
+
+def _kill_children() -> None:
+    # The kernel's own lists first: a look at every process of the host costs milliseconds.
+    if any(map(_children_of, Path("/proc/self/task").glob("*/children"))):
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                child.kill()
+
+
+@contextlib.contextmanager
+def memory_limit(memory_per_run: int | None) -> Iterator[None]:
+    """Let the process grow by at most `memory_per_run` bytes over what it has now (RLIMIT_DATA).
+
+    Over the limit allocations fail in this process alone: Python raises MemoryError, JAX
+    RESOURCE_EXHAUSTED. The kernel counts reserved private memory, thread stacks too.
+    """
+    if memory_per_run is None:
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = _status_kib("VmData") * 1024 + memory_per_run
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))

@@ -1,0 +1,1 @@
+"""Facts about this host: CPUs, control groups, processes and their identity, limits."""

@@ -1,0 +1,207 @@
+"""`sweep retry`: runs of the records that failed, once more, from what the records hold of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sweeper.config import Resources, RunSpec, from_plain, nearest, plain, run_id
+from sweeper.config.stored import read_config
+from sweeper.diagnosis.failure_groups import CauseGroup, by_cause
+from sweeper.errors import ConfigError, RecordError
+from sweeper.launch.launch import Options, Prepared, compare
+from sweeper.launch.recorded_trainer import trainer_of
+from sweeper.plan import Plan, plan_runs
+from sweeper.records import GroupFolder, GroupState, Outcome, crashed, snapshot
+from sweeper.records.layout import is_run_id
+from sweeper.records.state import INTERRUPTED
+from sweeper.trainer import Trainer
+
+__all__ = ["Again", "prepare_again"]
+
+# A run that diverged would do so again, and one that is invalid never starts.
+_WORTH_IT = {
+    *(str(it) for it in (Outcome.CRASHED, Outcome.TIMED_OUT, Outcome.LOST, Outcome.STOPPED)),
+    INTERRUPTED,
+}
+
+
+@dataclass(frozen=True)
+class Again:
+    """Runs that failed, with the configs that their folders hold.
+
+    `causes` are those of `specs`, `others` those that were not asked for or would end the same way
+    again, and `without_config` counts runs whose folder holds none.
+    """
+
+    folder: GroupFolder
+    trainer: Trainer
+    resources: Resources
+    specs: Mapping[str, RunSpec]
+    causes: tuple[CauseGroup, ...]
+    others: tuple[CauseGroup, ...]
+    without_config: int
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        if not self.without_config:
+            return ()
+        return (
+            f"there is no config of {self.without_config} of these runs in the records; launching "
+            f"the sweep file again trains them",
+        )
+
+    def plan(self, state: GroupState) -> Plan:
+        return plan_runs(
+            self.specs.values(), state, self.trainer, runs_per_wave=self.resources.runs_per_wave
+        )
+
+    def describe(self, plan: Plan) -> dict[str, Any]:
+        """`group`, `to_train`, the runs of each wave, and the causes with how many runs each."""
+        return {
+            "group": self.folder.group,
+            "to_train": plan.to_train,
+            "waves": [wave.runs for wave in plan.waves],
+            "causes": [_told(cause) for cause in self.causes],
+            "left_alone": [_told(cause) for cause in self.others],
+            "without_config": self.without_config,
+            "programs": len({pack.program for pack in plan.packs}),
+            "timeout_s": self.resources.timeout_s,
+            "memory_per_run": self.resources.memory_per_run,
+            "invalid": [
+                {"id": spec.id, "reasons": list(reasons)} for spec, reasons in plan.invalid
+            ],
+        }
+
+    def announce(
+        self, plan: Plan, state: GroupState
+    ) -> tuple[dict[str, Any], list[Mapping[str, Any]]]:
+        """The sweep is the same as at the last launch; nothing new is planned."""
+        last = state.launches[-1]
+        return {"total": last.total, "sweep_sha": last.sweep_sha}, []
+
+
+def _told(cause: CauseGroup) -> dict[str, Any]:
+    return {
+        "outcome": cause.outcome,
+        "type": cause.type,
+        "message": cause.message,
+        "place": cause.place,
+        "runs": len(cause.runs),
+    }
+
+
+def prepare_again(
+    folder: GroupFolder,
+    options: Options,
+    *,
+    causes: Sequence[str] = (),
+    trainer: str | None = None,
+    limits: Mapping[str, Any] | None = None,
+) -> Prepared:
+    """Find the failed runs of a group, and compare what is to be done with the host.
+
+    `causes` are words of causes as `sweep crashed` tells them (part of one is enough); none means
+    all. `trainer` is its name if it isn't the default one, `limits` are fields of `Resources` that
+    replace what the sweep was launched with. Raises `RecordError` where nothing fits,
+    `ConfigError` for a stored config that no longer fits its trainer, `HostError`.
+    """
+    seen = snapshot(folder)
+    state = seen.state
+    if not state.launches:
+        raise RecordError(f"the journal of group `{folder.group}` knows no launch of it")
+    groups = by_cause(crashed(folder, seen))
+    chosen = [group for group in groups if group.outcome in _WORTH_IT and _is_meant(group, causes)]
+    if not chosen:
+        raise RecordError(_nothing(folder.group, groups, causes))
+    loaded = trainer_of(folder.group, state, trainer)
+    wanted = [run for group in chosen for run in group.runs]
+    specs, without_config = _specs(folder, state, loaded, wanted)
+    if not specs:
+        raise RecordError(
+            f"group `{folder.group}`: the records hold no config of these {len(wanted)} runs; "
+            f"launch the sweep file again"
+        )
+    work = Again(
+        folder=folder,
+        trainer=loaded,
+        resources=options.upon(replace(_resources(state, folder), **(limits or {}))),
+        specs=specs,
+        causes=tuple(chosen),
+        others=tuple(group for group in groups if group not in chosen),
+        without_config=without_config,
+    )
+    return compare(work, options)
+
+
+def _is_meant(group: CauseGroup, causes: Sequence[str]) -> bool:
+    words = _words(group).lower()
+    return not causes or any(cause.strip().lower() in words for cause in causes)
+
+
+def _words(group: CauseGroup) -> str:
+    """A cause in the words of `sweep crashed`, its kind among them."""
+    parts = (group.outcome, group.kind, group.type, group.message)
+    return ": ".join(part for part in parts if part)
+
+
+def _nothing(group: str, groups: Sequence[CauseGroup], causes: Sequence[str]) -> str:
+    """Why there is nothing to do."""
+    useful = [item for item in groups if item.outcome in _WORTH_IT]
+    if not groups:
+        return f"group `{group}`: every run that has ended is finished"
+    if not useful:
+        counts = ", ".join(f"{len(item.runs)} {_words(item)}" for item in groups)
+        return f"group `{group}` has no run that could end otherwise: {counts}"
+    words = {word for item in useful for word in (item.outcome, item.kind, item.type) if word}
+    meant = [near for cause in causes if (near := nearest(cause, words))]
+    listed = "\n".join(f"  {len(item.runs)} {_words(item)}" for item in useful)
+    asked = " or ".join(f"`{cause}`" for cause in causes)
+    hint = f"; did you mean `{meant[0]}`?" if meant else ""
+    return f"group `{group}`: no cause says {asked}{hint}\n{listed}"
+
+
+def _specs(
+    folder: GroupFolder, state: GroupState, trainer: Trainer, wanted: Sequence[str]
+) -> tuple[dict[str, RunSpec], int]:
+    """The runs as a sweep file would give them, in the order of the plan, and how many can't be."""
+    chosen = set(wanted)
+    specs: dict[str, RunSpec] = {}
+    for run in state.runs.values():
+        if run.id in chosen and is_run_id(run.id):
+            file = folder.run(run.id).config_file
+            if file.exists():
+                config = _config(file, run.id, trainer)
+                specs[run.id] = RunSpec(run.id, config, dict(run.axis_values))
+    return specs, len(chosen) - len(specs)
+
+
+def _config(file: Path, run: str, trainer: Trainer) -> Any:
+    stored = read_config(file)
+    try:
+        config = from_plain(trainer.Config, stored)
+    except ConfigError as error:
+        raise RecordError(
+            f"{file} no longer fits trainer {trainer.name!r}:\n{error}\nlaunch the sweep file again"
+        ) from error
+    if run_id(trainer.name, plain(config)) != run:
+        raise RecordError(
+            f"{file}: with the defaults that trainer {trainer.name!r} has now, this is another run "
+            f"than `{run}`: launch the sweep file again"
+        )
+    return config
+
+
+def _resources(state: GroupState, folder: GroupFolder) -> Resources:
+    """What the runs got at the last launch; records of before that was told give the defaults."""
+    told = state.launches[-1].resources
+    try:
+        found: Resources = from_plain(Resources, told)
+    except ConfigError as error:
+        raise RecordError(f"the journal of group `{folder.group}`: {error}") from error
+    limits = (found.cpus_per_run, found.memory_per_run, found.timeout_s, found.runs_per_wave)
+    if any(limit is not None and not limit > 0 for limit in (*limits, found.scratch)):
+        raise RecordError(f"the journal of group `{folder.group}`: no resources: {dict(told)}")
+    return found

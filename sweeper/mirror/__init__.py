@@ -1,1 +1,0 @@
-"""Copies of the records elsewhere, after the fact."""

@@ -1,0 +1,108 @@
+"""The end of a launch: counts, the best runs, table and figures it saves, where to look next."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sweeper.cli.text import axis_words
+from sweeper.errors import RecordError
+from sweeper.records import (
+    GroupFolder,
+    GroupState,
+    Outcome,
+    make_folder,
+    table_rows,
+    write_atomically,
+)
+from sweeper.records.permissions import folder_mode, readable_as
+from sweeper.report.aggregate import Table, results_table
+from sweeper.report.figures import (
+    save_curves_figure,
+    save_errors_figure,
+    save_timeline_figure,
+)
+from sweeper.report.tables import render
+
+__all__ = ["ending", "ending_text"]
+
+_BEST = 3
+
+
+def ending(
+    folder: GroupFolder, state: GroupState, *, reason: str, message: str = ""
+) -> dict[str, Any]:
+    """What a launch says at its end, as data; writes table and figures to the results folder."""
+    counts = {word: count for word, count in state.counts().items() if count}
+    finished = counts.get("finished", 0)
+    table = results_table({folder.group: state}) if finished else None
+    make_folder(folder.results_dir, folder_mode(folder.path))
+    with readable_as(folder.path):
+        files = _save_results(folder, state, table) if table else []
+        files += save_timeline_figure(folder, state)
+    return {
+        "group": folder.group,
+        "total": state.total,
+        "counts": counts,
+        "all_finished": finished == state.total,
+        "reason": reason,
+        "message": message,
+        "headline": state.headline or "loss",
+        "best": _best(state),
+        "table": render(table, "table") if table else "",
+        "files": [str(file) for file in files],
+        "runs_folder": str(folder.runs_folder),
+    }
+
+
+def _best(state: GroupState) -> list[dict[str, Any]]:
+    headline = state.headline or "loss"
+    rows = [
+        row
+        for row in table_rows(state)
+        if row["standing"] == Outcome.FINISHED
+        and math.isfinite(row["metrics"].get(headline, math.nan))
+    ]
+    rows.sort(key=lambda row: row["metrics"][headline])
+    return [
+        {"id": row["id"], "axis_values": row["axis_values"], headline: row["metrics"][headline]}
+        for row in rows[:_BEST]
+    ]
+
+
+def _save_results(folder: GroupFolder, state: GroupState, table: Table) -> list[Path]:
+    files = [folder.results_dir / "table.md", folder.results_dir / "table.csv"]
+    write_atomically(files[0], render(table, "markdown"))
+    write_atomically(files[1], render(table, "csv"))
+    files += save_errors_figure(table, folder.results_dir, units=state.units)
+    with contextlib.suppress(RecordError):  # a training may log no loss
+        files += save_curves_figure(folder, state, units=state.units)
+    return files
+
+
+def ending_text(answer: Mapping[str, Any]) -> str:
+    """`ending` for people."""
+    group, headline = answer["group"], answer["headline"]
+    lines = []
+    if answer["table"]:
+        lines += [answer["table"]]
+    counts = ", ".join(f"{count} {word}" for word, count in answer["counts"].items())
+    lines.append(f"{group}: {answer['total']} runs: {counts}")
+    for place, run in enumerate(answer["best"], start=1):
+        words = axis_words(run["axis_values"])
+        lines.append(f"  best {place}: {run['id']}  {headline} {run[headline]:.4g}  {words}")
+    lines += [f"saved {file}" for file in answer["files"]]
+    if answer["message"]:
+        lines.append(f"paused: {answer['message']}")
+    lines.append("next:")
+    if answer["reason"] != "done":
+        lines.append("  the same command again trains only what is missing")
+    if not answer["all_finished"]:
+        lines.append(f"  sweep crashed {group}      why runs ended otherwise")
+    lines.append(f"  sweep table {group} --format markdown")
+    if answer["best"]:
+        lines.append(f"  sweep show {answer['best'][0]['id']}")
+    return "\n".join(lines) + "\n"

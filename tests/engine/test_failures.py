@@ -1,0 +1,123 @@
+"""Every way to end gets its own cause."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sweeper.engine.failures import DeathTraces, Terminated, cause_of_death, cause_of_exception
+from sweeper.errors import Diverged
+from sweeper.records.outcomes import Cause, CauseKind, Outcome
+
+
+class UnprintableError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "kind", "text"),
+    [
+        (ValueError("a\nb"), Outcome.CRASHED, CauseKind.EXCEPTION, "ValueError: a b"),
+        (KeyError(), Outcome.CRASHED, CauseKind.EXCEPTION, "KeyError: "),
+        (Diverged("gone", step=3), Outcome.DIVERGED, CauseKind.NOT_FINITE, "gone"),
+        (SystemExit(0), Outcome.CRASHED, CauseKind.EXIT, "SystemExit: called sys.exit(0)"),
+        (SystemExit("bye"), Outcome.CRASHED, CauseKind.EXIT, "SystemExit: called sys.exit('bye')"),
+        (Terminated(), Outcome.CRASHED, CauseKind.SIGNAL, "SIGTERM: ended from outside"),
+        (
+            MemoryError(),
+            Outcome.CRASHED,
+            CauseKind.OUT_OF_MEMORY,
+            "MemoryError: memory_per_run reached",
+        ),
+        (
+            RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes."),
+            Outcome.CRASHED,
+            CauseKind.OUT_OF_MEMORY,
+            "RuntimeError: RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes.",
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            Outcome.CRASHED,
+            CauseKind.NO_DISK_SPACE,
+            "OSError: [Errno 28] No space left on device",
+        ),
+        (
+            UnprintableError(),
+            Outcome.CRASHED,
+            CauseKind.EXCEPTION,
+            f"{__name__}.UnprintableError: (its text can't be had: RuntimeError)",
+        ),
+    ],
+)
+def test_exceptions(error: BaseException, outcome: Outcome, kind: CauseKind, text: str) -> None:
+    found, cause = cause_of_exception(error)
+    assert (found, cause.kind, cause.headline()) == (outcome, kind, text)
+
+
+def test_exit_status_of_sys_exit() -> None:
+    codes = [cause_of_exception(SystemExit(code))[1].code for code in (0, 3, None, "words")]
+    assert codes == [0, 3, 0, 1]
+
+
+def test_a_long_message_is_cut() -> None:
+    assert len(cause_of_exception(ValueError("x" * 10_000))[1].message) == 500
+
+
+def test_the_place_is_in_the_users_own_code_not_in_a_library() -> None:
+    import json
+
+    try:
+        json.loads("{")
+    except ValueError as error:
+        place = cause_of_exception(error)[1].place
+    assert place is not None
+    file, line = place.rsplit(":", 1)
+    assert Path(file).name == Path(__file__).name
+    assert "json.loads" in Path(file).read_text().splitlines()[int(line) - 1]
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "what"),
+    [
+        ("import ctypes; ctypes.string_at(0)", "SIGSEGV", "Segmentation fault"),
+        ("import os; os.abort()", "SIGABRT", "Aborted"),
+    ],
+)
+def test_a_real_fatal_stack_is_read(tmp_path: Path, code: str, name: str, what: str) -> None:
+    script = tmp_path / "dies.py"
+    script.write_text(f"def inner():\n    {code}\n\ninner()\n")
+    died = subprocess.run(
+        [sys.executable, "-X", "faulthandler", script], capture_output=True, text=True, check=False
+    )
+    outcome, cause = cause_of_death(DeathTraces(started=True, stack=died.stderr))
+    assert (outcome, cause.kind, cause.type) == (Outcome.CRASHED, CauseKind.SIGNAL, name)
+    assert cause.message == what
+    assert cause.place == f"{script}:2"
+
+
+def test_deaths_without_a_stack() -> None:
+    limit = Cause(CauseKind.TIME_LIMIT, "too long")
+    asked = Cause(CauseKind.ASKED_TO_STOP, "now")
+    cases = {
+        DeathTraces(started=False): (Outcome.LOST, CauseKind.HOST),
+        DeathTraces(started=True): (Outcome.CRASHED, CauseKind.SIGNAL),
+        DeathTraces(started=True, exit_code=0): (Outcome.CRASHED, CauseKind.EXIT),
+        DeathTraces(started=True, oom_kills=1): (Outcome.CRASHED, CauseKind.OUT_OF_MEMORY),
+        DeathTraces(started=True, killed_for=limit): (Outcome.TIMED_OUT, CauseKind.TIME_LIMIT),
+        DeathTraces(started=True, killed_for=asked): (Outcome.STOPPED, CauseKind.ASKED_TO_STOP),
+    }
+    for traces, expected in cases.items():
+        outcome, cause = cause_of_death(traces)
+        assert (outcome, cause.kind) == expected
+
+
+def test_the_stack_of_a_killed_run_is_no_cause() -> None:
+    """A run that overstays writes its stack on demand: that is not why it died."""
+    limit = Cause(CauseKind.TIME_LIMIT, "too long")
+    stack = 'Current thread 0x1 (most recent call first):\n  File "/x.py", line 3 in f\n'
+    assert cause_of_death(DeathTraces(True, stack, killed_for=limit))[1] is limit

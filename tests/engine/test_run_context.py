@@ -1,0 +1,91 @@
+"""The `Run` that a training sees."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sweeper.engine.run_context import FolderRun
+from sweeper.errors import Diverged
+from sweeper.records import RunFolder, read_rows
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def run(tmp_path: Path, clock: Clock) -> FolderRun:
+    return FolderRun("abc", RunFolder(tmp_path), tmp_path / "stop", clock=clock)
+
+
+def test_rows_are_written_in_batches(run: FolderRun, clock: Clock) -> None:
+    for step in range(100):
+        run.log(step, loss=1.0 / (step + 1))
+    assert not run.record.metrics_file.exists()
+    clock.now = 2.5
+    run.log(100, loss=0.5, lr=1e-3)
+    rows = read_rows(run.record.metrics_file)
+    assert [row["step"] for row in rows] == list(range(101))
+    assert rows[-1] == {"step": 100, "time": 2.5, "loss": 0.5, "lr": 1e-3}
+    assert run.metrics == {"loss": 0.5, "lr": 1e-3}
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_is_kept(run: FolderRun) -> None:
+    run.log(1, loss=1.0, percent=float("nan"))
+    with pytest.raises(Diverged, match="loss is nan at step 2") as caught:
+        run.log(2, loss=float("nan"))
+    assert caught.value.step == 2
+    run.flush()
+    assert [row["step"] for row in read_rows(run.record.metrics_file)] == [1, 2]
+
+
+def test_save_is_whole_or_not_at_all(run: FolderRun) -> None:
+    run.save("model.txt", lambda path: path.write_text("old"))
+
+    def fails(path: Path) -> None:
+        path.write_text("half")
+        raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        run.save("model.txt", fails)
+    assert (run.folder / "model.txt").read_text() == "old"
+    assert [file.name for file in run.folder.iterdir()] == ["model.txt"]
+
+
+@pytest.mark.parametrize("name", ["../escape.txt", "a/b.txt", "/tmp/absolute.txt"])
+def test_save_stays_in_the_folder(run: FolderRun, name: str) -> None:
+    with pytest.raises(ValueError, match="without folders"):
+        run.save(name, lambda path: path.write_text("x"))
+
+
+def test_the_stop_flag_is_seen_and_stays_seen(run: FolderRun, clock: Clock, tmp_path: Path) -> None:
+    assert not run.should_stop()
+    (tmp_path / "stop").touch()
+    clock.now = 0.05
+    assert not run.should_stop()  # looked a moment ago
+    clock.now = 0.2
+    assert run.should_stop()
+    (tmp_path / "stop").unlink()
+    assert run.should_stop()
+
+
+def test_progress_is_told_at_most_once_a_second(run: FolderRun, clock: Clock) -> None:
+    run.progress(0.1)
+    run.progress(0.2)
+    told = json.loads(run.record.progress_file.read_text())
+    assert told["fraction"] == 0.1
+    clock.now = 1.0
+    run.progress(7.0)
+    assert json.loads(run.record.progress_file.read_text())["fraction"] == 1.0

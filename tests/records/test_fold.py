@@ -1,0 +1,335 @@
+"""The fold: whatever order, repetition or damage, the same journal tells the same story."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sweeper.records import STANDINGS, CauseKind, GroupState, Outcome, fold
+from sweeper.records.jsonl import encode, parse
+
+OUTCOMES = [str(outcome) for outcome in Outcome]
+RUNS = ["aaa", "bbb", "ccc", "ddd"]
+
+
+def story(*events, writer="w", start=100.0):
+    """Events of one writer, a second apart."""
+    return [
+        {"v": 1, "writer": writer, "seq": seq, "time": start + seq, **event}
+        for seq, event in enumerate(events)
+    ]
+
+
+def launched(total=4, **more):
+    return {"event": "launched", "launch": "L", "total": total, **more}
+
+
+def planned(*runs):
+    return {"event": "planned", "runs": {run: {"seed": i} for i, run in enumerate(runs)}}
+
+
+def started(run, attempt=1):
+    return {"event": "started", "run": run, "attempt": attempt, "slot": 0, "wave": 1}
+
+
+def ended(run, outcome, attempt=1, **more):
+    return {"event": "ended", "run": run, "attempt": attempt, "outcome": outcome, **more}
+
+
+@st.composite
+def histories(draw):
+    """The events of two writers that share four runs, with clocks that may disagree."""
+    events = []
+    for writer in ("w1", "w2"):
+        time = draw(st.integers(0, 30))
+        for seq in range(draw(st.integers(0, 14))):
+            time += draw(st.integers(-2, 5))
+            run = draw(st.sampled_from(RUNS))
+            attempt = draw(st.integers(1, 3))
+            event = draw(
+                st.sampled_from(
+                    [
+                        launched(draw(st.integers(0, 6)), sweep_sha=draw(st.sampled_from("xy"))),
+                        planned(*draw(st.lists(st.sampled_from(RUNS), max_size=4))),
+                        started(run, attempt),
+                        started(run, attempt),
+                        ended(run, draw(st.sampled_from(OUTCOMES)), attempt),
+                        ended(run, draw(st.sampled_from(OUTCOMES)), attempt, of="w1"),
+                        {"event": "wave_started", "wave": attempt, "runs": 3},
+                        {"event": "wave_ended", "wave": attempt, "reason": "done"},
+                        {"event": "launch_ended", "launch": "L", "reason": "done"},
+                    ]
+                )
+            )
+            events.append({"v": 1, "writer": writer, "seq": seq, "time": float(time), **event})
+    return events
+
+
+@settings(max_examples=150)
+@given(histories(), st.data())
+def test_order_and_repetition_change_nothing(events, data):
+    expected = fold(events)
+    again = data.draw(st.lists(st.sampled_from(events), max_size=6)) if events else []
+    shuffled = data.draw(st.permutations(events + again))
+    assert fold(shuffled) == expected
+    assert list(fold(shuffled).runs) == list(expected.runs)
+
+
+@settings(max_examples=150)
+@given(histories())
+def test_counts_add_up_and_a_finished_run_stays_finished(events):
+    finished = set()
+    for upto in range(len(events) + 1):
+        state = fold(events[:upto])
+        counts = state.counts()
+        assert tuple(counts) == STANDINGS
+        assert sum(counts.values()) == state.total
+        assert min(counts.values()) >= 0
+        now = {run.id for run in state.runs.values() if run.standing == "finished"}
+        assert finished <= now
+        finished = now
+
+
+@given(histories())
+def test_the_outcome_is_finished_or_the_latest(events):
+    state = fold(events)
+    for run in RUNS:
+        ends = [e for e in events if e["event"] == "ended" and e["run"] == run]
+        if not ends:
+            assert run not in state.runs or state.runs[run].outcome is None
+            continue
+        # Several ends of one attempt count as one: the last of them.
+        outcome = str(state.runs[run].outcome)
+        if any(e["outcome"] == "finished" for e in ends):
+            assert outcome == "finished"
+        else:
+            latest = max(ends, key=lambda e: (e["time"], e["writer"], e["seq"]))
+            assert outcome == latest["outcome"]
+
+
+@settings(max_examples=150)
+@given(histories(), st.data())
+def test_bytes_lost_at_either_writers_end_never_raise(events, data):
+    lines = {
+        writer: "".join(encode(e) + "\n" for e in events if e["writer"] == writer).encode()
+        for writer in ("w1", "w2")
+    }
+    kept = []
+    for text in lines.values():
+        torn = text[: data.draw(st.integers(0, len(text)))]
+        kept += parse(torn)[0]
+    state = fold(kept)
+    assert sum(state.counts().values()) == state.total
+    for run in fold(kept).runs.values():
+        if run.standing == "finished":
+            assert fold(events).runs[run.id].standing == "finished"
+
+
+values = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(max_size=5),
+        st.sampled_from([*OUTCOMES, "nan", "\ud800", 10**400, "exception"]),
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["kind", "message", "aaa", "loss"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+KINDS = ["launched", "planned", "started", "ended", "launch_ended", "wave_started", "wave_ended"]
+FIELDS = ["v", "writer", "seq", "time", "launch", "total", "runs", "run", "attempt", "of"]
+FIELDS += ["outcome", "cause", "wave", "metrics", "wall_s"]
+strange_events = st.builds(
+    lambda kind, more: {**more, "event": kind},
+    st.sampled_from(KINDS),
+    st.dictionaries(st.sampled_from(FIELDS), values, max_size=8),
+)
+
+
+@settings(max_examples=150)
+@given(st.lists(strange_events, max_size=8), st.randoms())
+def test_no_event_however_strange_makes_it_raise(events, random):
+    state = fold(events)
+    assert sum(state.counts().values()) == state.total
+    for run in state.runs.values():
+        run.id.encode()
+        assert run.standing in STANDINGS
+        (run.cause.message if run.cause else "").encode()
+    random.shuffle(events)
+    assert repr(fold(events)) == repr(state)  # by text, because NaN differs from itself
+
+
+def test_a_plain_launch():
+    events = story(
+        launched(3, host="h", pid=7, slots=2, pid_start="boot-1"),
+        {"event": "planned", "headline": "test/mean", "runs": {r: {"lr": 0.1} for r in RUNS[:3]}},
+        {"event": "wave_started", "wave": 1, "runs": ["aaa", "bbb"], "slots": 2},
+        started("aaa"),
+        started("bbb"),
+        ended("aaa", "finished", wall_s=2.5, last_step=10, metrics={"test/mean": 2}, cpu_s=2.0),
+        ended("bbb", "crashed", cause={"kind": "signal", "message": "killed", "type": "SIGKILL"}),
+    )
+    state = fold(events)
+    assert state.counts() == {
+        **dict.fromkeys(STANDINGS, 0),
+        "finished": 1,
+        "crashed": 1,
+        "waiting": 1,
+    }
+    assert state.headline == "test/mean"
+    assert state.launches[0].slots == 2
+    assert state.waves[0].runs == 2
+    run = state.runs["aaa"]
+    assert (run.wall_s, run.last_step, run.metrics, run.axis_values) == (
+        2.5,
+        10,
+        {"test/mean": 2},
+        {"lr": 0.1},
+    )
+    assert state.runs["bbb"].cause.kind is CauseKind.SIGNAL
+    assert state.runs["bbb"].cause.headline() == "SIGKILL: killed"
+    assert fold([]) == GroupState()
+
+
+def test_runs_are_in_planned_order():
+    events = story(planned("ddd", "aaa"), started("aaa"), planned("bbb"), started("ccc"))
+    assert list(fold(events).runs) == ["ddd", "aaa", "bbb", "ccc"]
+
+
+def test_a_retry_that_finishes_beats_the_crash_and_the_crash_stays_readable():
+    events = story(
+        started("aaa", 1),
+        ended("aaa", "crashed", 1, last_step=3),
+        started("aaa", 2),
+        ended("aaa", "finished", 2, last_step=9, metrics={"loss": 1.0}),
+    )
+    running = fold(events[:3]).runs["aaa"]
+    assert running.standing == "running"
+    assert running.outcome is Outcome.CRASHED
+    run = fold(events).runs["aaa"]
+    assert (run.standing, run.last_step, run.metrics) == ("finished", 9, {"loss": 1.0})
+    assert [str(attempt.outcome) for attempt in run.attempts] == ["crashed", "finished"]
+
+
+def test_a_finished_run_is_not_taken_back_by_a_later_end():
+    events = story(started("aaa"), ended("aaa", "finished", last_step=9), ended("aaa", "lost"))
+    run = fold(events).runs["aaa"]
+    assert run.outcome is Outcome.FINISHED
+    assert run.last_step == 9
+    assert len(run.attempts) == 1
+
+
+def test_an_attempt_without_an_end_stops_running_when_its_launch_ends():
+    events = story(launched(1), planned("aaa"), started("aaa"))
+    assert fold(events).runs["aaa"].standing == "running"
+    state = fold([*events, *story({}, {}, {}, {"event": "launch_ended", "launch": "L"})[3:]])
+    assert state.runs["aaa"].standing == "interrupted"
+
+
+def test_a_goodbye_of_another_writer_ends_nothing():
+    events = story(launched(1), started("aaa"))
+    other = story({"event": "launch_ended", "launch": "L"}, writer="other", start=500)
+    assert fold([*events, *other]).runs["aaa"].standing == "running"
+
+
+def test_a_continued_writer_has_a_goodbye_only_for_what_came_before():
+    events = story(
+        launched(2),
+        started("aaa"),
+        {"event": "launch_ended", "launch": "L"},
+        launched(2),
+        started("bbb"),
+    )
+    state = fold(events)
+    assert state.runs["aaa"].standing == "interrupted"
+    assert state.runs["bbb"].standing == "running"
+
+
+@pytest.mark.parametrize("hint", [{}, {"of": "dead"}])
+def test_a_later_launch_closes_the_attempt_of_a_dead_one(hint):
+    dead = story(launched(1), started("aaa"), writer="dead")
+    later = story(launched(1), ended("aaa", "lost", **hint), writer="later", start=900)
+    run = fold([*dead, *later]).runs["aaa"]
+    assert run.standing == "lost"
+    assert [(a.writer, str(a.outcome)) for a in run.attempts] == [("dead", "lost")]
+
+
+def test_two_writers_with_the_same_attempt_number_are_two_attempts():
+    first = story(started("aaa"), ended("aaa", "crashed"), writer="w1")
+    second = story(started("aaa"), ended("aaa", "timed out"), writer="w2", start=50)
+    run = fold([*first, *second]).runs["aaa"]
+    assert [(a.writer, str(a.outcome)) for a in run.attempts] == [
+        ("w2", "timed out"),
+        ("w1", "crashed"),
+    ]
+    assert run.outcome is Outcome.CRASHED  # the later one, by time
+
+
+def test_an_attempt_whose_end_is_torn_away_does_not_run_beside_its_successor():
+    events = story(launched(1), started("aaa", 1), started("aaa", 2), ended("aaa", "crashed", 2))
+    run = fold(events).runs["aaa"]
+    assert not run.running
+    assert run.standing == "crashed"
+
+
+def test_a_clock_that_jumps_back_does_not_reorder_one_writer():
+    events = story(started("aaa"), {"event": "launch_ended", "launch": "L"})
+    events[1]["time"] = events[0]["time"] - 3600
+    assert fold(events).runs["aaa"].standing == "interrupted"
+
+
+def test_runs_of_an_older_text_that_never_started_are_left_out():
+    old = story(
+        launched(3, sweep_sha="old"),
+        planned("aaa", "bbb", "ccc"),
+        started("aaa"),
+        ended("aaa", "finished"),
+        writer="w1",
+    )
+    new = story(launched(1, sweep_sha="new"), planned("bbb"), writer="w2", start=900)
+    state = fold([*old, *new])
+    assert list(state.runs) == ["aaa", "bbb"]
+    assert state.total == 2
+    same = story(launched(3, sweep_sha="old"), planned("ddd"), writer="w2", start=900)
+    assert list(fold([*old, *same]).runs) == [*RUNS]
+
+
+def test_an_outcome_or_cause_of_a_newer_version():
+    events = story(
+        started("aaa"),
+        ended("aaa", "hibernated"),
+        started("bbb"),
+        ended("bbb", "crashed", cause={"kind": "cosmic ray", "message": "bit 3", "energy": 1}),
+    )
+    state = fold(events)
+    assert state.runs["aaa"].outcome is None
+    assert state.runs["bbb"].cause.message == "cosmic ray: bit 3"
+
+
+def test_which_writers_are_dead_decides_who_is_interrupted():
+    state = fold(
+        [
+            *story(launched(3), planned("aaa", "bbb"), started("aaa"), writer="w1"),
+            *story(launched(3), started("bbb"), writer="w2"),
+        ]
+    )
+    corrected = state.without_writers({"w1"})
+    assert [run.standing for run in corrected.runs.values()] == ["interrupted", "running"]
+    assert sum(corrected.counts().values()) == 3
+    assert json.dumps(corrected.counts())
+
+
+def test_a_run_that_was_invalid_is_interrupted_like_any_other_once_it_starts():
+    events = story(
+        ended("aaa", "invalid", 0), started("aaa"), {"event": "launch_ended", "launch": "L"}
+    )
+    assert fold(events).runs["aaa"].standing == "interrupted"
+    events[0]["outcome"] = "diverged"
+    assert fold(events).runs["aaa"].standing == "diverged"
