@@ -13,20 +13,73 @@ Diverged                     raised by trainings: a loss that isn't finite (data
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from sweeper.config.problems import Problem
+from dataclasses import dataclass
+from typing import Literal
 
 __all__ = [
+    "LINE_WIDTH",
     "BusyError",
     "ConfigError",
     "Diverged",
     "HostError",
+    "Mark",
+    "Problem",
     "RecordError",
     "SweeperError",
     "TrainerError",
 ]
+
+
+# A caret under column 4,000 of a one-line file helps nobody: longer lines are cut around the place.
+LINE_WIDTH = 100
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place in a file, counted from 1; line 0 is the file as a whole."""
+
+    line: int = 0
+    col: int = 0
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One fault (or warning) of a file, with the line that it is in.
+
+    `line` and `col` count from 1; line 0 means the file as a whole. An empty `file` is for data
+    that never was a file.
+    """
+
+    file: str
+    line: int
+    col: int
+    message: str
+    source_line: str = ""
+    severity: Literal["error", "warning"] = "error"
+
+    def render(self) -> str:
+        """`file:line:col: message`, then the line and a caret below the place."""
+        place = [self.file] if self.file else []
+        if self.line:
+            place += [str(self.line), str(self.col)]
+        warning = "warning: " if self.severity == "warning" else ""
+        first = (":".join(place) + ": " if place else "") + warning + self.message
+        if not self.line or not self.source_line.strip():
+            return first
+        line, col = _cut(self.source_line, self.col)
+        return f"{first}\n   {line}\n   {' ' * (col - 1)}^"
+
+
+def _cut(line: str, col: int) -> tuple[str, int]:
+    """The line as one terminal row of at most `LINE_WIDTH` characters, and the column therein."""
+    line = "".join(char if char.isprintable() else " " for char in line)
+    col = max(1, min(col, len(line) + 1))
+    if len(line) <= LINE_WIDTH:
+        return line.rstrip(), col
+    start = max(0, min(col - 1 - LINE_WIDTH // 2, len(line) - LINE_WIDTH))
+    stop = start + LINE_WIDTH
+    before, after = "…" if start else "", "…" if stop < len(line) else ""
+    return before + line[start:stop].rstrip() + after, col - start + len(before)
 
 
 class SweeperError(Exception):

@@ -1,41 +1,32 @@
-"""Imports point one way, and fast commands import nothing slow."""
+"""Imports point one way, without circles, and fast commands import nothing slow."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-# Which rooms of sweeper each room may import from, itself aside.
-ARROWS = {
-    "errors": {"config"},  # for types alone
-    "trainer": {"errors"},
-    "openers": set(),
-    "printable": set(),
-    "records": {"errors", "openers"},
-    "config": {"errors", "openers", "trainer"},
-    "plan": {"errors", "trainer", "config", "records"},
-    "engine": {"errors", "openers", "printable", "trainer", "config", "records", "plan"},
-    "report": {"errors", "printable", "config", "records", "plan", "engine"},
-    "launch": {"errors", "trainer", "config", "records", "plan", "engine"},
-    "mirror": {"errors", "records"},
-    "cli": {
-        "errors",
-        "printable",
-        "trainer",
-        "config",
-        "records",
-        "plan",
-        "engine",
-        "report",
-        "launch",
-    },
-}
+# The layers of sweeper, from the top: a package imports from the layers below its own. `trainer` is
+# the contract that `models` sees.
+LAYERS = [
+    {"cli"},
+    {"launch", "doctor", "submit", "mirror", "report"},
+    {"engine", "diagnosis"},
+    {"plan"},
+    {"records", "config"},
+    {"trainer", "host"},
+    {"errors", "suggest", "units", "keys", "untrusted"},
+]
+# Within a layer only these imports are allowed.
+# Pure functions on failures, which the brake and the reports share.
+BESIDE = {("engine", "sweeper.diagnosis.failure_groups")}
 SLOW = {"ray", "jax", "jaxlib", "matplotlib", "wandb", "diffrax", "equinox", "optax", "scipy"}
 
 
@@ -43,7 +34,7 @@ def modules(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
 
 
-def room_of(file: Path) -> str:
+def package_of(file: Path) -> str:
     return file.relative_to(ROOT / "sweeper").parts[0].removesuffix(".py")
 
 
@@ -58,14 +49,54 @@ def imported(file: Path, *, at_top: bool = False) -> Iterator[str]:
             yield node.module
 
 
+def imported_files(file: Path, packages: Mapping[str, Path]) -> set[str]:
+    """Modules of ours that a file imports, `from package import module` taken for the module."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if inner in packages else node.module)
+    return found & packages.keys()
+
+
 @pytest.mark.parametrize("file", modules("sweeper"), ids=lambda file: str(file.relative_to(ROOT)))
 def test_imports_follow_the_arrows(file: Path) -> None:
-    room = room_of(file)
+    layer = {package: depth for depth, packages in enumerate(LAYERS) for package in packages}
+    package = package_of(file)
     for name in imported(file):
         parts = name.split(".")
         assert parts[0] != "models", f"sweeper knows no model family, but imports {name}"
-        if parts[0] == "sweeper" and len(parts) > 1 and room != "__init__":
-            assert parts[1] in ARROWS[room] | {room}, f"{room} may not import {name}"
+        if parts[0] == "sweeper" and len(parts) > 1 and parts[1] != package != "__init__":
+            below = layer[parts[1]] > layer[package]
+            assert below or (package, name) in BESIDE, f"{package} may not import {name}"
+
+
+@pytest.mark.parametrize("package", ["sweeper", "models"])
+def test_no_two_files_import_each_other(package: str) -> None:
+    files = {
+        str(file.relative_to(ROOT).with_suffix(""))
+        .replace("/", ".")
+        .removesuffix(".__init__"): file
+        for file in modules(package)
+    }
+    imports = {name: imported_files(file, files) - {name} for name, file in files.items()}
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        pytest.fail(f"import circle: {' -> '.join(error.args[1])}")
+
+
+@pytest.mark.parametrize("package", ["sweeper", "models"])
+def test_no_two_public_classes_share_a_name(package: str) -> None:
+    places = defaultdict(list)
+    for file in modules(package):
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(str(file.relative_to(ROOT)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
 @pytest.mark.parametrize("file", modules("sweeper"), ids=lambda file: str(file.relative_to(ROOT)))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from sweeper.errors import SweeperError
-from sweeper.printable import printable
+from sweeper.untrusted import printable
 
 if TYPE_CHECKING:
     from sweeper.records import GroupFolder

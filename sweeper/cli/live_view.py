@@ -13,9 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-from sweeper.cli.text import duration
-from sweeper.printable import printable
 from sweeper.records.outcomes import Cause, Outcome
+from sweeper.units import duration
+from sweeper.untrusted import printable
 
 __all__ = ["LineView", "LiveView", "View", "describe_event", "view_for"]
 

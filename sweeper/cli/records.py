@@ -124,7 +124,7 @@ def diff(*runs: str, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -> No
     """
     from sweeper.cli.text import diff_text
     from sweeper.config import differing
-    from sweeper.launch.rerun import config_of
+    from sweeper.launch.run_configs import config_of
 
     if len(runs) < 2:
         raise SweeperError("sweep diff takes two or more run ids or YAML files")

@@ -31,13 +31,13 @@ from sweeper.errors import SweeperError
 
 if TYPE_CHECKING:
     from sweeper.cli.live_view import View
-    from sweeper.launch.launch import Options, Prepared
+    from sweeper.launch.work import Options, Prepared
 
 
 def _options(
     cpus: int | None, cpus_per_run: int | None = None, runs_per_wave: int | None = None
 ) -> Options:
-    from sweeper.launch.launch import Options
+    from sweeper.launch.work import Options
 
     for name, value in (
         ("--cpus", cpus),
@@ -226,8 +226,9 @@ def _train(
     json: bool,
 ) -> int:
     """Carry out what was prepared, showing it, and return the exit status."""
+    from sweeper.cli.text import ending_text
     from sweeper.launch.launch import launch as launch_here
-    from sweeper.report.final_report import ending, ending_text
+    from sweeper.report.final_report import ending
 
     # With --json, stdout is for the answer alone.
     stream = sys.stderr if json else sys.stdout
@@ -243,8 +244,8 @@ def _train(
 def _view(prepared: Prepared, text_of: Callable[[dict[str, Any]], str], stream: TextIO) -> View:
     """Say what is about to run, and return what shows it."""
     from sweeper.cli.live_view import view_for
-    from sweeper.cli.text import axis_words
     from sweeper.records import status as read_status
+    from sweeper.report.format import axis_words
 
     _warn(prepared)
     stream.write(text_of(_described(prepared)) + "\n")
@@ -283,10 +284,10 @@ def evaluate(
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
     """
     from sweeper.cli.live_view import view_for
-    from sweeper.cli.text import axis_words
     from sweeper.launch.evaluate import evaluate as evaluate_runs
     from sweeper.launch.evaluate import prepare_evaluation
     from sweeper.records import fold, read_events
+    from sweeper.report.format import axis_words
 
     reap()
     names = words(datasets)

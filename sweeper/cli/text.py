@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,13 +10,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sweeper.report.format import axis_words
+from sweeper.units import duration
+
 __all__ = [
     "again_text",
-    "axis_words",
     "crashed_text",
     "diff_text",
     "doctor_line",
-    "duration",
+    "ending_text",
     "plan_text",
     "show_text",
     "status_text",
@@ -44,23 +45,6 @@ def _grid(rows: Sequence[Sequence[object]], heads: Sequence[str] = ()) -> Table:
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
     return table
-
-
-def duration(seconds: float) -> str:
-    """``95`` → ``1 min 35 s``: two units at most."""
-    if not math.isfinite(seconds):
-        return "no end of time"  # from a journal that tells of any time
-    whole = round(seconds)
-    for size, unit, small, small_unit in ((3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= size:
-            rest = whole % size // small
-            return f"{whole // size} {unit}" + (f" {rest} {small_unit}" if rest else "")
-    return f"{whole} s"
-
-
-def axis_words(axis_values: Mapping[str, Any]) -> str:
-    """``activation=tanh seed=1``: a run's axis values with the last part of each key."""
-    return " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in axis_values.items())
 
 
 def _listed(values: Sequence[object]) -> str:
@@ -271,3 +255,28 @@ def diff_text(names: Sequence[str], rows: Sequence[tuple[str, Mapping[str, Any]]
 def doctor_line(name: str, verdict: str, found: str, mend: str | None) -> str:
     """One line of `sweep doctor`, and its mend below."""
     return f"{verdict:<8} {name:<14} {found}\n" + (f"{'':<24}mend: {mend}\n" if mend else "")
+
+
+def ending_text(answer: Mapping[str, Any]) -> str:
+    """`ending` for people."""
+    group, headline = answer["group"], answer["headline"]
+    lines = []
+    if answer["table"]:
+        lines += [answer["table"]]
+    counts = ", ".join(f"{count} {word}" for word, count in answer["counts"].items())
+    lines.append(f"{group}: {answer['total']} runs: {counts}")
+    for place, run in enumerate(answer["best"], start=1):
+        words = axis_words(run["axis_values"])
+        lines.append(f"  best {place}: {run['id']}  {headline} {run[headline]:.4g}  {words}")
+    lines += [f"saved {file}" for file in answer["files"]]
+    if answer["message"]:
+        lines.append(f"paused: {answer['message']}")
+    lines.append("next:")
+    if answer["reason"] != "done":
+        lines.append("  the same command again trains only what is missing")
+    if not answer["all_finished"]:
+        lines.append(f"  sweep crashed {group}      why runs ended otherwise")
+    lines.append(f"  sweep table {group} --format markdown")
+    if answer["best"]:
+        lines.append(f"  sweep show {answer['best'][0]['id']}")
+    return "\n".join(lines) + "\n"

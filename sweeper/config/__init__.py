@@ -6,10 +6,12 @@ value or several) → `conditions`, `selection` (which points) → `expansion` (
 
 from sweeper.config.diff import differing
 from sweeper.config.expansion import Axis, RunSpec
-from sweeper.config.problems import Problem, nearest
-from sweeper.config.resources import Resources, duration_s, size_bytes
+from sweeper.config.resources import Resources
 from sweeper.config.run_config import from_plain, plain, run_id, to_yaml
 from sweeper.config.sweep import Sweep, read_sweep
+from sweeper.errors import Problem
+from sweeper.suggest import nearest
+from sweeper.units import duration_s, size_bytes
 
 __all__ = [
     "Axis",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sweeper.config.field_types import Fault, Kind, Looseness, MisfitError
-from sweeper.config.problems import Mark, Report, listed, meant, nearest, shown
+from sweeper.config.problems import Report
 from sweeper.config.schema import as_section, section_kind
-from sweeper.config.section_types import Section, joined
+from sweeper.config.section_types import Section
 from sweeper.config.yaml_nodes import ListNode, MappingNode, Node, ScalarNode
+from sweeper.errors import Mark
+from sweeper.keys import joined
+from sweeper.suggest import listed, meant, nearest, shown
 
-__all__ = ["ConfigPart", "DraftAxis", "Slot", "labels", "leaves", "replaced", "several"]
+__all__ = ["ConfigPart", "DraftAxis", "Slot", "leaves", "replaced", "several"]
 
 # Every fault is told, but a list of 500 words in a field for numbers is one mistake, not 500.
 MOST_FAULTS = 10
@@ -180,20 +183,3 @@ def _paths(section: Section, key: str = "") -> Iterator[str]:
         yield path
         if isinstance(value, Section):
             yield from _paths(value, path)
-
-
-def labels(keys: Sequence[str]) -> Mapping[str, str]:
-    """For every dotted key the shortest ending that no other one of them has."""
-    found = {}
-    for key in keys:
-        parts = key.split(".")
-        endings = [".".join(parts[start:]) for start in range(len(parts) - 1, -1, -1)]
-        found[key] = next(
-            (
-                ending
-                for ending in endings
-                if sum(other == ending or other.endswith("." + ending) for other in keys) == 1
-            ),
-            key,
-        )
-    return found

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sweeper.config.field_types import Fault, FloatKind, Kind, Looseness, MisfitError, NullKind
-from sweeper.config.problems import shown
 from sweeper.config.yaml_nodes import ListNode, MappingNode, Node, data_of
+from sweeper.suggest import shown
 
 __all__ = ["AnyKind", "ListKind", "MappingKind", "TupleKind", "UnionKind", "fit_all"]
 

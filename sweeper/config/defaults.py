@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweeper.config.axes import ConfigPart
-from sweeper.config.problems import Problem
 from sweeper.config.section_types import Form, Section
 from sweeper.config.sweep_keys import RESERVED
 from sweeper.config.yaml_nodes import MappingNode, ScalarNode, parse, read_text
+from sweeper.errors import Problem
 from sweeper.trainer import DEFAULT_TRAINER
 
 __all__ = ["Defaults", "read_defaults"]

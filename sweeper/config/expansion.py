@@ -12,7 +12,8 @@ from sweeper.config.field_types import Kind, canonical_json
 from sweeper.config.filters import Dimension
 from sweeper.config.grid import Selection
 from sweeper.config.run_config import run_id_of_json
-from sweeper.config.section_types import Form, Section, joined, sentence
+from sweeper.config.section_types import Form, Section, sentence
+from sweeper.keys import joined
 
 __all__ = ["Axis", "Expansion", "RunSpec"]
 

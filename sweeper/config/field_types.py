@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
 from typing import Any
 
-from sweeper.config.problems import Mark, listed, meant, shown
 from sweeper.config.yaml_nodes import ListNode, MappingNode, Node, ScalarNode, data_of
+from sweeper.errors import Mark
+from sweeper.suggest import listed, meant, shown
 
 __all__ = [
     "BoolKind",

@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweeper.config.axes import DraftAxis, Slot, labels, leaves, several
+from sweeper.config.axes import DraftAxis, Slot, leaves, several
 from sweeper.config.field_types import Kind, MisfitError, canonical_json
 from sweeper.config.grid import Condition
-from sweeper.config.problems import Mark, Report, listed, meant, shown
+from sweeper.config.problems import Report
 from sweeper.config.schema import as_section, section_kind
 from sweeper.config.section_types import MISSING, Section
 from sweeper.config.yaml_nodes import Entry, ListNode, MappingNode, Node, ScalarNode
+from sweeper.errors import Mark
+from sweeper.keys import labels
+from sweeper.suggest import listed, meant, shown
 
 __all__ = ["Dimension", "Names", "dimensions", "read_conditions", "read_zip"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -14,8 +13,9 @@ from sweeper.config.problems import Report
 from sweeper.config.schema import form_of
 from sweeper.config.section_types import Form, SectionKind
 from sweeper.config.yaml_nodes import Node, ScalarNode
+from sweeper.units import _BYTES, duration_s, size_bytes
 
-__all__ = ["Resources", "duration_s", "read_resources", "size_bytes"]
+__all__ = ["Resources", "read_resources"]
 
 
 @dataclass(frozen=True)
@@ -36,41 +36,8 @@ class Resources:
     scratch: int | None = None
 
 
-_SECONDS = {
-    **dict.fromkeys(("s", "sec", "second", "seconds"), 1.0),
-    **dict.fromkeys(("m", "min", "minute", "minutes"), 60.0),
-    **dict.fromkeys(("h", "hour", "hours"), 3600.0),
-    **dict.fromkeys(("d", "day", "days"), 86400.0),
-}
-# Single letters count by 1024, as Slurm's do; `GB` and `GiB` are what the standards say.
-_BYTES = {"b": 1}
 for _power, _letter in enumerate("kmgt", start=1):
     _BYTES |= {_letter: 1024**_power, f"{_letter}ib": 1024**_power, f"{_letter}b": 1000**_power}
-
-_PART = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([a-z]+)\s*")
-
-
-def duration_s(text: str) -> float:
-    """Seconds of a duration: `90 s`, `10 min`, `2 h`, `1 h 30 min`, `1.5 d`. Raises ValueError."""
-    return _sum_of(text, _SECONDS)
-
-
-def size_bytes(text: str) -> int:
-    """Bytes of a size: `2 GB` (10⁹), `2 GiB` or `2G` (2³⁰), `512 MB`. Raises ValueError."""
-    return round(_sum_of(text, _BYTES, parts=1))
-
-
-def _sum_of(text: str, units: dict[str, Any], parts: int = 4) -> float:
-    total, position, text = 0.0, 0, text.lower()
-    while position < len(text) and parts:
-        found = _PART.match(text, position)
-        if found is None or found[2] not in units:
-            break
-        total += float(found[1]) * units[found[2]]
-        position, parts = found.end(), parts - 1
-    if position == 0 or position < len(text):
-        raise ValueError(f"expected numbers with units, got {text!r}")
-    return total
 
 
 @dataclass(frozen=True)

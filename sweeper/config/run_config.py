@@ -15,12 +15,11 @@ from typing import Any
 import yaml
 
 from sweeper.config.field_types import Looseness, MisfitError, canonical_json
-from sweeper.config.problems import Problem
 from sweeper.config.scalars import resolve
 from sweeper.config.schema import form_of
 from sweeper.config.section_types import SectionKind
 from sweeper.config.yaml_nodes import node_of
-from sweeper.errors import ConfigError
+from sweeper.errors import ConfigError, Problem
 
 __all__ = ["from_plain", "plain", "run_id", "run_id_of_json", "to_yaml"]
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sweeper.config.field_types import Fault, Kind, Looseness, MisfitError
-from sweeper.config.problems import listed, meant, shown
 from sweeper.config.yaml_nodes import ListNode, MappingNode, Node, ScalarNode
+from sweeper.keys import joined
+from sweeper.suggest import listed, meant, shown
 
-__all__ = ["MISSING", "Form", "Section", "SectionKind", "joined", "sentence"]
+__all__ = ["MISSING", "Form", "Section", "SectionKind", "sentence"]
 
 
 class _Missing:
@@ -76,11 +77,6 @@ class Section:
             elif value is MISSING:
                 found.append(joined(key, name))
         return found
-
-
-def joined(key: str, name: str) -> str:
-    """A dotted path one level deeper."""
-    return f"{key}.{name}" if key else name
 
 
 def sentence(error: Exception) -> str:

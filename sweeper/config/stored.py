@@ -7,7 +7,7 @@ from typing import Any
 
 from sweeper.config.yaml_nodes import data_of, parse, read_text
 from sweeper.errors import ConfigError
-from sweeper.openers import plain_file
+from sweeper.untrusted import plain_file
 
 __all__ = ["read_config"]
 

@@ -7,18 +7,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sweeper.config.axes import ConfigPart, labels
+from sweeper.config.axes import ConfigPart
 from sweeper.config.defaults import read_defaults
 from sweeper.config.expansion import Axis, Expansion, RunSpec
 from sweeper.config.filters import Dimension, Names, dimensions, read_conditions, read_zip
 from sweeper.config.grid import EntangledError, Selection
-from sweeper.config.problems import Mark, Problem, Report, listed
+from sweeper.config.problems import Report
 from sweeper.config.resources import Resources, read_resources
 from sweeper.config.schema import check_types, form_of
 from sweeper.config.section_types import Form, Section
 from sweeper.config.sweep_keys import RESERVED, read_group, read_seeds, read_wandb, text_of
 from sweeper.config.yaml_nodes import Entry, MappingNode, parse, read_text
-from sweeper.errors import ConfigError, TrainerError
+from sweeper.errors import ConfigError, Mark, Problem, TrainerError
+from sweeper.keys import labels
+from sweeper.suggest import listed
 from sweeper.trainer import DEFAULT_TRAINER, Trainer, load_trainer
 
 __all__ = ["Sweep", "read_sweep"]

@@ -10,10 +10,12 @@ from typing import Any, Literal
 
 from sweeper.config.axes import ConfigPart, DraftAxis, Slot, leaves, replaced, several
 from sweeper.config.field_types import Kind, Looseness, MisfitError, TextKind
-from sweeper.config.problems import Mark, Report, listed, shown
+from sweeper.config.problems import Report
 from sweeper.config.schema import form_of
 from sweeper.config.section_types import Section, SectionKind
 from sweeper.config.yaml_nodes import Entry, ListNode, Node, ScalarNode
+from sweeper.errors import Mark
+from sweeper.suggest import listed, shown
 
 __all__ = ["RESERVED", "Wandb", "read_group", "read_seeds", "read_wandb", "text_of"]
 

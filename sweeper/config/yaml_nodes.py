@@ -16,8 +16,10 @@ from typing import Any
 
 import yaml
 
-from sweeper.config.problems import Mark, Report, meant, shown
+from sweeper.config.problems import Report
 from sweeper.config.scalars import resolve
+from sweeper.errors import Mark
+from sweeper.suggest import meant, shown
 
 __all__ = [
     "Entry",

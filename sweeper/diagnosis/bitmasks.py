@@ -9,7 +9,7 @@ from math import isnan
 from operator import or_
 from typing import Any
 
-from sweeper.plan.values import value_key
+from sweeper.keys import value_key
 
 __all__ = ["Axis", "Points", "mask_of"]
 

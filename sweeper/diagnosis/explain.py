@@ -110,7 +110,7 @@ def _note(condition: Condition | None, others: int) -> str | None:
 
 def _names(points: Points) -> Mapping[str, str]:
     """For each axis the shortest ending of its key that no other axis has."""
-    from sweeper.config.axes import labels  # brings the YAML reader along
+    from sweeper.keys import labels  # brings the YAML reader along
 
     return labels([axis.key for axis in points.axes])
 

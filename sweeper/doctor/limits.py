@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from sweeper.engine.budgets import WAVE_THREADS, WORKER_THREADS, thread_shortage
+from sweeper.host.facts import Room
+from sweeper.units import GIB, MIB, size
+
 __all__ = [
     "Fault",
     "Line",
-    "Room",
     "address_space",
     "cpus",
     "foreign_ray",
@@ -21,7 +24,6 @@ __all__ = [
     "processes",
     "runs_folder",
     "shared_memory",
-    "size",
     "temp_folder",
 ]
 
@@ -29,13 +31,8 @@ Verdict = Literal["ok", "warning", "problem"]
 Fault = tuple[Literal["warning", "problem"], str]
 """What is wrong, and the mend for it."""
 
-MIB = 1024**2
-GIB = 1024**3
 
-# Measured with Ray 2.60 and jax 0.10.2 on 2 CPUs. A wave's eight daemons and its driver have 152
-# threads, and two waves overlap while one drains; a pinned worker has 44 threads, 26 of them Ray's.
-WAVE_THREADS = 170
-WORKER_THREADS = 45
+# Measured with Ray 2.60 and jax 0.10.2 on 2 CPUs.
 # The raylet holds 50 files and 3 per worker, the GCS 56 and 2.
 WAVE_FILES = 100
 WORKER_FILES = 5
@@ -74,15 +71,6 @@ def judged(name: str, found: str, faults: Iterable[Fault], data: dict[str, Any])
     # The worst first; a mend that helps against two faults is told once.
     mends = dict.fromkeys(mend for _, mend in sorted(listed, key=lambda f: f[0] != "problem"))
     return Line(name, worst, found, "; ".join(mends) or None, data)
-
-
-def size(count: int) -> str:
-    """Bytes for people: ``1.5 GiB``, ``64 MiB``, ``300 KiB``."""
-    for unit, name in ((1024**4, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (1024, "KiB")):
-        if count >= unit:
-            value = count / unit
-            return f"{value:.1f} {name}" if value < 10 and count % unit else f"{value:.0f} {name}"
-    return f"{count} B"
 
 
 def cpus(*, affinity: int, quota: float | None, online: int, load: float) -> Line:
@@ -150,32 +138,14 @@ def address_space(*, limit: int | None) -> Line:
     return judged("address space", found, faults, {"limit_bytes": limit})
 
 
-@dataclass(frozen=True)
-class Room:
-    """A limit on threads, how many count against it already, and how it is raised."""
-
-    name: str
-    limit: int
-    used: int
-    mend: str
-
-    @property
-    def free(self) -> int:
-        return max(0, self.limit - self.used)
-
-
 def processes(*, rooms: Sequence[Room], workers: int) -> Line:
     """Every limit on processes and threads (the kernel counts threads) against a full sweep's."""
     expected = 2 * WAVE_THREADS + workers * WORKER_THREADS
     faults: list[Fault] = []
     for room in rooms:
-        fit = max(0, (room.free - 2 * WAVE_THREADS) // WORKER_THREADS)
-        if fit < 1:
-            mend = f"{room.name} leaves {room.free}, too few for one worker: {room.mend}"
-            faults.append(("problem", mend))
-        elif fit < workers:
-            mend = f"{room.name} leaves {room.free}: {room.mend}, or `sweep launch --cpus {fit}`"
-            faults.append(("problem", mend))
+        shortage = thread_shortage(room, workers)
+        if shortage:
+            faults.append(("problem", shortage))
         elif room.free < expected * 5 // 4:
             faults.append(("warning", f"{room.name} leaves {room.free}, just enough: {room.mend}"))
     limits = ", ".join(f"{room.name} {room.limit} ({room.used} used)" for room in rooms)

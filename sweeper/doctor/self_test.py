@@ -18,7 +18,8 @@ from typing import Any
 
 from sweeper.config import plain
 from sweeper.doctor import probe_trainer
-from sweeper.doctor.limits import WORKER_THREADS, Fault, Line, judged, size
+from sweeper.doctor.limits import Fault, Line, judged
+from sweeper.engine.budgets import WORKER_THREADS
 from sweeper.engine.environment import wave_environment
 from sweeper.engine.job_queue import Job
 from sweeper.engine.policy import Policy
@@ -31,6 +32,7 @@ from sweeper.records.journal import JournalWriter
 from sweeper.records.layout import GroupFolder
 from sweeper.records.outcomes import Cause, Outcome
 from sweeper.trainer import load_trainer
+from sweeper.units import size
 
 __all__ = [
     "CacheTrial",

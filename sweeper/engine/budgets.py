@@ -12,14 +12,18 @@ import psutil
 
 from sweeper.errors import HostError
 from sweeper.host.cgroups import memory_room
+from sweeper.host.facts import Room
 
 __all__ = [
+    "WAVE_THREADS",
+    "WORKER_THREADS",
     "DiskBudget",
     "available_memory",
     "cap_log",
     "disk_budget",
     "free_bytes",
     "runs_that_fit",
+    "thread_shortage",
 ]
 
 _GB = 1024**3
@@ -32,6 +36,10 @@ BUDGET_BOUNDS = (_GB // 4, 50 * _GB)
 RECYCLE_SHARE = 0.45
 # Of the memory that was available at the launch, runs may fill this share.
 MEMORY_SHARE = 0.85
+# Measured with Ray 2.60 and jax 0.10.2 on 2 CPUs. A wave's eight daemons and its driver have 152
+# threads, and two waves overlap while one drains; a pinned worker has 44 threads, 26 of them Ray's.
+WAVE_THREADS = 170
+WORKER_THREADS = 45
 LOG_LIMIT_BYTES = 20 * 1024**2
 _LOG_KEPT_BYTES = 1024**2
 
@@ -96,6 +104,16 @@ def available_memory() -> int:
     available = int(psutil.virtual_memory().available)
     room = memory_room()
     return available if room is None else max(0, min(available, room))
+
+
+def thread_shortage(room: Room, workers: int) -> str | None:
+    """Why so many workers can't have their threads under a limit, and the fix; None if they can."""
+    fit = max(0, (room.free - 2 * WAVE_THREADS) // WORKER_THREADS)
+    if fit < 1:
+        return f"{room.name} leaves {room.free}, too few for one worker: {room.mend}"
+    if fit < workers:
+        return f"{room.name} leaves {room.free}: {room.mend}, or `sweep launch --cpus {fit}`"
+    return None
 
 
 def cap_log(path: Path, limit: int = LOG_LIMIT_BYTES, kept: int = _LOG_KEPT_BYTES) -> bool:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from sweeper.errors import Diverged
-from sweeper.printable import printable
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
+from sweeper.untrusted import printable
 
 __all__ = ["DeathTraces", "Terminated", "cause_of_death", "cause_of_exception"]
 

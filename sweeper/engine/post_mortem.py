@@ -3,46 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeper.engine.failures import DeathTraces, cause_of_death
 from sweeper.engine.policy import Running
+from sweeper.engine.results import died_record, own_result, write_result
 from sweeper.engine.status_table import Row
 from sweeper.host.cgroups import oom_kills
-from sweeper.openers import plain_file
-from sweeper.records import events as read
-from sweeper.records.jsonl import finite
-from sweeper.records.layout import RunFolder, read_json, write_atomically
-from sweeper.records.metrics import last_values
+from sweeper.records.layout import RunFolder, write_atomically
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
+from sweeper.untrusted import plain_file
 
 if TYPE_CHECKING:
     from sweeper.engine.wave_process import WaveHandle
 
-__all__ = [
-    "death_of_wave",
-    "died_record",
-    "finished_record",
-    "own_result",
-    "record_of_death",
-    "write_result",
-]
+__all__ = ["death_of_wave", "record_of_death"]
 
 _STACK_LIMIT = 20_000
-_JOURNALLED = (
-    "attempt",
-    "outcome",
-    "cause",
-    "last_step",
-    "wall_s",
-    "metrics",
-    "rss_peak_bytes",
-    "cpu_s",
-)
 
 
 def _death_traces(
@@ -73,23 +52,6 @@ def _head(file: Path) -> str:
             return text.read(_STACK_LIMIT)
     except OSError:
         return ""
-
-
-def own_result(folder: RunFolder, run: str, attempt: int) -> dict[str, Any] | None:
-    """The record that this attempt wrote as its last act, or None.
-
-    A training may have saved a file of that name, so nothing in it is taken on trust.
-    """
-    record = read_json(folder.result_file)
-    if record is None or (record.get("id"), record.get("attempt")) != (run, attempt):
-        return None
-    try:
-        Outcome(record["outcome"])
-        if record.get("cause") is not None:
-            Cause.from_plain(record["cause"])
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
-    return record
 
 
 def record_of_death(
@@ -132,53 +94,6 @@ def record_of_death(
     with contextlib.suppress(OSError):  # the journal tells it all the same
         write_result(folder, record)
     return record, False
-
-
-def died_record(
-    run: str,
-    attempt: int,
-    outcome: Outcome,
-    cause: Cause,
-    folder: RunFolder,
-    *,
-    wall_s: float,
-    ended: float,
-    counted_step: int | None = None,
-) -> dict[str, Any]:
-    """The result of an attempt that couldn't write one itself.
-
-    Rows that were still buffered are lost with the process; `counted_step` knows of them.
-    """
-    last = last_values(folder.metrics_file)
-    written_step = read.integer(last, "step")
-    for column in ("step", "time"):
-        last.pop(column, None)
-    return {
-        "id": run,
-        "attempt": attempt,
-        "outcome": outcome.value,
-        "cause": cause.plain(),
-        "metrics": last,
-        "last_step": written_step if counted_step is None else counted_step,
-        "wall_s": round(wall_s, 4),
-        "started": ended - wall_s,
-        "ended": ended,
-    }
-
-
-def finished_record(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a result that goes into the journal."""
-    return {key: record[key] for key in _JOURNALLED if record.get(key) is not None}
-
-
-def write_result(folder: RunFolder, record: Mapping[str, Any]) -> None:
-    """Write a run's result.json whole or not at all. Raises OSError.
-
-    Not synced: two fsyncs are some 10 ms for which the slot would idle, and the journal, which
-    decides, holds the same facts and is synced.
-    """
-    text = json.dumps(finite(record), indent=1) + "\n"
-    write_atomically(folder.result_file, text, durable=False)
 
 
 def death_of_wave(status: int | None, tail: str) -> str:

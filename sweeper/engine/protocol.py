@@ -16,9 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweeper.engine.worker import Attempt
-
-__all__ = ["LineReader", "WaveSpec", "send"]
+__all__ = ["Attempt", "LineReader", "WaveSpec", "send"]
 
 
 @dataclass(frozen=True)
@@ -84,3 +82,20 @@ class LineReader:
             self.closed = not chunk
         *lines, self._rest = b"".join(chunks).split(b"\n")
         return [json.loads(line) for line in lines if line]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One run to be executed: plain data, as it travels to the worker.
+
+    With `datasets` it is no training but an evaluation of the trained run in the folder above
+    `folder`.
+    """
+
+    run: str
+    attempt: int
+    config: dict[str, Any]
+    folder: str
+    row: int
+    """Its row on the wave's board."""
+    datasets: tuple[str, ...] | None = None

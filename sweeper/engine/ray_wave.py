@@ -17,10 +17,10 @@ from typing import Any
 
 import psutil
 
-from sweeper.engine.protocol import LineReader, WaveSpec, send
+from sweeper.engine.protocol import Attempt, LineReader, WaveSpec, send
 from sweeper.engine.scratch import WaveScratch
 from sweeper.engine.status_table import Board
-from sweeper.engine.worker import Attempt, Worker
+from sweeper.engine.worker import Worker
 from sweeper.host.cpus import Slot
 from sweeper.host.processes import die_with_supervisor, start_ticks
 from sweeper.plan.queue import Queue

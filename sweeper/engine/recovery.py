@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sweeper.engine.post_mortem import died_record, finished_record, own_result
+from sweeper.engine.results import died_record, finished_record, own_result
 from sweeper.records import events as read
 from sweeper.records.layout import GroupFolder, is_run_id, read_json
 from sweeper.records.outcomes import Cause, CauseKind, Outcome

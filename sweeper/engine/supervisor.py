@@ -30,12 +30,12 @@ from sweeper.engine.policy import (
     overstayed,
     start_is_late,
 )
-from sweeper.engine.post_mortem import death_of_wave, finished_record, record_of_death
-from sweeper.engine.protocol import WaveSpec
+from sweeper.engine.post_mortem import death_of_wave, record_of_death
+from sweeper.engine.protocol import Attempt, WaveSpec
+from sweeper.engine.results import finished_record
 from sweeper.engine.scratch import Scratch
 from sweeper.engine.signals import SignalWatch
 from sweeper.engine.wave_process import WaveHandle
-from sweeper.engine.worker import Attempt
 from sweeper.errors import HostError
 from sweeper.host.cgroups import oom_kills
 from sweeper.host.cpus import Slot

@@ -13,14 +13,14 @@ import shutil
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sweeper.config import from_plain, to_yaml
 from sweeper.engine.budgets import cap_log
 from sweeper.engine.failures import cause_of_exception
-from sweeper.engine.post_mortem import write_result
+from sweeper.engine.protocol import Attempt
+from sweeper.engine.results import write_result
 from sweeper.engine.run_context import FolderRun
 from sweeper.engine.sandbox import (
     Stacks,
@@ -40,24 +40,7 @@ from sweeper.records.outcomes import Cause, CauseKind, Outcome
 from sweeper.records.permissions import umask_in
 from sweeper.trainer import Trainer, load_trainer
 
-__all__ = ["Attempt", "Worker"]
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One run to be executed: plain data, as it travels to the worker.
-
-    With `datasets` it is no training but an evaluation of the trained run in the folder above
-    `folder`.
-    """
-
-    run: str
-    attempt: int
-    config: dict[str, Any]
-    folder: str
-    row: int
-    """Its row on the wave's board."""
-    datasets: tuple[str, ...] | None = None
+__all__ = ["Worker"]
 
 
 class Worker:

@@ -14,11 +14,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweeper.doctor.limits import Room
 from sweeper.host.cgroups import CGROUPS, PROC, folders, number
 
 __all__ = [
     "Disk",
+    "Room",
     "address_space_limit",
     "disk",
     "file_system",
@@ -238,3 +238,17 @@ def folder_size(folder: Path, *, most: int) -> tuple[int, bool]:
         except OSError:
             complete = False
     return total, complete
+
+
+@dataclass(frozen=True)
+class Room:
+    """A limit on threads, how many count against it already, and how it is raised."""
+
+    name: str
+    limit: int
+    used: int
+    mend: str
+
+    @property
+    def free(self) -> int:
+        return max(0, self.limit - self.used)

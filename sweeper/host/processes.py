@@ -26,8 +26,11 @@ __all__ = [
     "become_subreaper",
     "die_with_supervisor",
     "holders_of_files",
+    "host_name",
     "kill_all",
     "marked_processes",
+    "process_lives",
+    "process_start",
     "reap_adopted",
     "start_ticks",
     "usage_of",
@@ -209,3 +212,29 @@ def usage_of(pid: int) -> tuple[float, int] | None:
         return None
     peak = re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)
     return (times.user + times.system, int(peak[1]) * 1024) if peak else None
+
+
+def host_name() -> str:
+    """This host as the journal and the lock name it."""
+    return os.uname().nodename
+
+
+def process_start(pid: int) -> str | None:
+    """When a process of this host started, or None if there is none that can be seen.
+
+    Boot id and clock ticks since boot: with the pid this names one process for good, while a pid
+    alone is used again. Only meant to be compared. Source: proc(5), field 22 of /proc/PID/stat.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None
+    # The command, in parentheses, may itself hold blanks and parentheses.
+    return f"{boot[:8]}-{stat.rpartition(')')[2].split()[19]}"
+
+
+def process_lives(pid: int, start: str | None) -> bool:
+    """Whether the process of this host that started at `start` (None: any time) still lives."""
+    now = process_start(pid)
+    return now is not None and (start is None or now == start)

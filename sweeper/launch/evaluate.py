@@ -17,8 +17,10 @@ from sweeper.engine.scratch import Scratch
 from sweeper.engine.supervisor import End, Supervisor
 from sweeper.errors import RecordError, SweeperError, TrainerError
 from sweeper.host.cpus import cpu_offer, cut_slots
-from sweeper.launch.launch import View, careful
+from sweeper.host.processes import host_name
+from sweeper.launch.launch import careful
 from sweeper.launch.recorded_trainer import trainer_of
+from sweeper.launch.work import View
 from sweeper.records import (
     GroupFolder,
     GroupState,
@@ -28,7 +30,6 @@ from sweeper.records import (
     find_run,
     fold,
     groups,
-    host_name,
     read_events,
 )
 from sweeper.records.lock import acquire

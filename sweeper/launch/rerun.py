@@ -7,30 +7,15 @@ import pdb
 import sys
 import traceback
 from pathlib import Path
-from typing import Any
 
 from sweeper.config import from_plain
-from sweeper.config.stored import read_config
 from sweeper.engine.environment import run_environment
 from sweeper.engine.rerun import rerun
-from sweeper.errors import RecordError
 from sweeper.launch.recorded_trainer import trainer_of
+from sweeper.launch.run_configs import config_of
 from sweeper.records import find_run, fold, read_events
 
-__all__ = ["config_of", "rerun_here"]
-
-
-def config_of(runs_dir: Path, name: str) -> dict[str, Any]:
-    """The config of a run (by id or the first characters of one) or of a YAML file.
-
-    Raises `RecordError` for a run that isn't there or never started, `ConfigError` for bad YAML.
-    """
-    if name.endswith((".yaml", ".yml")):
-        return read_config(Path(name))
-    run = find_run(runs_dir, name)
-    if not run.config_file.exists():
-        raise RecordError(f"run `{run.id}` never started, so its folder holds no config")
-    return read_config(run.config_file)
+__all__ = ["rerun_here"]
 
 
 def rerun_here(

@@ -11,8 +11,9 @@ from sweeper.config import Resources, RunSpec, from_plain, nearest, plain, run_i
 from sweeper.config.stored import read_config
 from sweeper.diagnosis.failure_groups import CauseGroup, by_cause
 from sweeper.errors import ConfigError, RecordError
-from sweeper.launch.launch import Options, Prepared, compare
+from sweeper.launch.launch import compare
 from sweeper.launch.recorded_trainer import trainer_of
+from sweeper.launch.work import Options, Prepared
 from sweeper.plan import Plan, plan_runs
 from sweeper.records import GroupFolder, GroupState, Outcome, crashed, snapshot
 from sweeper.records.layout import is_run_id

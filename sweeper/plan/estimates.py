@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sweeper.plan.values import value_key
+from sweeper.keys import value_key
 
 __all__ = ["Estimator", "Finished"]
 

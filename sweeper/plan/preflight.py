@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sweeper.plan.values import value_key
+from sweeper.keys import value_key
 from sweeper.records.outcomes import Cause, CauseKind
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from sweeper.records.layout import (
     read_json,
     write_atomically,
 )
-from sweeper.records.lock import GroupLock, acquire, host_name, is_held, process_start
+from sweeper.records.lock import GroupLock, acquire, is_held
 from sweeper.records.lookup import find_group, find_run, latest_group
 from sweeper.records.metrics import append_rows, last_values, read_progress, read_rows
 from sweeper.records.outcomes import SETTLED, Cause, CauseKind, Outcome
@@ -42,12 +42,10 @@ __all__ = [
     "find_run",
     "fold",
     "groups",
-    "host_name",
     "is_held",
     "last_values",
     "latest_group",
     "make_folder",
-    "process_start",
     "read_events",
     "read_journal",
     "read_json",

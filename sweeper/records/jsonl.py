@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sweeper.openers import plain_file
+from sweeper.untrusted import plain_file
 
 __all__ = ["append_bytes", "encode", "finite", "number", "parse", "read_lines"]
 

@@ -16,20 +16,12 @@ from pathlib import Path
 from types import TracebackType
 
 from sweeper.errors import BusyError
+from sweeper.host.processes import host_name, process_lives, process_start
 from sweeper.records import events as read
 from sweeper.records.layout import group_name, make_folder, read_json
 from sweeper.records.permissions import file_mode
 
-__all__ = [
-    "GroupLock",
-    "Owner",
-    "acquire",
-    "host_name",
-    "is_held",
-    "owner",
-    "process_lives",
-    "process_start",
-]
+__all__ = ["GroupLock", "Owner", "acquire", "is_held", "owner"]
 
 # `is_held` takes the lock for some microseconds; a launch that meets it tries again.
 TRIES = 20
@@ -46,32 +38,6 @@ class Owner:
     pid: int
     pid_start: str | None
     since: float  # unix time
-
-
-def host_name() -> str:
-    """This host as the journal and the lock name it."""
-    return os.uname().nodename
-
-
-def process_start(pid: int) -> str | None:
-    """When a process of this host started, or None if there is none that can be seen.
-
-    Boot id and clock ticks since boot: with the pid this names one process for good, while a pid
-    alone is used again. Only meant to be compared. Source: proc(5), field 22 of /proc/PID/stat.
-    """
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return None
-    # The command, in parentheses, may itself hold blanks and parentheses.
-    return f"{boot[:8]}-{stat.rpartition(')')[2].split()[19]}"
-
-
-def process_lives(pid: int, start: str | None) -> bool:
-    """Whether the process of this host that started at `start` (None: any time) still lives."""
-    now = process_start(pid)
-    return now is not None and (start is None or now == start)
 
 
 class GroupLock:

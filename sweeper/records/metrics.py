@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweeper.openers import plain_file
 from sweeper.records import events as read
 from sweeper.records.jsonl import append_bytes, encode, number, parse, read_lines
 from sweeper.records.layout import read_json
 from sweeper.records.permissions import file_mode
+from sweeper.untrusted import plain_file
 
 __all__ = ["Progress", "append_rows", "last_values", "read_progress", "read_rows"]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.errors import RecordError
+from sweeper.host.processes import host_name, process_lives
 from sweeper.records import lock
 from sweeper.records.eta import eta_s
 from sweeper.records.fold import fold
@@ -60,9 +61,9 @@ def launch_lives(launch: Launch, lock_file: Path) -> bool | None:
     owner = lock.owner(lock_file)
     if owner and (owner.host, owner.pid) == (launch.host, launch.pid) and lock.is_held(lock_file):
         return launch.pid_start in (None, owner.pid_start)
-    if launch.host != lock.host_name():
+    if launch.host != host_name():
         return None
-    return launch.pid is not None and lock.process_lives(launch.pid, launch.pid_start)
+    return launch.pid is not None and process_lives(launch.pid, launch.pid_start)
 
 
 def status(folder: GroupFolder, *, now: float | None = None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from sweeper.errors import RecordError
-from sweeper.plan.values import value_key
+from sweeper.keys import value_key
 from sweeper.records import GroupFolder, GroupState, Outcome, snapshot, table_rows
 
 __all__ = [
@@ -173,7 +173,7 @@ def varying_axes(
 
 def _labels(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
     """The parameters of all rows: key → label."""
-    from sweeper.config.axes import labels  # brings the YAML reader along
+    from sweeper.keys import labels  # brings the YAML reader along
 
     return labels(list(dict.fromkeys(key for row in rows for key in row["axis_values"])))
 
@@ -256,6 +256,6 @@ def _fitting(available: Sequence[str], word: str) -> list[str]:
 
 
 def _meant(word: str, words: Iterable[str]) -> str:
-    from sweeper.config.problems import meant
+    from sweeper.suggest import meant
 
     return meant(word, words)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sweeper.cli.text import axis_words
 from sweeper.errors import RecordError
 from sweeper.records import (
     GroupFolder,
@@ -27,7 +25,7 @@ from sweeper.report.figures import (
 )
 from sweeper.report.tables import render
 
-__all__ = ["ending", "ending_text"]
+__all__ = ["ending"]
 
 _BEST = 3
 
@@ -81,28 +79,3 @@ def _save_results(folder: GroupFolder, state: GroupState, table: Table) -> list[
     with contextlib.suppress(RecordError):  # a training may log no loss
         files += save_curves_figure(folder, state, units=state.units)
     return files
-
-
-def ending_text(answer: Mapping[str, Any]) -> str:
-    """`ending` for people."""
-    group, headline = answer["group"], answer["headline"]
-    lines = []
-    if answer["table"]:
-        lines += [answer["table"]]
-    counts = ", ".join(f"{count} {word}" for word, count in answer["counts"].items())
-    lines.append(f"{group}: {answer['total']} runs: {counts}")
-    for place, run in enumerate(answer["best"], start=1):
-        words = axis_words(run["axis_values"])
-        lines.append(f"  best {place}: {run['id']}  {headline} {run[headline]:.4g}  {words}")
-    lines += [f"saved {file}" for file in answer["files"]]
-    if answer["message"]:
-        lines.append(f"paused: {answer['message']}")
-    lines.append("next:")
-    if answer["reason"] != "done":
-        lines.append("  the same command again trains only what is missing")
-    if not answer["all_finished"]:
-        lines.append(f"  sweep crashed {group}      why runs ended otherwise")
-    lines.append(f"  sweep table {group} --format markdown")
-    if answer["best"]:
-        lines.append(f"  sweep show {answer['best'][0]['id']}")
-    return "\n".join(lines) + "\n"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["short_names", "significant", "value_text", "with_spread"]
+__all__ = ["axis_words", "short_names", "significant", "value_text", "with_spread"]
 
 _PARTS = re.compile(r"([/_])")
 
@@ -77,3 +77,8 @@ def _common(split: Sequence[Sequence[str]], most: int) -> int:
     while count < most and len({parts[count] for parts in split}) == 1:
         count += 1
     return count
+
+
+def axis_words(axis_values: Mapping[str, Any]) -> str:
+    """``activation=tanh seed=1``: a run's axis values with the last part of each key."""
+    return " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in axis_values.items())

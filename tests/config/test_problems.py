@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sweeper.config import Problem, nearest
-from sweeper.config.problems import Mark, Report, listed, shown
+from sweeper.config.problems import Report
+from sweeper.errors import Mark
+from sweeper.suggest import listed, shown
 
 
 def test_a_problem_shows_the_line_and_a_caret_below_the_place() -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from sweeper.diagnosis.explain import EXACT_SOUGHT, VALUES_SHOWN, crash_groups
 from sweeper.errors import RecordError
-from sweeper.records import GroupFolder, JournalWriter, crashed, host_name, process_start
+from sweeper.host.processes import host_name, process_start
+from sweeper.records import GroupFolder, JournalWriter, crashed
 
 AXES = {
     "data.dataset_name": ["complex_TBP_planar_1_train", "complex_TBP_planar_100_train"],

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweeper.doctor import limits
-from sweeper.doctor.limits import Room
+from sweeper.host.facts import Room
 
 GIB = 1024**3
 MIB = 1024**2

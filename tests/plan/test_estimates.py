@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sweeper.keys import value_key
 from sweeper.plan.estimates import Estimator, Finished
-from sweeper.plan.values import value_key
 
 
 def test_nothing_finished_nothing_known():

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from sweeper.errors import BusyError
-from sweeper.records import acquire, is_held, process_start
+from sweeper.host.processes import process_start
+from sweeper.records import acquire, is_held
 from sweeper.records import lock as lock_module
 
 HOLD = (

@@ -12,14 +12,13 @@ import time
 import pytest
 
 from sweeper.errors import RecordError
+from sweeper.host.processes import host_name, process_start
 from sweeper.records import (
     GroupFolder,
     JournalWriter,
     acquire,
     append_rows,
     crashed,
-    host_name,
-    process_start,
     show,
     snapshot,
     status,
@@ -153,7 +152,7 @@ def test_progress_of_an_earlier_attempt_does_not_count(recorder):
 LAUNCH = """
 import os, sys
 from pathlib import Path
-from sweeper.records import GroupFolder, JournalWriter, acquire, host_name, process_start
+from sweeper.records import GroupFolder, JournalWriter, acquire
 folder = GroupFolder(Path(sys.argv[1]), "heads").make()
 lock = acquire(folder.lock_file)
 me = {"host": host_name(), "pid": os.getpid(), "pid_start": process_start(os.getpid())}

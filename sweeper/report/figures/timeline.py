@@ -9,11 +9,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from sweeper.cli.text import duration
 from sweeper.records import GroupFolder, GroupState, Outcome, read_events
 from sweeper.records.state import INTERRUPTED, RUNNING
 from sweeper.report.figures import style
 from sweeper.report.slot_usage import Bar, Block, Occupancy, occupancy, rarest
+from sweeper.units import duration
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

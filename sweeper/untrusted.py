@@ -1,4 +1,4 @@
-"""How files that others may have made are opened."""
+"""Files and text that may come from anybody: opened and shown without harm."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 
-__all__ = ["plain_file"]
+__all__ = ["plain_file", "printable"]
 
 
 def plain_file(path: str | os.PathLike[str], flags: int) -> int:
@@ -16,3 +16,12 @@ def plain_file(path: str | os.PathLike[str], flags: int) -> int:
         os.close(descriptor)
         raise OSError(errno.EINVAL, "is no plain file", os.fspath(path))
     return descriptor
+
+
+def printable(text: str) -> str:
+    """Text without power over a terminal: what can't be printed stands as its escape."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
