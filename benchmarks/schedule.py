@@ -17,7 +17,7 @@ from typing import Literal
 
 from benchmarks.simulation import Costs, Simulated, lower_bound_s, simulate
 from sweeper.config import RunSpec
-from sweeper.plan import Wave, plan_runs
+from sweeper.plan import PlannedWave, plan_runs
 from sweeper.records import GroupState, fold
 from sweeper.trainer import Run, load_trainer
 
@@ -108,7 +108,7 @@ def history(finished: dict[str, RunSpec]) -> GroupState:
     return fold([{**stamp, "seq": seq, **event} for seq, event in enumerate([planned, *ends])])
 
 
-def planned_waves(runs_per_wave: int | None, *, longest_first: bool) -> tuple[Wave, ...]:
+def planned_waves(runs_per_wave: int | None, *, longest_first: bool) -> tuple[PlannedWave, ...]:
     """The 6,000 runs as the plan of a launch on `SLOTS` slots."""
     known = {f"past{run}": spec for run, spec in runs(range(-1, 0)).items()}
     state = history(known) if longest_first else GroupState()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sweeper.engine.policy import Drain, next_wave_is_due
-from sweeper.plan import Pack, Queue, Wave
+from sweeper.plan import Pack, PlannedWave, Queue
 
 __all__ = ["Costs", "Execution", "Simulated", "lower_bound_s", "simulate"]
 
@@ -60,7 +60,7 @@ def lower_bound_s(durations: Mapping[str, float], slots: int) -> float:
 
 
 def simulate(
-    waves: Sequence[Wave],
+    waves: Sequence[PlannedWave],
     durations: Mapping[str, float],
     slots: int,
     *,
@@ -96,7 +96,7 @@ class _Wave:
 class _Simulation:
     def __init__(
         self,
-        waves: Sequence[Wave],
+        waves: Sequence[PlannedWave],
         durations: Mapping[str, float],
         slots: int,
         costs: Costs,

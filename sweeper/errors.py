@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 __all__ = [
-    "LINE_WIDTH",
     "BusyError",
     "ConfigError",
     "Diverged",
@@ -31,7 +30,7 @@ __all__ = [
 
 
 # A caret under column 4,000 of a one-line file helps nobody: longer lines are cut around the place.
-LINE_WIDTH = 100
+_LINE_WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -71,13 +70,13 @@ class Problem:
 
 
 def _cut(line: str, col: int) -> tuple[str, int]:
-    """The line as one terminal row of at most `LINE_WIDTH` characters, and the column therein."""
+    """The line as one terminal row of at most `_LINE_WIDTH` characters, and the column therein."""
     line = "".join(char if char.isprintable() else " " for char in line)
     col = max(1, min(col, len(line) + 1))
-    if len(line) <= LINE_WIDTH:
+    if len(line) <= _LINE_WIDTH:
         return line.rstrip(), col
-    start = max(0, min(col - 1 - LINE_WIDTH // 2, len(line) - LINE_WIDTH))
-    stop = start + LINE_WIDTH
+    start = max(0, min(col - 1 - _LINE_WIDTH // 2, len(line) - _LINE_WIDTH))
+    stop = start + _LINE_WIDTH
     before, after = "…" if start else "", "…" if stop < len(line) else ""
     return before + line[start:stop].rstrip() + after, col - start + len(before)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -17,7 +17,10 @@ from sweeper.records.outcomes import Cause, Outcome
 from sweeper.units import duration
 from sweeper.untrusted import printable
 
-__all__ = ["LineView", "LiveView", "View", "describe_event", "view_for"]
+if TYPE_CHECKING:
+    from sweeper.launch.work import View
+
+__all__ = ["LineView", "LiveView", "describe_event", "view_for"]
 
 _LIVE_REFRESH_S = 0.5
 _RECENT = 6
@@ -31,19 +34,6 @@ _STYLES = {
     Outcome.STOPPED: "cyan",
     Outcome.INVALID: "yellow",
 }
-
-
-class View(Protocol):
-    """Shows a running launch."""
-
-    def observe(self, event: Mapping[str, Any]) -> None:
-        """Show a journal event."""
-
-    def tick(self) -> None:
-        """Called some times a second."""
-
-    def close(self) -> None:
-        """Take down what is drawn in place."""
 
 
 def view_for(

@@ -30,8 +30,7 @@ from sweeper.cli.common import (
 from sweeper.errors import SweeperError
 
 if TYPE_CHECKING:
-    from sweeper.cli.live_view import View
-    from sweeper.launch.work import Options, Prepared
+    from sweeper.launch.work import Options, Prepared, View
 
 
 def _options(
@@ -182,24 +181,24 @@ def retry(
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
         brake: Pause when the first eight runs all end with one cause.
     """
-    from sweeper.cli.text import again_text
+    from sweeper.cli.text import retry_text
     from sweeper.config import duration_s, size_bytes
-    from sweeper.launch.retry import prepare_again
+    from sweeper.launch.retry import prepare_retry
 
     options = replace(_options(cpus), brake=brake)
     limits = {
         **_limit("timeout_s", "--timeout", timeout, duration_s),
         **_limit("memory_per_run", "--memory-per-run", memory_per_run, size_bytes),
     }
-    prepared = prepare_again(
+    prepared = prepare_retry(
         group_folder(runs_dir, group), options, causes=cause, trainer=trainer, limits=limits
     )
     if dry_run:
         _warn(prepared)
         described = _described(prepared)
-        print_json(described) if json else say(again_text(described))
+        print_json(described) if json else say(retry_text(described))
         return 0
-    return _train(prepared, options, again_text, json=json)
+    return _train(prepared, options, retry_text, json=json)
 
 
 def _limit(

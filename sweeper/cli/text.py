@@ -14,12 +14,12 @@ from sweeper.report.format import axis_words
 from sweeper.units import duration
 
 __all__ = [
-    "again_text",
     "crashed_text",
     "diff_text",
     "doctor_line",
     "ending_text",
     "plan_text",
+    "retry_text",
     "show_text",
     "status_text",
 ]
@@ -83,7 +83,7 @@ def plan_text(plan: Mapping[str, Any]) -> str:
     return _rendered(*parts)
 
 
-def again_text(plan: Mapping[str, Any]) -> str:
+def retry_text(plan: Mapping[str, Any]) -> str:
     """The answer of `sweep retry`, and what it says before it starts."""
     number = plan["to_train"]
     lines = [f"{plan['group']}: {number} {'run' if number == 1 else 'runs'} again"]

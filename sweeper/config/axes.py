@@ -15,14 +15,14 @@ from sweeper.errors import Mark
 from sweeper.keys import joined
 from sweeper.suggest import listed, meant, nearest, shown
 
-__all__ = ["ConfigPart", "DraftAxis", "Slot", "leaves", "replaced", "several"]
+__all__ = ["AxisPlaceholder", "ConfigPart", "DraftAxis", "leaves", "replaced", "several"]
 
 # Every fault is told, but a list of 500 words in a field for numbers is one mistake, not 500.
 MOST_FAULTS = 10
 
 
 @dataclass(frozen=True)
-class Slot:
+class AxisPlaceholder:
     """Stands in a section where an axis puts its values."""
 
     axis: int
@@ -150,7 +150,7 @@ class ConfigPart:
             many = f"a default has one value, here are {len(values)}"
             raise MisfitError([Fault(node.mark, path, many)])
         self.axes.append(DraftAxis(path, kind, values, nodes, node.mark))
-        return Slot(len(self.axes) - 1)
+        return AxisPlaceholder(len(self.axes) - 1)
 
     def _tell(self, misfit: MisfitError, path: str) -> None:
         for fault in misfit.faults[:MOST_FAULTS]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sweeper.config.axes import Slot
+from sweeper.config.axes import AxisPlaceholder
 from sweeper.config.field_types import Kind, canonical_json
 from sweeper.config.filters import Dimension
 from sweeper.config.grid import Selection
@@ -105,7 +105,7 @@ def _json_pieces(section: Section) -> list[str | int]:
         value = section.values[name]
         start = "," if pieces else "{"
         pieces.append(f"{start}{json.dumps(name)}:")
-        if isinstance(value, Slot):
+        if isinstance(value, AxisPlaceholder):
             pieces.append(value.axis)
         elif isinstance(value, Section):
             pieces += _json_pieces(value)
@@ -133,7 +133,7 @@ class _Builder:
         inner: list[tuple[str, _Builder]] = []
         refused: list[str] = []
         for name, value in section.values.items():
-            if isinstance(value, Slot):
+            if isinstance(value, AxisPlaceholder):
                 slots.append((name, value.axis))
             elif isinstance(value, Section):
                 builder = cls.of(value, joined(key, name))

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweeper.config.axes import DraftAxis, Slot, leaves, several
+from sweeper.config.axes import AxisPlaceholder, DraftAxis, leaves, several
 from sweeper.config.field_types import Kind, MisfitError, canonical_json
-from sweeper.config.grid import Condition
+from sweeper.config.grid import RowFilter
 from sweeper.config.problems import Report
 from sweeper.config.schema import as_section, section_kind
 from sweeper.config.section_types import MISSING, Section
@@ -57,7 +57,7 @@ class Names:
 
     def __post_init__(self) -> None:
         for path, kind, value in leaves(self.fixed):
-            if value is not MISSING and not isinstance(value, Slot):
+            if value is not MISSING and not isinstance(value, AxisPlaceholder):
                 self._subjects[path] = Subject(path, None, (_cell(kind, value),))
         for index, axis in enumerate(self.axes):
             whole = tuple(_cell(axis.kind, value) for value in axis.values)
@@ -225,7 +225,7 @@ def dimensions(
 
 def read_conditions(
     entry: Entry | None, names: Names, grid: Sequence[Dimension]
-) -> list[Condition] | None:
+) -> list[RowFilter] | None:
     """The conditions of `exclude` or `only` in terms of dimensions and rows; None if not given.
 
     Conditions that can hold for no point are left out, with a warning that says which value
@@ -307,7 +307,7 @@ def _tell_unmet(subject: Subject, node: Node, report: Report, what: str) -> None
     report.warn(node.mark, f"{what}: `{subject.key}` is never {said} in this sweep{hint}")
 
 
-def _in_rows(condition: Mapping[int, frozenset[int]], grid: Sequence[Dimension]) -> Condition:
+def _in_rows(condition: Mapping[int, frozenset[int]], grid: Sequence[Dimension]) -> RowFilter:
     """A condition on axes as one on dimensions."""
     found: dict[int, frozenset[int]] = {}
     for number, dimension in enumerate(grid):

@@ -16,10 +16,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Condition", "EntangledError", "Selection"]
+__all__ = ["EntangledError", "RowFilter", "Selection"]
 
 # Dimension → rows that the condition wants there.
-Condition = Mapping[int, frozenset[int]]
+RowFilter = Mapping[int, frozenset[int]]
 
 # Far above any list of conditions that a person writes; counting is #SAT, so there must be a limit.
 MAX_STATES = 200_000
@@ -62,8 +62,8 @@ class Selection:
     def __init__(
         self,
         lengths: Sequence[int],
-        excludes: Sequence[Condition] = (),
-        onlys: Sequence[Condition] | None = None,
+        excludes: Sequence[RowFilter] = (),
+        onlys: Sequence[RowFilter] | None = None,
     ) -> None:
         conditions = [*excludes, *(onlys or ())]
         self._lengths = tuple(lengths)

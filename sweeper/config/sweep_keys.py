@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sweeper.config.axes import ConfigPart, DraftAxis, Slot, leaves, replaced, several
+from sweeper.config.axes import AxisPlaceholder, ConfigPart, DraftAxis, leaves, replaced, several
 from sweeper.config.field_types import Kind, Looseness, MisfitError, TextKind
 from sweeper.config.problems import Report
 from sweeper.config.schema import form_of
@@ -139,7 +139,7 @@ def read_seeds(entry: Entry, section: Section, part: ConfigPart) -> Section:
     if len(values) == 1:
         return replaced(section, path, values[0])
     part.axes.append(DraftAxis(path, kind, values, nodes, entry.mark))
-    return replaced(section, path, Slot(len(part.axes) - 1))
+    return replaced(section, path, AxisPlaceholder(len(part.axes) - 1))
 
 
 def _seeds(node: Node, kind: Kind) -> tuple[list[Any], list[Node]]:

@@ -8,7 +8,7 @@ from heapq import nsmallest
 from math import ceil, log
 from typing import NamedTuple
 
-from sweeper.diagnosis.bitmasks import Axis
+from sweeper.diagnosis.bitmasks import AxisMasks
 from sweeper.diagnosis.rules import MOST_ATOMS, Choice, Condition, Contrast, price
 
 __all__ = ["CHANCE", "LEAST_PRECISION", "LEAST_RECALL", "tendency"]
@@ -68,7 +68,7 @@ class _Candidate(NamedTuple):
     lack: float
     number: int
     draft: _Draft
-    axis: Axis
+    axis: AxisMasks
     relation: str
     order: Sequence[int]
     size: int
@@ -122,7 +122,7 @@ class _Search:
     def _fixed(self, draft: _Draft) -> float:
         return self.contrast.price_of_length(len(draft.choices) + 1)
 
-    def _candidates(self, draft: _Draft, axis: Axis) -> Iterator[_Candidate]:
+    def _candidates(self, draft: _Draft, axis: AxisMasks) -> Iterator[_Candidate]:
         """The draft with each atom of `axis` that raises the share of bad runs under it."""
         bad = [(draft.bad & mask).bit_count() for mask in axis.masks]
         runs = [(draft.runs & mask).bit_count() for mask in axis.masks]
@@ -153,7 +153,7 @@ class _Search:
 
 
 def _atoms(
-    axis: Axis, bad: Sequence[int], runs: Sequence[int]
+    axis: AxisMasks, bad: Sequence[int], runs: Sequence[int]
 ) -> Iterator[tuple[str, Sequence[int], int, int, int]]:
     """The atoms of an axis whose values hold so many bad and so many runs: (relation, order, size,
     bad runs, runs), the first `size` places of `order` being admitted.

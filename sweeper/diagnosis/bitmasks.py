@@ -11,11 +11,11 @@ from typing import Any
 
 from sweeper.keys import value_key
 
-__all__ = ["Axis", "Points", "mask_of"]
+__all__ = ["AxisMasks", "Points", "mask_of"]
 
 
 @dataclass(frozen=True)
-class Axis:
+class AxisMasks:
     """The values of an axis, and for each the runs that have it as the bits of an integer.
 
     If all values are numbers it is `ordered`, and they ascend; else they are in planned order.
@@ -30,7 +30,7 @@ class Axis:
     def is_seed(self) -> bool:
         return self.key.rpartition(".")[2] == "seed"
 
-    def among(self, runs: int) -> Axis:
+    def among(self, runs: int) -> AxisMasks:
         """The axis as these runs have it; values that none of them has are left out."""
         pairs = zip(self.values, (mask & runs for mask in self.masks), strict=True)
         return _arranged(self.key, [(value, mask) for value, mask in pairs if mask])
@@ -53,7 +53,7 @@ class Points:
         self.axes = tuple(_axis(key, [row.get(key) for row in rows]) for key in keys)
 
 
-def _axis(key: str, column: Sequence[Any]) -> Axis:
+def _axis(key: str, column: Sequence[Any]) -> AxisMasks:
     values: dict[str, Any] = {}
     places: dict[str, list[int]] = {}
     known: dict[Any, str] = {}
@@ -66,11 +66,13 @@ def _axis(key: str, column: Sequence[Any]) -> Axis:
     return _arranged(key, [(values[word], mask_of(places[word], len(column))) for word in values])
 
 
-def _arranged(key: str, pairs: list[tuple[Any, int]]) -> Axis:
+def _arranged(key: str, pairs: list[tuple[Any, int]]) -> AxisMasks:
     ordered = all(_is_number(value) for value, _ in pairs)
     if ordered:
         pairs = sorted(pairs, key=lambda pair: pair[0])
-    return Axis(key, tuple(value for value, _ in pairs), tuple(mask for _, mask in pairs), ordered)
+    return AxisMasks(
+        key, tuple(value for value, _ in pairs), tuple(mask for _, mask in pairs), ordered
+    )
 
 
 def _is_number(value: Any) -> bool:

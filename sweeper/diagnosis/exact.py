@@ -21,7 +21,7 @@ from math import inf
 from operator import and_
 
 from sweeper.diagnosis.beam_search import tendency
-from sweeper.diagnosis.bitmasks import Axis, Points
+from sweeper.diagnosis.bitmasks import AxisMasks, Points
 from sweeper.diagnosis.rules import MOST_ATOMS, Choice, Condition, Contrast
 
 __all__ = ["LONG_LIST", "MOST_AXES", "separate"]
@@ -82,7 +82,7 @@ def _exact(contrast: Contrast) -> Condition | None:
     return None
 
 
-def _boxes(axis: Axis, contrast: Contrast) -> list[_Box]:
+def _boxes(axis: AxisMasks, contrast: Contrast) -> list[_Box]:
     held = tuple(i for i, mask in enumerate(axis.masks) if mask & contrast.bad)
     bounds = []
     if axis.ordered and len(held) > 1:

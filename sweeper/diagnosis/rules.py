@@ -8,7 +8,7 @@ from functools import cached_property
 from math import exp, fsum, lgamma, log
 from typing import Any
 
-from sweeper.diagnosis.bitmasks import Axis, Points
+from sweeper.diagnosis.bitmasks import AxisMasks, Points
 
 __all__ = ["MOST_ATOMS", "Atom", "Choice", "Condition", "Contrast", "log_tail"]
 
@@ -54,7 +54,7 @@ class Condition:
 class Choice:
     """An atom on its axis: `places` are those of all the values that it admits, ascending."""
 
-    axis: Axis
+    axis: AxisMasks
     relation: str
     places: tuple[int, ...]
 

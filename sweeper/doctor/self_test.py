@@ -27,7 +27,7 @@ from sweeper.engine.scratch import Scratch, folder_bytes
 from sweeper.engine.supervisor import Supervisor
 from sweeper.errors import HostError, SweeperError
 from sweeper.host.cpus import cpu_offer, cut_slots
-from sweeper.host.processes import Mark, marked_processes
+from sweeper.host.processes import ProcessMark, marked_processes
 from sweeper.records.journal import JournalWriter
 from sweeper.records.layout import GroupFolder
 from sweeper.records.outcomes import Cause, Outcome
@@ -235,7 +235,7 @@ def try_cache(inherited: Mapping[str, str]) -> CacheTrial:
     tmp = Path(tempfile.gettempdir())
     env = wave_environment(
         inherited,
-        mark=str(Mark.of_this_process(_RUN)),
+        mark=str(ProcessMark.of_this_process(_RUN)),
         token_file=tmp / "unused",
         tmp=tmp,
         cpus_per_run=1,

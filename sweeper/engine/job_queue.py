@@ -10,7 +10,7 @@ from typing import Any
 from sweeper.engine.policy import Policy, failing_alike, is_starved, try_again
 from sweeper.records.outcomes import Cause, Outcome
 
-__all__ = ["Job", "Ledger", "WaveJobs"]
+__all__ = ["Job", "JobQueue", "WaveJobs"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ WaveJobs = Sequence[tuple[str, tuple[Job, ...]]]
 """The packs of one wave, each with its program."""
 
 
-class Ledger:
+class JobQueue:
     """Hands out the jobs of each wave once, and takes back what has to be tried again.
 
     Retries come last. Runs that ran out of the host's memory are tried at half as many at once,

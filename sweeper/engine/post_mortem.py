@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from sweeper.engine.failures import DeathTraces, cause_of_death
 from sweeper.engine.policy import Running
 from sweeper.engine.results import died_record, own_result, write_result
-from sweeper.engine.status_table import Row
+from sweeper.engine.status_table import RunStatus
 from sweeper.host.cgroups import oom_kills
 from sweeper.records.layout import RunFolder, write_atomically
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 from sweeper.untrusted import plain_file
 
 if TYPE_CHECKING:
-    from sweeper.engine.wave_process import WaveHandle
+    from sweeper.engine.wave_process import WaveProcess
 
 __all__ = ["death_of_wave", "record_of_death"]
 
@@ -25,7 +25,7 @@ _STACK_LIMIT = 20_000
 
 
 def _death_traces(
-    noted: Row, stack: str, running: Running, killed_for: Cause | None, detail: str
+    noted: RunStatus, stack: str, running: Running, killed_for: Cause | None, detail: str
 ) -> DeathTraces:
     """Collect what a vanished worker has left."""
     return DeathTraces(
@@ -55,7 +55,7 @@ def _head(file: Path) -> str:
 
 
 def record_of_death(
-    wave: WaveHandle,
+    wave: WaveProcess,
     running: Running,
     folder: RunFolder,
     killed_for: Cause | None,

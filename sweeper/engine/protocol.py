@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Attempt", "LineReader", "WaveSpec", "send"]
+__all__ = ["LineReader", "Task", "WaveSpec", "send"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class WaveSpec:
     memory_per_run: int | None
     preload: tuple[str, ...]
     # Each pack with the program it belongs to.
-    packs: tuple[tuple[str, tuple[Attempt, ...]], ...]
+    packs: tuple[tuple[str, tuple[Task, ...]], ...]
 
     def write(self, file: Path) -> None:
         """Write as JSON."""
@@ -49,9 +49,9 @@ class WaveSpec:
         return cls(**{**data, **lists, "packs": packs})
 
 
-def _attempt(data: dict[str, Any]) -> Attempt:
+def _attempt(data: dict[str, Any]) -> Task:
     datasets = data["datasets"]
-    return Attempt(**{**data, "datasets": None if datasets is None else tuple(datasets)})
+    return Task(**{**data, "datasets": None if datasets is None else tuple(datasets)})
 
 
 def send(descriptor: int, *messages: dict[str, Any]) -> None:
@@ -85,7 +85,7 @@ class LineReader:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class Task:
     """One run to be executed: plain data, as it travels to the worker.
 
     With `datasets` it is no training but an evaluation of the trained run in the folder above
@@ -97,5 +97,5 @@ class Attempt:
     config: dict[str, Any]
     folder: str
     row: int
-    """Its row on the wave's board."""
+    """Its row on the wave's status table."""
     datasets: tuple[str, ...] | None = None

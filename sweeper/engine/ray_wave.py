@@ -17,9 +17,9 @@ from typing import Any
 
 import psutil
 
-from sweeper.engine.protocol import Attempt, LineReader, WaveSpec, send
+from sweeper.engine.protocol import LineReader, Task, WaveSpec, send
 from sweeper.engine.scratch import WaveScratch
-from sweeper.engine.status_table import Board
+from sweeper.engine.status_table import StatusTable
 from sweeper.engine.worker import Worker
 from sweeper.host.cpus import Slot
 from sweeper.host.processes import die_with_supervisor, start_ticks
@@ -47,13 +47,13 @@ class _Wave:
         self._events = events
         self._commands = LineReader(sys.stdin.fileno())
         self._scratch = WaveScratch(Path(spec.scratch))
-        self._board = Board(self._scratch.board)
-        self._queue: Queue[tuple[Attempt, ...]] = Queue(spec.packs)
+        self._status_table = StatusTable(self._scratch.status_table)
+        self._queue: Queue[tuple[Task, ...]] = Queue(spec.packs)
         self._actor_class = ray.remote(max_restarts=0, max_task_retries=0)(Worker)
         self._slots: dict[int, Slot] = {}
         self._actors: dict[int, Any] = {}
         self._programs: dict[int, str] = {}
-        self._calls: dict[Any, tuple[int, tuple[Attempt, ...]]] = {}
+        self._calls: dict[Any, tuple[int, tuple[Task, ...]]] = {}
         self._stillborn = 0
         self._limit = spec.slots
         self._looked = 0.0
@@ -158,7 +158,7 @@ class _Wave:
                 raise _SickHostError(f"Ray's raylet died: {detail}") from None
             runs = [attempt.run for attempt in attempts]
             self._drop_actor(index)
-            began = any(self._board.read(a.row).pid is not None for a in attempts)
+            began = any(self._status_table.read(a.row).pid is not None for a in attempts)
             self._stillborn = 0 if began else self._stillborn + 1
             send(self._events, {"tell": "died", "runs": runs, "detail": detail})
             if self._stillborn >= _STILLBORN_LIMIT:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.config import from_plain
-from sweeper.engine.run_context import FolderRun
+from sweeper.engine.run_context import RunContext
 from sweeper.records.layout import RunFolder
 from sweeper.trainer import Trainer
 
@@ -23,7 +23,7 @@ def rerun(run_id: str, trainer: Trainer, config: Mapping[str, Any]) -> dict[str,
     """
     with tempfile.TemporaryDirectory(prefix="sweeper-rerun-") as temporary:
         folder = RunFolder(Path(temporary))
-        run = FolderRun(run_id, folder, folder.path / "never")
+        run = RunContext(run_id, folder, folder.path / "never")
         results = trainer.train([from_plain(trainer.Config, config)], [run])
         if results is not None and results[0] is not None:
             run.metrics.update({name: float(value) for name, value in results[0].items()})

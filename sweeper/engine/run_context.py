@@ -14,7 +14,7 @@ from sweeper.errors import Diverged
 from sweeper.records.layout import RunFolder, write_atomically
 from sweeper.records.metrics import append_rows
 
-__all__ = ["FolderRun"]
+__all__ = ["RunContext"]
 
 _FLUSH_S = 2.0
 _FLUSH_ROWS = 2000
@@ -22,7 +22,7 @@ _PROGRESS_S = 1.0
 _STOP_LOOK_S = 0.1
 
 
-class FolderRun:
+class RunContext:
     """Keeps metrics, files and progress of one attempt in the run's folder.
 
     Rows are written in batches, at the latest every two seconds; the stop flag is looked at no more

@@ -23,7 +23,7 @@ from typing import Any, TextIO
 import psutil
 
 from sweeper.engine.failures import Terminated
-from sweeper.engine.status_table import Board
+from sweeper.engine.status_table import StatusTable
 from sweeper.records.permissions import file_mode
 
 __all__ = [
@@ -138,7 +138,7 @@ class Stacks:
     """One file per process for fatal stacks, and for those that the supervisor asks for.
 
     The supervisor copies it to the run's folder when the process has died. One file per run,
-    deleted when nothing was written, would slow the file system down (see `board`).
+    deleted when nothing was written, would slow the file system down (see `status_table`).
     """
 
     def __init__(self, file: Path) -> None:
@@ -182,14 +182,14 @@ def _flush_quietly(text: TextIO) -> None:
 
 
 @contextlib.contextmanager
-def watched_exits(board: Board, rows: Sequence[int]) -> Iterator[None]:
+def watched_exits(table: StatusTable, rows: Sequence[int]) -> Iterator[None]:
     """Leave a trace of `os._exit`, turn SIGTERM into an exception, kill what the run leaves."""
     leave, pid = os._exit, os.getpid()
 
     def noting_exit(status: int) -> None:
         # A forked child (multiprocessing) leaves this way too, which ends nothing but itself.
         for row in rows if os.getpid() == pid else ():
-            board.note_exit(row, int(status))
+            table.note_exit(row, int(status))
         leave(status)
 
     def terminated(_signal: int, _frame: FrameType | None) -> None:

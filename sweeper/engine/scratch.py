@@ -1,6 +1,6 @@
-"""The launch's private files under the temp folder: Ray's sessions, TMPDIR, the board, the token.
+"""The launch's private files under the temp folder: Ray's sessions, TMPDIR, status table, token.
 
-Layout: ``<base>/<launch>/{owner, token, w1/{r, tmp, board, stacks, wave.log, stop}, w2/…}``. The
+Layout: ``<base>/<launch>/{owner, token, w1/{r, tmp, status, stacks, wave.log, stop}, w2/…}``. The
 base is ``sweeper-<uid>`` in the temp folder, mode 0700; ``/tmp/ray`` is never touched. What a
 launch leaves behind is deleted by the next command that looks, if its supervisor is provably dead.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from sweeper.errors import HostError
-from sweeper.host.processes import Mark, holders_of_files, kill_all, marked_processes
+from sweeper.host.processes import ProcessMark, holders_of_files, kill_all, marked_processes
 
 __all__ = ["Leftovers", "Scratch", "WaveScratch", "folder_bytes", "reap_dead_launches"]
 
@@ -56,9 +56,9 @@ class WaveScratch:
         return self.path / "drain"
 
     @property
-    def board(self) -> Path:
+    def status_table(self) -> Path:
         """What the runs note, see `sweeper.engine.status_table`."""
-        return self.path / "board"
+        return self.path / "status"
 
     def stack(self, pid: int) -> Path:
         """What a worker wrote of its stack when it died, or when it was asked to."""
@@ -70,7 +70,7 @@ class Scratch:
     """The scratch folder of one launch."""
 
     path: Path
-    mark: Mark
+    mark: ProcessMark
 
     @classmethod
     def create(cls, launch: str) -> Scratch:
@@ -78,7 +78,7 @@ class Scratch:
 
         Raises `HostError` when no temp folder is short enough, writable and ours alone.
         """
-        mark = Mark.of_this_process(launch)
+        mark = ProcessMark.of_this_process(launch)
         path = _base() / launch
         try:
             path.mkdir(mode=0o700)
@@ -172,7 +172,7 @@ def reap_dead_launches() -> Leftovers:
     dead = [folder for base in set(_base_candidates()) for folder in _dead_launches(base)]
 
     def leftovers() -> list[psutil.Process]:
-        found = {process.pid: process for process in marked_processes(Mark.is_provably_dead)}
+        found = {process.pid: process for process in marked_processes(ProcessMark.is_provably_dead)}
         found |= {process.pid: process for process in holders_of_files(dead)}
         return list(found.values())
 
@@ -187,7 +187,7 @@ def _dead_launches(base: Path) -> list[Path]:
     found = []
     for owner in base.glob("*/owner"):
         try:
-            mark = Mark.parse(owner.read_text())
+            mark = ProcessMark.parse(owner.read_text())
             ours = owner.lstat().st_uid == os.getuid()
         except OSError:
             continue

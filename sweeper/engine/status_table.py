@@ -13,7 +13,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Board", "Row"]
+__all__ = ["RunStatus", "StatusTable"]
 
 # pid; when it began (monotonic); 1 once the training has returned; exit noted, its status; step
 # known, the last one; processor seconds that the process had used before.
@@ -22,7 +22,7 @@ _PID, _BEGAN, _ENDED, _EXIT, _STEP, _CPU = 0, 8, 16, 24, 40, 56
 
 
 @dataclass(frozen=True)
-class Row:
+class RunStatus:
     """What one run has noted. `pid` is None before it began."""
 
     pid: int | None = None
@@ -33,7 +33,7 @@ class Row:
     cpu_before_s: float = 0.0
 
 
-class Board:
+class StatusTable:
     """The rows of a wave; each is written by one process, and read by others at any time."""
 
     def __init__(self, file: Path) -> None:
@@ -41,12 +41,12 @@ class Board:
             self._map = mmap.mmap(opened.fileno(), 0)
 
     @staticmethod
-    def create(file: Path, rows: int) -> Board:
+    def create(file: Path, rows: int) -> StatusTable:
         """Make the file. Raises OSError when the disk is too full for it."""
         with file.open("wb") as opened:
             # Allocated now: to write into a hole on a full disk would kill the process (SIGBUS).
             os.posix_fallocate(opened.fileno(), 0, max(1, rows) * _ROW.size)
-        return Board(file)
+        return StatusTable(file)
 
     def begin(self, row: int, pid: int, now: float, cpu_s: float = 0.0) -> None:
         """Right before the training is called: the start mark."""
@@ -66,12 +66,12 @@ class Board:
         """The last step that the run logged."""
         self._write(row, _STEP, "<qq", 1, step)
 
-    def read(self, row: int) -> Row:
+    def read(self, row: int) -> RunStatus:
         """What the run has noted so far."""
         pid, began, ended, left, status, known, step, cpu_s = _ROW.unpack_from(
             self._map, row * _ROW.size
         )
-        return Row(
+        return RunStatus(
             pid or None,
             began if pid else None,
             bool(ended),

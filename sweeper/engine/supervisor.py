@@ -21,7 +21,7 @@ import psutil
 
 from sweeper.engine.budgets import available_memory, cap_log, disk_budget, runs_that_fit
 from sweeper.engine.environment import wave_environment
-from sweeper.engine.job_queue import Job, Ledger, WaveJobs
+from sweeper.engine.job_queue import Job, JobQueue, WaveJobs
 from sweeper.engine.policy import (
     Policy,
     Running,
@@ -31,11 +31,11 @@ from sweeper.engine.policy import (
     start_is_late,
 )
 from sweeper.engine.post_mortem import death_of_wave, record_of_death
-from sweeper.engine.protocol import Attempt, WaveSpec
+from sweeper.engine.protocol import Task, WaveSpec
 from sweeper.engine.results import finished_record
 from sweeper.engine.scratch import Scratch
 from sweeper.engine.signals import SignalWatch
-from sweeper.engine.wave_process import WaveHandle
+from sweeper.engine.wave_process import WaveProcess
 from sweeper.errors import HostError
 from sweeper.host.cgroups import oom_kills
 from sweeper.host.cpus import Slot
@@ -104,8 +104,8 @@ class Supervisor:
         self._datasets = datasets
         self._words = _TRAINING if datasets is None else _EVALUATION
         self._selector = selectors.DefaultSelector()
-        self._ledger = Ledger([], policy, len(slots))
-        self._waves: dict[int, WaveHandle] = {}
+        self._job_queue = JobQueue([], policy, len(slots))
+        self._waves: dict[int, WaveProcess] = {}
         self._free = set(self._slots)
         self._killed: dict[str, Cause] = {}
         self._events: list[dict[str, Any]] = []
@@ -127,11 +127,11 @@ class Supervisor:
         become_subreaper()
         self._not_ours = {child.pid for child in psutil.Process().children()}
         self._disk = disk_budget(self._scratch.path, self._group.path, self._scratch_budget)
-        self._ledger = Ledger(waves, self._policy, len(self._slots))
+        self._job_queue = JobQueue(waves, self._policy, len(self._slots))
         with ExitStack() as stack:
             stack.enter_context(SignalWatch(self._request_stop))
             stack.callback(self._end_all)
-            while self._waves or (self._ledger.has_work() and not self._stopping()):
+            while self._waves or (self._job_queue.has_work() and not self._stopping()):
                 self._step()
         if self._stop_requests:
             return End("stopped")
@@ -146,11 +146,11 @@ class Supervisor:
     def _step(self) -> None:
         if self._stopping():
             self._stop_waves()
-        elif self._ledger.has_work():
+        elif self._job_queue.has_work():
             active = [wave.drain_state() for wave in self._waves.values()]
             due = next_wave_is_due(active, len(self._slots))
             # Retries wait until nothing else is left: their wave would be one of few runs.
-            if due and (self._ledger.has_planned_work() or not active):
+            if due and (self._job_queue.has_planned_work() or not active):
                 self._start_wave()
         self._grant()
         for key, _ in self._selector.select(_POLL_S):
@@ -173,13 +173,13 @@ class Supervisor:
                 self._killed.update(dict.fromkeys(wave.running, asked))
                 wave.process.kill()
 
-    def _is_stale(self, wave: WaveHandle) -> bool:
+    def _is_stale(self, wave: WaveProcess) -> bool:
         """Whether everything was dispatched long ago, for something that takes milliseconds."""
         now = time.monotonic()
         return all(now - running.dispatched > _STALE_S for running in wave.running.values())
 
     def _start_wave(self) -> None:
-        packs, at_once = self._ledger.next_wave()
+        packs, at_once = self._job_queue.next_wave()
         self._wave_count += 1
         number = self._wave_count
         scratch = self._scratch.wave(number)
@@ -207,14 +207,14 @@ class Supervisor:
                 for program, jobs in packs
             ),
         )
-        wave = WaveHandle.start(number, mark, scratch, spec=spec, env=env, at_once=at_once)
+        wave = WaveProcess.start(number, mark, scratch, spec=spec, env=env, at_once=at_once)
         self._waves[number] = wave
         self._selector.register(wave.events.descriptor, selectors.EVENT_READ, wave)
         self._tell("wave_started", wave=number, runs=len(wave.waiting), slots=len(self._slots))
 
-    def _attempt(self, job: Job, row: int) -> Attempt:
+    def _attempt(self, job: Job, row: int) -> Task:
         folder = str(self._folder(job.run).path.absolute())
-        return Attempt(job.run, job.attempt, job.config, folder, row, self._datasets)
+        return Task(job.run, job.attempt, job.config, folder, row, self._datasets)
 
     def _folder(self, run: str) -> RunFolder:
         """Where attempts at `run` write: the run's folder, or for evaluations one in it."""
@@ -240,7 +240,7 @@ class Supervisor:
                 wave.grant(self._slots[slot])
                 idle += 1
 
-    def _listen(self, wave: WaveHandle) -> None:
+    def _listen(self, wave: WaveProcess) -> None:
         for message in wave.read():
             match message["tell"]:
                 case "ready":
@@ -258,7 +258,7 @@ class Supervisor:
                     self._free.add(message["slot"])
                 case "left":  # it was told to drain: the next wave takes them
                     wave.waiting.difference_update(message["runs"])
-                    self._ledger.give_back(message["runs"])
+                    self._job_queue.give_back(message["runs"])
                 case "drained":
                     wave.shutdown_s = message["shutdown_s"]
                 case "failed":
@@ -266,13 +266,13 @@ class Supervisor:
         if wave.events.closed:
             self._finish_wave(wave)
 
-    def _on_started(self, wave: WaveHandle, message: Mapping[str, Any]) -> None:
+    def _on_started(self, wave: WaveProcess, message: Mapping[str, Any]) -> None:
         run, attempt, slot = message["run"], message["attempt"], message["slot"]
         wave.waiting.discard(run)
         wave.running[run] = Running(run, attempt, slot, time.monotonic(), oom_kills=oom_kills())
         self._tell(self._words["started"], run=run, attempt=attempt, wave=wave.number, slot=slot)
 
-    def _on_ended(self, wave: WaveHandle, record: Mapping[str, Any]) -> None:
+    def _on_ended(self, wave: WaveProcess, record: Mapping[str, Any]) -> None:
         """A run ended and has written its result."""
         run = record["id"]
         wave.running.pop(run, None)
@@ -280,11 +280,11 @@ class Supervisor:
         wave.note_end(record.get("wall_s") or 0.0)
         self._killed.pop(run, None)
         self._barren = 0
-        program, peak = self._ledger.program(run), record.get("rss_peak_bytes", 0)
+        program, peak = self._job_queue.program(run), record.get("rss_peak_bytes", 0)
         self._peaks[program] = max(self._peaks.get(program, 0), peak)
         self._settle(wave, record)
 
-    def _on_died(self, wave: WaveHandle, run: str, detail: str, *, lost: bool = False) -> None:
+    def _on_died(self, wave: WaveProcess, run: str, detail: str, *, lost: bool = False) -> None:
         """A worker vanished, or (`lost`) its whole wave did; `detail` says what is known."""
         running = wave.running.pop(run, None)
         if running is None:
@@ -298,14 +298,14 @@ class Supervisor:
         else:
             self._settle(wave, record)
 
-    def _settle(self, wave: WaveHandle, record: Mapping[str, Any]) -> None:
+    def _settle(self, wave: WaveProcess, record: Mapping[str, Any]) -> None:
         run = record["id"]
         cause = Cause.from_plain(record["cause"]) if record.get("cause") else None
         self._tell(self._words["ended"], run=run, wave=wave.number, **finished_record(record))
-        self._ledger.settle(run, record["attempt"], Outcome(record["outcome"]), cause)
-        self._pause = self._pause or self._ledger.brake_reason()
+        self._job_queue.settle(run, record["attempt"], Outcome(record["outcome"]), cause)
+        self._pause = self._pause or self._job_queue.brake_reason()
 
-    def _finish_wave(self, wave: WaveHandle) -> None:
+    def _finish_wave(self, wave: WaveProcess) -> None:
         """The wave child is gone, as planned or not: tell its runs, take back its slots, reap."""
         self._selector.unregister(wave.events.descriptor)
         in_order = wave.shutdown_s is not None
@@ -319,7 +319,7 @@ class Supervisor:
         self._free |= wave.granted
         del self._waves[wave.number]
         processes += self._kill_strays()
-        self._ledger.give_back(wave.waiting)
+        self._job_queue.give_back(wave.waiting)
         self._tell(
             "wave_ended", reason=reason or "done", processes_reaped=processes, **wave.costs()
         )
@@ -354,7 +354,7 @@ class Supervisor:
                 if self._disk.recycle(wave.measure_scratch()):
                     wave.drain()
 
-    def _kill_overstayed(self, wave: WaveHandle, now: float) -> None:
+    def _kill_overstayed(self, wave: WaveProcess, now: float) -> None:
         late = overstayed(wave.running, now, self._policy)
         for run in wave.kill_workers(late.keys() - self._killed.keys()):
             slot = wave.running[run].slot

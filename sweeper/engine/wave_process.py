@@ -19,16 +19,16 @@ import psutil
 from sweeper.engine.policy import Drain, Running
 from sweeper.engine.protocol import LineReader, WaveSpec, send
 from sweeper.engine.scratch import WaveScratch, folder_bytes
-from sweeper.engine.status_table import Board, Row
+from sweeper.engine.status_table import RunStatus, StatusTable
 from sweeper.host.cpus import Slot
 from sweeper.host.processes import (
-    Mark,
+    ProcessMark,
     kill_all,
     marked_processes,
     usage_of,
 )
 
-__all__ = ["WaveHandle"]
+__all__ = ["WaveProcess"]
 
 _LOG_TAIL = 600
 _EXIT_WAIT_S = 5.0
@@ -36,19 +36,19 @@ _STACK_WAIT_S = 0.3
 
 
 @dataclass
-class WaveHandle:
+class WaveProcess:
     """One wave child as its supervisor sees it."""
 
     number: int
-    mark: Mark
+    mark: ProcessMark
     scratch: WaveScratch
     process: subprocess.Popen[bytes]
     events: LineReader
     waiting: set[str]
     """Runs that were handed over and not started yet."""
     rows: Mapping[str, int]
-    """The row of each run on the board."""
-    board: Board
+    """The row of each run in the status table."""
+    status_table: StatusTable
     at_once: int
     """How many of its runs may be running at the same time."""
     running: dict[str, Running] = field(default_factory=dict)
@@ -69,18 +69,18 @@ class WaveHandle:
     def start(
         cls,
         number: int,
-        mark: Mark,
+        mark: ProcessMark,
         scratch: WaveScratch,
         *,
         spec: WaveSpec,
         env: Mapping[str, str],
         at_once: int,
-    ) -> WaveHandle:
+    ) -> WaveProcess:
         """Start the wave child in a session of its own."""
         spec_file = scratch.path / "spec.json"
         spec.write(spec_file)
         rows = {attempt.run: attempt.row for _, attempts in spec.packs for attempt in attempts}
-        board = Board.create(scratch.board, len(rows))
+        table = StatusTable.create(scratch.status_table, len(rows))
         ours, theirs = os.pipe()
         with scratch.log.open("wb") as log:
             process = subprocess.Popen(
@@ -94,7 +94,7 @@ class WaveHandle:
             )
         os.close(theirs)
         return cls(
-            number, mark, scratch, process, LineReader(ours), set(rows), rows, board, at_once
+            number, mark, scratch, process, LineReader(ours), set(rows), rows, table, at_once
         )
 
     @property
@@ -143,9 +143,9 @@ class WaveHandle:
         self.scratch_peak = max(self.scratch_peak, now)
         return now
 
-    def noted(self, run: str) -> Row:
-        """What `run` has noted on the board so far."""
-        return self.board.read(self.rows[run])
+    def noted(self, run: str) -> RunStatus:
+        """What `run` has noted in the status table so far."""
+        return self.status_table.read(self.rows[run])
 
     def sample(self, run: str) -> None:
         """Note what a run has used so far, for the case that it can't tell at its end."""
@@ -179,7 +179,7 @@ class WaveHandle:
                 ended |= set() if over else {run}
         return ended
 
-    def _is_ours(self, mark: Mark) -> bool:
+    def _is_ours(self, mark: ProcessMark) -> bool:
         return mark == self.mark
 
     def _descendants(self) -> list[psutil.Process]:
@@ -243,7 +243,7 @@ class WaveHandle:
         killed = self.kill_processes()
         self.process.wait()
         os.close(self.events.descriptor)
-        self.board.close()
+        self.status_table.close()
         if self.process.stdin is not None:
             self.process.stdin.close()
         shutil.rmtree(self.scratch.path, ignore_errors=True)

@@ -19,9 +19,9 @@ from typing import Any
 from sweeper.config import from_plain, to_yaml
 from sweeper.engine.budgets import cap_log
 from sweeper.engine.failures import cause_of_exception
-from sweeper.engine.protocol import Attempt
+from sweeper.engine.protocol import Task
 from sweeper.engine.results import write_result
-from sweeper.engine.run_context import FolderRun
+from sweeper.engine.run_context import RunContext
 from sweeper.engine.sandbox import (
     Stacks,
     Usage,
@@ -33,7 +33,7 @@ from sweeper.engine.sandbox import (
     watched_exits,
 )
 from sweeper.engine.scratch import WaveScratch
-from sweeper.engine.status_table import Board
+from sweeper.engine.status_table import StatusTable
 from sweeper.errors import Diverged
 from sweeper.records.layout import RunFolder, write_atomically
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
@@ -59,12 +59,12 @@ class Worker:
         self._trainer_name = trainer_name
         self._search = [Path(folder) for folder in search]
         self._scratch = WaveScratch(Path(scratch))
-        self._board = Board(self._scratch.board)
+        self._status_table = StatusTable(self._scratch.status_table)
         self._stacks = Stacks(self._scratch.stack(os.getpid()))
         self._memory_per_run = memory_per_run
         self._trainer: Trainer | None = None
 
-    def execute(self, attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
+    def execute(self, attempts: Sequence[Task]) -> list[dict[str, Any]]:
         """Train a pack and return one plain record per attempt; raises nothing."""
         began = time.time()
         usage = Usage()
@@ -75,7 +75,7 @@ class Worker:
             return [_record(attempt, end, None, began, usage) for attempt in attempts]
 
     def _execute(
-        self, attempts: Sequence[Attempt], began: float, usage: Usage
+        self, attempts: Sequence[Task], began: float, usage: Usage
     ) -> list[dict[str, Any]]:
         folders = [RunFolder(Path(attempt.folder)) for attempt in attempts]
         umask = umask_in(folders[0].path.parent)
@@ -85,17 +85,19 @@ class Worker:
             kept_process_state(umask),
             output_to(folders[0].log_file),
             self._stacks.to(folders[0].stack_file),
-            watched_exits(self._board, [attempt.row for attempt in attempts]),
+            watched_exits(self._status_table, [attempt.row for attempt in attempts]),
             memory_limit(self._memory_per_run),
         ):
             for attempt in attempts:
                 # The monotonic clock is the same for all processes of a host.
-                self._board.begin(attempt.row, os.getpid(), time.monotonic(), time.process_time())
+                self._status_table.begin(
+                    attempt.row, os.getpid(), time.monotonic(), time.process_time()
+                )
             threads = lasting_threads()
             ends = self._train(attempts, runs)
             spoilt = bool(lasting_threads() - threads)
             for attempt in attempts:
-                self._board.end(attempt.row)
+                self._status_table.end(attempt.row)
         cap_log(folders[0].log_file)
         for attempt in attempts[1:]:
             shutil.copyfile(folders[0].log_file, RunFolder(Path(attempt.folder)).log_file)
@@ -106,7 +108,7 @@ class Worker:
         written = [_write_result(f, r) for f, r in zip(folders, records, strict=True)]
         return [{**record, "spoilt": spoilt} for record in written]
 
-    def _open(self, attempt: Attempt, folder: RunFolder) -> FolderRun:
+    def _open(self, attempt: Task, folder: RunFolder) -> RunContext:
         """Clear what an earlier attempt left and write the config."""
         folder.make()
         for file in (
@@ -120,16 +122,16 @@ class Worker:
         write_atomically(folder.config_file, to_yaml(attempt.config), durable=False)
         begun = {"fraction": None, "step": None, "time": time.time(), "attempt": attempt.attempt}
         write_atomically(folder.progress_file, json.dumps(begun), durable=False)
-        return FolderRun(
+        return RunContext(
             attempt.run,
             folder,
             self._scratch.stop_flag,
             attempt=attempt.attempt,
-            note_step=functools.partial(self._board.note_step, attempt.row),
+            note_step=functools.partial(self._status_table.note_step, attempt.row),
         )
 
     def _train(
-        self, attempts: Sequence[Attempt], runs: Sequence[FolderRun]
+        self, attempts: Sequence[Task], runs: Sequence[RunContext]
     ) -> list[tuple[Outcome, Cause | None]]:
         try:
             if self._trainer is None:
@@ -158,7 +160,7 @@ class Worker:
         return ends
 
     def _call(
-        self, attempts: Sequence[Attempt], configs: Sequence[Any], runs: Sequence[FolderRun]
+        self, attempts: Sequence[Task], configs: Sequence[Any], runs: Sequence[RunContext]
     ) -> Sequence[Mapping[str, Any] | None] | None:
         assert self._trainer is not None
         if attempts[0].datasets is None:
@@ -173,7 +175,7 @@ class Worker:
 
 
 def _ends_of_divergence(
-    error: Diverged, end: tuple[Outcome, Cause], runs: Sequence[FolderRun]
+    error: Diverged, end: tuple[Outcome, Cause], runs: Sequence[RunContext]
 ) -> list[tuple[Outcome, Cause | None]]:
     """Of a pack only the run that left the finite numbers diverged; the others are tried again."""
     if len(runs) == 1:
@@ -185,7 +187,7 @@ def _ends_of_divergence(
 
 
 def _take_results(
-    runs: Sequence[FolderRun], results: Sequence[Mapping[str, Any] | None] | None
+    runs: Sequence[RunContext], results: Sequence[Mapping[str, Any] | None] | None
 ) -> None:
     """Add what `train` returned to the runs' metrics; a wrong shape is the trainer's error."""
     if results is None:
@@ -217,9 +219,9 @@ def _numbers(result: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _record(
-    attempt: Attempt,
+    attempt: Task,
     end: tuple[Outcome, Cause | None],
-    run: FolderRun | None,
+    run: RunContext | None,
     began: float,
     usage: Usage,
 ) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import psutil
 
 __all__ = [
     "MARK_VARIABLE",
-    "Mark",
+    "ProcessMark",
     "become_subreaper",
     "die_with_supervisor",
     "holders_of_files",
@@ -68,7 +68,7 @@ def start_ticks(pid: int) -> int | None:
 
 
 @dataclass(frozen=True)
-class Mark:
+class ProcessMark:
     """Names a launch and the supervisor process it belongs to."""
 
     launch: str
@@ -79,7 +79,7 @@ class Mark:
     namespace: str
 
     @classmethod
-    def of_this_process(cls, launch: str) -> Mark:
+    def of_this_process(cls, launch: str) -> ProcessMark:
         """The mark of a launch that this very process supervises."""
         ticks = start_ticks(os.getpid())
         assert ticks is not None  # this process lives
@@ -89,7 +89,7 @@ class Mark:
         return " ".join(map(str, astuple(self)))
 
     @classmethod
-    def parse(cls, text: str) -> Mark | None:
+    def parse(cls, text: str) -> ProcessMark | None:
         """Back from `str`; None for anything else."""
         parts = text.split()
         if len(parts) != 6 or not (parts[1].isdigit() and parts[2].isdigit()):
@@ -116,11 +116,11 @@ def become_subreaper() -> None:
 def die_with_supervisor() -> bool:
     """For a wave child: be killed when its supervisor dies; False if it is dead already."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    mark = Mark.parse(os.environ.get(MARK_VARIABLE, ""))
+    mark = ProcessMark.parse(os.environ.get(MARK_VARIABLE, ""))
     return mark is not None and os.getppid() == mark.pid
 
 
-def marked_processes(wanted: Callable[[Mark], bool]) -> Iterator[psutil.Process]:
+def marked_processes(wanted: Callable[[ProcessMark], bool]) -> Iterator[psutil.Process]:
     """Processes of our uid whose mark is wanted; never this process."""
     uid = os.getuid()
     for pid in psutil.pids():
@@ -153,11 +153,11 @@ def _target(link: Path) -> str:
         return ""
 
 
-def _mark_of(pid: int) -> Mark | None:
+def _mark_of(pid: int) -> ProcessMark | None:
     prefix = f"{MARK_VARIABLE}=".encode()
     for entry in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
         if entry.startswith(prefix):
-            return Mark.parse(entry[len(prefix) :].decode(errors="replace"))
+            return ProcessMark.parse(entry[len(prefix) :].decode(errors="replace"))
     return None
 
 

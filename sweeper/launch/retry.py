@@ -20,7 +20,7 @@ from sweeper.records.layout import is_run_id
 from sweeper.records.state import INTERRUPTED
 from sweeper.trainer import Trainer
 
-__all__ = ["Again", "prepare_again"]
+__all__ = ["FailedRuns", "prepare_retry"]
 
 # A run that diverged would do so again, and one that is invalid never starts.
 _WORTH_IT = {
@@ -30,7 +30,7 @@ _WORTH_IT = {
 
 
 @dataclass(frozen=True)
-class Again:
+class FailedRuns:
     """Runs that failed, with the configs that their folders hold.
 
     `causes` are those of `specs`, `others` those that were not asked for or would end the same way
@@ -94,7 +94,7 @@ def _told(cause: CauseGroup) -> dict[str, Any]:
     }
 
 
-def prepare_again(
+def prepare_retry(
     folder: GroupFolder,
     options: Options,
     *,
@@ -125,7 +125,7 @@ def prepare_again(
             f"group `{folder.group}`: the records hold no config of these {len(wanted)} runs; "
             f"launch the sweep file again"
         )
-    work = Again(
+    work = FailedRuns(
         folder=folder,
         trainer=loaded,
         resources=options.upon(replace(_resources(state, folder), **(limits or {}))),

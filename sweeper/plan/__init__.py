@@ -1,7 +1,7 @@
 """What still has to be trained, in which order and together with what."""
 
 from sweeper.plan.describe import describe
-from sweeper.plan.planner import Pack, Plan, Planned, Wave, plan_runs, remaining
+from sweeper.plan.planner import Pack, Plan, Planned, PlannedWave, plan_runs, remaining
 from sweeper.plan.preflight import invalid_cause
 from sweeper.plan.queue import Queue, choose
 
@@ -9,8 +9,8 @@ __all__ = [
     "Pack",
     "Plan",
     "Planned",
+    "PlannedWave",
     "Queue",
-    "Wave",
     "choose",
     "describe",
     "invalid_cause",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sweeper.records import GroupState, RunState
     from sweeper.trainer import Trainer
 
-__all__ = ["RUNS_PER_WAVE", "Pack", "Plan", "Planned", "Wave", "plan_runs", "remaining"]
+__all__ = ["RUNS_PER_WAVE", "Pack", "Plan", "Planned", "PlannedWave", "plan_runs", "remaining"]
 
 # A wave costs some six seconds outside training and a kilobyte or two of scratch space per run: at
 # 5,000 runs that is about a millisecond per run and ten megabytes. The disk's budget ends a wave
@@ -61,7 +61,7 @@ class Pack:
 
 
 @dataclass(frozen=True)
-class Wave:
+class PlannedWave:
     """What runs in one Ray session, in the order of dispatch."""
 
     packs: tuple[Pack, ...]
@@ -82,7 +82,7 @@ class Plan:
     total: int
     invalid: tuple[tuple[RunSpec, tuple[str, ...]], ...] = ()
     done: Mapping[str, int] = field(default_factory=dict)
-    waves: tuple[Wave, ...] = ()
+    waves: tuple[PlannedWave, ...] = ()
     settled: tuple[RunSpec, ...] = ()  # the runs that `done` counts
     recorded: frozenset[str] = frozenset()  # invalid runs that the records know, reasons and all
 
@@ -235,7 +235,7 @@ def _packs(planned: Sequence[Planned], pack_size: int) -> list[Pack]:
     return sorted(packs, key=lambda pack: (pack.has_failed, -(pack.estimate_s or 0.0)))
 
 
-def _waves(packs: Sequence[Pack], runs_per_wave: int | None) -> tuple[Wave, ...]:
+def _waves(packs: Sequence[Pack], runs_per_wave: int | None) -> tuple[PlannedWave, ...]:
     total = sum(len(pack.runs) for pack in packs)
     if not total:
         return ()
@@ -248,4 +248,4 @@ def _waves(packs: Sequence[Pack], runs_per_wave: int | None) -> tuple[Wave, ...]
             size = 0
         waves[-1].append(pack)
         size += len(pack.runs)
-    return tuple(Wave(tuple(wave)) for wave in waves)
+    return tuple(PlannedWave(tuple(wave)) for wave in waves)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from benchmarks.schedule import SLOTS, duration_s, planned_waves, runs
 from benchmarks.simulation import Costs, Execution, lower_bound_s, simulate
 from sweeper.config import RunSpec
-from sweeper.plan import Pack, Planned, Wave
+from sweeper.plan import Pack, Planned, PlannedWave
 
 NONE = Costs(startup_s=0.0, shutdown_s=0.0, worker_s=0.0, compile_s=0.0)
 
@@ -22,13 +22,15 @@ def pack(run: str, program: str) -> Pack:
 
 
 @st.composite
-def workloads(draw: st.DrawFn, programs: int) -> tuple[list[Wave], dict[str, float]]:
+def workloads(draw: st.DrawFn, programs: int) -> tuple[list[PlannedWave], dict[str, float]]:
     """Some waves of runs with some programs and durations."""
     sizes = draw(st.lists(st.integers(1, 8), min_size=1, max_size=5))
     waves, durations = [], {}
     for number, size in enumerate(sizes):
         names = [f"w{number}r{index}" for index in range(size)]
-        waves.append(Wave(tuple(pack(run, f"p{draw(st.integers(1, programs))}") for run in names)))
+        waves.append(
+            PlannedWave(tuple(pack(run, f"p{draw(st.integers(1, programs))}") for run in names))
+        )
         durations |= {run: draw(st.floats(0.1, 100.0)) for run in names}
     return waves, durations
 
@@ -42,7 +44,7 @@ def costs() -> st.SearchStrategy[Costs]:
 
 @given(workloads(programs=3), st.integers(1, 5), costs(), st.booleans())
 def test_every_run_once_on_a_slot_of_its_own(
-    workload: tuple[list[Wave], dict[str, float]], slots: int, spent: Costs, overlap: bool
+    workload: tuple[list[PlannedWave], dict[str, float]], slots: int, spent: Costs, overlap: bool
 ) -> None:
     waves, durations = workload
     found = simulate(waves, durations, slots, costs=spent, overlap=overlap)
@@ -60,7 +62,7 @@ def test_every_run_once_on_a_slot_of_its_own(
 
 @given(workloads(programs=3), st.integers(1, 5), costs(), st.booleans())
 def test_nothing_beats_the_lower_bound(
-    workload: tuple[list[Wave], dict[str, float]], slots: int, spent: Costs, overlap: bool
+    workload: tuple[list[PlannedWave], dict[str, float]], slots: int, spent: Costs, overlap: bool
 ) -> None:
     waves, durations = workload
     found = simulate(waves, durations, slots, costs=spent, overlap=overlap)
@@ -71,7 +73,7 @@ def test_nothing_beats_the_lower_bound(
 
 @given(workloads(programs=1), st.integers(1, 5), costs())
 def test_overlap_is_never_worse(
-    workload: tuple[list[Wave], dict[str, float]], slots: int, spent: Costs
+    workload: tuple[list[PlannedWave], dict[str, float]], slots: int, spent: Costs
 ) -> None:
     """With one program, so that the order of the line can't depend on who asks."""
     waves, durations = workload
@@ -84,7 +86,7 @@ def test_overlap_is_never_worse(
 def test_one_wave_without_costs_is_graham_list_scheduling(times: list[float], slots: int) -> None:
     """Graham (1966): a list schedule is at most 2 - 1/m times as long as the best one."""
     durations = {f"r{index}": seconds for index, seconds in enumerate(times)}
-    wave = Wave(tuple(pack(run, "p") for run in durations))
+    wave = PlannedWave(tuple(pack(run, "p") for run in durations))
     found = simulate([wave], durations, slots, costs=NONE)
     free = [0.0] * slots
     for seconds in times:  # in line, each to the slot that is free first

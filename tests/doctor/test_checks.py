@@ -10,7 +10,7 @@ import pytest
 
 from sweeper.doctor import checks
 from sweeper.engine.scratch import folder_bytes
-from sweeper.host.processes import Mark, marked_processes
+from sweeper.host.processes import ProcessMark, marked_processes
 
 NAMES = [
     "CPUs",
@@ -31,7 +31,7 @@ NAMES = [
 
 
 def of_this_process(mark):
-    mine = Mark.of_this_process("any")
+    mine = ProcessMark.of_this_process("any")
     return (mark.pid, mark.ticks) == (mine.pid, mine.ticks)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sweeper.engine.budgets import DiskBudget, cap_log, disk_budget, runs_that_fit
-from sweeper.engine.job_queue import Job, Ledger
+from sweeper.engine.job_queue import Job, JobQueue
 from sweeper.engine.policy import Policy
 from sweeper.errors import HostError
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
@@ -58,7 +58,7 @@ def test_no_more_runs_at_once_than_their_measured_memory_allows(
 
 def test_starved_runs_are_tried_again_at_half_then_alone() -> None:
     jobs = [("p", (Job(f"r{n}", 1, {}),)) for n in range(4)]
-    ledger = Ledger([jobs], Policy(), slots=8)
+    ledger = JobQueue([jobs], Policy(), slots=8)
     starved = Cause(CauseKind.OUT_OF_MEMORY, "killed by the kernel", "SIGKILL")
     assert ledger.next_wave() == (jobs, 8)
     ledger.settle("r0", 1, Outcome.CRASHED, starved)
@@ -77,7 +77,7 @@ def test_a_run_that_is_lost_again_and_again_while_none_finishes_tells_of_a_sick_
     finished_meanwhile: bool, sick: bool
 ) -> None:
     jobs = [("p", (Job(run, 1, {}),)) for run in ("a", "b")]
-    ledger = Ledger([jobs], Policy(), slots=2)
+    ledger = JobQueue([jobs], Policy(), slots=2)
     ledger.next_wave()
     cause = Cause(CauseKind.HOST, "its worker died before the run began")
     for attempt in (1, 2):
@@ -91,13 +91,13 @@ def test_a_run_that_is_lost_again_and_again_while_none_finishes_tells_of_a_sick_
     reason = ledger.brake_reason()
     assert bool(reason) is sick
     assert not sick or "run a was lost 3 times while none finished: its worker" in str(reason)
-    assert Ledger([jobs], Policy(brake_after=0), slots=2).brake_reason() is None
+    assert JobQueue([jobs], Policy(brake_after=0), slots=2).brake_reason() is None
 
 
 def test_the_brake_needs_failures_alike_and_nothing_finished() -> None:
     jobs = [("p", (Job(f"r{n}", 1, {}),)) for n in range(20)]
     cause = Cause(CauseKind.EXCEPTION, "no", "ValueError", "train.py:3")
-    ledger = Ledger([jobs], Policy(), slots=2)
+    ledger = JobQueue([jobs], Policy(), slots=2)
     for n in range(7):
         ledger.settle(f"r{n}", 1, Outcome.CRASHED, cause)
         assert ledger.brake_reason() is None
@@ -105,4 +105,4 @@ def test_the_brake_needs_failures_alike_and_nothing_finished() -> None:
     assert "ValueError: no at train.py:3" in str(ledger.brake_reason())
     ledger.settle("r8", 1, Outcome.FINISHED, None)
     assert ledger.brake_reason() is None
-    assert Ledger([jobs], Policy(brake_after=0), slots=2).brake_reason() is None
+    assert JobQueue([jobs], Policy(brake_after=0), slots=2).brake_reason() is None

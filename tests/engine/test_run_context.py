@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeper.engine.run_context import FolderRun
+from sweeper.engine.run_context import RunContext
 from sweeper.errors import Diverged
 from sweeper.records import RunFolder, read_rows
 
@@ -26,11 +26,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def run(tmp_path: Path, clock: Clock) -> FolderRun:
-    return FolderRun("abc", RunFolder(tmp_path), tmp_path / "stop", clock=clock)
+def run(tmp_path: Path, clock: Clock) -> RunContext:
+    return RunContext("abc", RunFolder(tmp_path), tmp_path / "stop", clock=clock)
 
 
-def test_rows_are_written_in_batches(run: FolderRun, clock: Clock) -> None:
+def test_rows_are_written_in_batches(run: RunContext, clock: Clock) -> None:
     for step in range(100):
         run.log(step, loss=1.0 / (step + 1))
     assert not run.record.metrics_file.exists()
@@ -42,7 +42,7 @@ def test_rows_are_written_in_batches(run: FolderRun, clock: Clock) -> None:
     assert run.metrics == {"loss": 0.5, "lr": 1e-3}
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_and_is_kept(run: FolderRun) -> None:
+def test_a_loss_that_is_not_finite_ends_the_run_and_is_kept(run: RunContext) -> None:
     run.log(1, loss=1.0, percent=float("nan"))
     with pytest.raises(Diverged, match="loss is nan at step 2") as caught:
         run.log(2, loss=float("nan"))
@@ -51,7 +51,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_is_kept(run: FolderRun) -> N
     assert [row["step"] for row in read_rows(run.record.metrics_file)] == [1, 2]
 
 
-def test_save_is_whole_or_not_at_all(run: FolderRun) -> None:
+def test_save_is_whole_or_not_at_all(run: RunContext) -> None:
     run.save("model.txt", lambda path: path.write_text("old"))
 
     def fails(path: Path) -> None:
@@ -65,12 +65,14 @@ def test_save_is_whole_or_not_at_all(run: FolderRun) -> None:
 
 
 @pytest.mark.parametrize("name", ["../escape.txt", "a/b.txt", "/tmp/absolute.txt"])
-def test_save_stays_in_the_folder(run: FolderRun, name: str) -> None:
+def test_save_stays_in_the_folder(run: RunContext, name: str) -> None:
     with pytest.raises(ValueError, match="without folders"):
         run.save(name, lambda path: path.write_text("x"))
 
 
-def test_the_stop_flag_is_seen_and_stays_seen(run: FolderRun, clock: Clock, tmp_path: Path) -> None:
+def test_the_stop_flag_is_seen_and_stays_seen(
+    run: RunContext, clock: Clock, tmp_path: Path
+) -> None:
     assert not run.should_stop()
     (tmp_path / "stop").touch()
     clock.now = 0.05
@@ -81,7 +83,7 @@ def test_the_stop_flag_is_seen_and_stays_seen(run: FolderRun, clock: Clock, tmp_
     assert run.should_stop()
 
 
-def test_progress_is_told_at_most_once_a_second(run: FolderRun, clock: Clock) -> None:
+def test_progress_is_told_at_most_once_a_second(run: RunContext, clock: Clock) -> None:
     run.progress(0.1)
     run.progress(0.2)
     told = json.loads(run.record.progress_file.read_text())

@@ -14,7 +14,13 @@ import pytest
 
 from sweeper.engine.scratch import Scratch, folder_bytes, reap_dead_launches
 from sweeper.errors import HostError
-from sweeper.host.processes import MARK_VARIABLE, Mark, kill_all, marked_processes, start_ticks
+from sweeper.host.processes import (
+    MARK_VARIABLE,
+    ProcessMark,
+    kill_all,
+    marked_processes,
+    start_ticks,
+)
 
 SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(300)"]
 
@@ -23,7 +29,7 @@ SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep
 def start() -> Iterator[object]:
     started: list[subprocess.Popen[bytes]] = []
 
-    def start_marked(mark: Mark | None) -> subprocess.Popen[bytes]:
+    def start_marked(mark: ProcessMark | None) -> subprocess.Popen[bytes]:
         env = {**os.environ, **({MARK_VARIABLE: str(mark)} if mark else {})}
         process = subprocess.Popen(SLEEP, env=env, stdout=subprocess.PIPE)
         started.append(process)
@@ -39,25 +45,25 @@ def start() -> Iterator[object]:
 
 
 @pytest.fixture
-def dead_mark() -> Mark:
+def dead_mark() -> ProcessMark:
     """The mark of a supervisor that lived on this host and is gone."""
     process = subprocess.Popen(["sleep", "300"])
     ticks = start_ticks(process.pid)
     process.kill()
     process.wait()
     assert ticks is not None
-    return replace(Mark.of_this_process("dead/w1"), pid=process.pid, ticks=ticks)
+    return replace(ProcessMark.of_this_process("dead/w1"), pid=process.pid, ticks=ticks)
 
 
 def test_a_mark_survives_the_environment() -> None:
-    mark = Mark.of_this_process("ab12/w3")
-    assert Mark.parse(str(mark)) == mark
-    assert Mark.parse("rubbish") is None
-    assert Mark.parse("a b c d e f") is None
+    mark = ProcessMark.of_this_process("ab12/w3")
+    assert ProcessMark.parse(str(mark)) == mark
+    assert ProcessMark.parse("rubbish") is None
+    assert ProcessMark.parse("a b c d e f") is None
 
 
-def test_who_is_provably_dead(dead_mark: Mark) -> None:
-    mine = Mark.of_this_process("x")
+def test_who_is_provably_dead(dead_mark: ProcessMark) -> None:
+    mine = ProcessMark.of_this_process("x")
     assert not mine.is_provably_dead()
     assert dead_mark.is_provably_dead()
     assert replace(mine, ticks=mine.ticks - 1).is_provably_dead()  # the pid was used again
@@ -68,9 +74,9 @@ def test_who_is_provably_dead(dead_mark: Mark) -> None:
     assert not replace(dead_mark, namespace="pid:[1]").is_provably_dead()
 
 
-def test_only_processes_of_dead_launches_are_reaped(start, dead_mark: Mark) -> None:
+def test_only_processes_of_dead_launches_are_reaped(start, dead_mark: ProcessMark) -> None:
     orphan = start(dead_mark)
-    living = start(Mark.of_this_process("living/w1"))
+    living = start(ProcessMark.of_this_process("living/w1"))
     stranger = start(None)
     assert reap_dead_launches().processes >= 1
     assert orphan.wait(timeout=10) == -9
@@ -79,7 +85,7 @@ def test_only_processes_of_dead_launches_are_reaped(start, dead_mark: Mark) -> N
 
 
 def test_scratch_of_dead_launches_is_deleted_and_of_living_ones_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dead_mark: Mark
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dead_mark: ProcessMark
 ) -> None:
     base = Path(f"/tmp/sw-test-{os.getpid()}")
     monkeypatch.setenv("SWEEPER_SCRATCH", str(base))
@@ -131,7 +137,7 @@ def test_somebody_elses_base_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_kill_all_ends_what_forks_meanwhile() -> None:
     """A process that starts children in new sessions is ended with all of them."""
-    mark = Mark.of_this_process("forks/w1")
+    mark = ProcessMark.of_this_process("forks/w1")
     code = (
         "import subprocess, time\n"
         "print('up', flush=True)\n"

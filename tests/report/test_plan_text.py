@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sweeper.cli.text import again_text, plan_text
+from sweeper.cli.text import plan_text, retry_text
 
 PLAN = {
     "group": "g",
@@ -41,7 +41,7 @@ def test_waves_too_small_for_the_slots_are_told(
 def test_a_retry_tells_what_it_takes_and_what_it_leaves() -> None:
     cause = {"outcome": "crashed", "type": "ValueError", "message": "no", "place": "t.py:3"}
     other = {"outcome": "diverged", "type": None, "message": "loss is nan", "place": None}
-    said = again_text(
+    said = retry_text(
         {
             **PLAN,
             "to_train": 3,

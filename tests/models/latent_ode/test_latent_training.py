@@ -31,7 +31,7 @@ CONFIG = Config(
 )
 
 
-class FolderRun:
+class RunContext:
     """Keeps what a training tells it, in memory and in one folder."""
 
     id = "tiny"
@@ -69,7 +69,7 @@ def changed(**parameters):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    run = FolderRun(tmp_path_factory.mktemp("run"))
+    run = RunContext(tmp_path_factory.mktemp("run"))
     (metrics,) = latent_ode.train([CONFIG], [run])
     return run, metrics
 
@@ -191,7 +191,7 @@ def test_other_rates_seeds_and_observations_share_the_program(trained, tmp_path)
             config,
             data=dataclasses.replace(config.data, observed_fraction=0.5, irregular=True),
         )
-        run = FolderRun(tmp_path)
+        run = RunContext(tmp_path)
         (metrics,) = latent_ode.train([config], [run])
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
@@ -202,7 +202,7 @@ def test_other_rates_seeds_and_observations_share_the_program(trained, tmp_path)
 
 
 def test_the_same_seed_gives_the_same_numbers(tmp_path):
-    runs = [FolderRun(tmp_path / str(k)) for k in range(3)]
+    runs = [RunContext(tmp_path / str(k)) for k in range(3)]
     configs = [changed(steps=20), changed(steps=20), dataclasses.replace(changed(steps=20), seed=1)]
     for run in runs:
         run.folder.mkdir()
@@ -220,7 +220,7 @@ def test_what_is_not_observed_cannot_matter(tmp_path):
         observed_fraction=0.5,
         irregular=True,
     )
-    run = FolderRun(tmp_path)
+    run = RunContext(tmp_path)
     config = dataclasses.replace(changed(steps=150), data=data)
     (metrics,) = latent_ode.train([config], [run])
     elbo = run.column("elbo")
@@ -254,7 +254,7 @@ def test_what_is_not_observed_cannot_matter(tmp_path):
     ],
 )
 def test_leaving_the_finite_numbers_is_a_divergence(parameters, step, told, tmp_path):
-    run = FolderRun(tmp_path)
+    run = RunContext(tmp_path)
     with pytest.raises(Diverged, match=told) as caught:
         latent_ode.train([changed(**parameters)], [run])
     assert caught.value.step == step
@@ -263,7 +263,7 @@ def test_leaving_the_finite_numbers_is_a_divergence(parameters, step, told, tmp_
 
 
 def test_a_stopped_run_keeps_its_model(tmp_path):
-    run = FolderRun(tmp_path, stop_after=40)
+    run = RunContext(tmp_path, stop_after=40)
     assert latent_ode.train([CONFIG], [run]) == [{}]
     assert len(run.column("loss")) == 50
     assert latent_ode.load(tmp_path).config == CONFIG
@@ -289,7 +289,7 @@ def test_a_gpu_that_is_not_there_is_told_with_what_is(trained, tmp_path):
     run, _ = trained
     config = dataclasses.replace(CONFIG, device="gpu")
     for attempt in (
-        lambda: latent_ode.train([config], [FolderRun(tmp_path)]),
+        lambda: latent_ode.train([config], [RunContext(tmp_path)]),
         lambda: latent_ode.evaluate(config, run.folder, [TEST_SET]),
     ):
         with pytest.raises(RuntimeError, match=r"`device: gpu`.*JAX sees only.*[Cc]pu"):

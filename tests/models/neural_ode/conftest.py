@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-from sweeper.engine.run_context import FolderRun
+from sweeper.engine.run_context import RunContext
 from sweeper.records.layout import RunFolder
 
 install_import_hook(
@@ -82,7 +82,7 @@ class Done:
 def run_training(config, folder, stop=None):
     record = RunFolder(folder)
     record.make()
-    run = FolderRun("abcdefghij", record, stop or folder / "no-stop-flag")
+    run = RunContext("abcdefghij", record, stop or folder / "no-stop-flag")
     try:
         [result] = train([config], [run])
     finally:
