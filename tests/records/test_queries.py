@@ -152,6 +152,7 @@ def test_progress_of_an_earlier_attempt_does_not_count(recorder):
 LAUNCH = """
 import os, sys
 from pathlib import Path
+from sweeper.host.processes import host_name, process_start
 from sweeper.records import GroupFolder, JournalWriter, acquire
 folder = GroupFolder(Path(sys.argv[1]), "heads").make()
 lock = acquire(folder.lock_file)
