@@ -1,22 +1,30 @@
-"""Waves of runs on slots under a simulated clock, with the real decisions.
+"""Waves of runs on slots: the very supervisor of a launch, under a simulated clock.
 
-What to run next is asked of `sweeper.plan.Queue`, when to start the next wave of
-`sweeper.engine.policy.next_wave_is_due`; this module only lets the time pass and does what the
-supervisor and the waves do in between: grant free slots to the oldest wave that is ready, give them
-back when nothing waits.
+`sweeper.engine.scripted_backend` plays the waves; this module says how long their parts take.
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from sweeper.engine.policy import Drain, next_wave_is_due
-from sweeper.plan import Pack, PlannedWave, Queue
+from sweeper.engine.budgets import DiskBudget
+from sweeper.engine.job_queue import Job, WaveJobs
+from sweeper.engine.policy import Policy
+from sweeper.engine.protocol import Task
+from sweeper.engine.scripted_backend import Fate, ScriptedBackend, WaveFate
+from sweeper.engine.supervisor import Limits, Supervisor
+from sweeper.host.cpus import Slot
+from sweeper.plan import PlannedWave
+from sweeper.records import GroupFolder
+from sweeper.records.events import Event
+from sweeper.trainer import load_trainer
 
 __all__ = ["Costs", "Execution", "Simulated", "lower_bound_s", "simulate"]
+
+_NOWHERE = Path("/nonexistent")
+_ENOUGH = 1 << 50
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,36 @@ def lower_bound_s(durations: Mapping[str, float], slots: int) -> float:
     return max(sum(durations.values()) / slots, *durations.values())
 
 
+@dataclass
+class _Script:
+    """How long each attempt takes, by what its slot's process has run before."""
+
+    durations: Mapping[str, float]
+    programs: Mapping[str, str]
+    costs: Costs
+    executions: list[Execution] = field(default_factory=list)
+    first_on_slot: dict[tuple[int, int], float] = field(default_factory=dict)
+    compiled: dict[tuple[int, int, str], float] = field(default_factory=dict)
+
+    def fate(self, task: Task, wave: int, slot: int, now: float) -> Fate:
+        before = 0.0
+        # The runs of a pack begin together, so an entry of this very moment is their own.
+        if self.first_on_slot.setdefault((wave, slot), now) == now:
+            before += self.costs.worker_s
+        if self.compiled.setdefault((wave, slot, self.programs[task.run]), now) == now:
+            before += self.costs.compile_s
+        start, seconds = now + before, self.durations[task.run]
+        self.executions.append(Execution(task.run, wave, slot, start, start + seconds))
+        return Fate(seconds=seconds, began_after_s=before)
+
+
+class _Events:
+    """A journal that nobody reads."""
+
+    def append(self, *events: Event) -> None:
+        """Nothing is written."""
+
+
 def simulate(
     waves: Sequence[PlannedWave],
     durations: Mapping[str, float],
@@ -71,109 +109,29 @@ def simulate(
 
     Without `overlap` a wave starts when the one before is gone.
     """
-    return _Simulation(waves, durations, slots, costs, overlap).run()
+    programs = {
+        run.spec.id: run.program for wave in waves for pack in wave.packs for run in pack.runs
+    }
+    script = _Script(durations, programs, costs)
+    backend = ScriptedBackend(
+        lambda task, wave, slot: script.fate(task, wave, slot, backend.now()),
+        lambda number: WaveFate(costs.startup_s, costs.shutdown_s),
+    )
+    Supervisor(
+        group=GroupFolder(_NOWHERE, "simulated"),
+        trainer=load_trainer("benchmarks.noop"),
+        slots=[Slot(index, (index,)) for index in range(slots)],
+        policy=Policy(overlap=overlap),
+        limits=Limits(DiskBudget(_NOWHERE, _NOWHERE, _ENOUGH, lambda path: _ENOUGH), _ENOUGH),
+        journal=_Events(),
+        backend=backend,
+        observe=lambda event: None,
+        clock=backend.now,
+    ).run([_jobs(wave) for wave in waves])
+    return Simulated(tuple(script.executions), backend.now())
 
 
-@dataclass
-class _Wave:
-    """One wave's Ray session."""
-
-    number: int
-    queue: Queue[Pack]
-    waiting: int
-    ready: bool = False
-    granted: set[int] = field(default_factory=set)
-    programs: dict[int, str] = field(default_factory=dict)  # by slot, of what it runs
-    compiled: set[tuple[int, str]] = field(default_factory=set)
-    ends: int = 0
-    ends_s: float = 0.0
-
-    def drain_state(self, startup_s: float) -> Drain:
-        run_s = self.ends_s / self.ends if self.ends else None
-        return Drain(self.waiting, run_s, startup_s if self.ready else 0.0)
-
-
-class _Simulation:
-    def __init__(
-        self,
-        waves: Sequence[PlannedWave],
-        durations: Mapping[str, float],
-        slots: int,
-        costs: Costs,
-        overlap: bool,
-    ) -> None:
-        self._to_come = list(reversed(waves))
-        self._durations = durations
-        self._slots = slots
-        self._costs = costs
-        self._overlap = overlap
-        self._numbers = itertools.count(1)
-        self._order = itertools.count()
-        self._active: list[_Wave] = []
-        self._free = set(range(slots))
-        self._coming: list[tuple[float, int, Callable[[], None]]] = []
-        self._now = 0.0
-        self._executions: list[Execution] = []
-
-    def run(self) -> Simulated:
-        self._decide()
-        while self._coming:
-            self._now, _, happens = heapq.heappop(self._coming)
-            happens()
-            self._decide()
-        return Simulated(tuple(self._executions), self._now)
-
-    def _after(self, seconds: float, happens: Callable[[], None]) -> None:
-        heapq.heappush(self._coming, (self._now + seconds, next(self._order), happens))
-
-    def _decide(self) -> None:
-        """What the supervisor does after each event."""
-        if self._to_come and self._is_due():
-            planned = self._to_come.pop()
-            queue = Queue((pack.program, pack) for pack in planned.packs)
-            wave = _Wave(next(self._numbers), queue, planned.runs)
-            self._active.append(wave)
-            self._after(self._costs.startup_s, lambda: setattr(wave, "ready", True))
-        for wave in self._active:
-            while wave.ready and self._free and len(wave.queue):
-                slot = min(self._free)
-                self._free.discard(slot)
-                wave.granted.add(slot)
-                self._dispatch(wave, slot, after_s=self._costs.worker_s)
-
-    def _is_due(self) -> bool:
-        if not self._overlap:
-            return not self._active
-        active = [wave.drain_state(self._costs.startup_s) for wave in self._active]
-        return next_wave_is_due(active, self._slots)
-
-    def _dispatch(self, wave: _Wave, slot: int, *, after_s: float = 0.0) -> None:
-        last = wave.programs.pop(slot, None)
-        taken = wave.queue.take(last, frozenset(wave.programs.values()))
-        if taken is None:
-            self._release(wave, slot)
-            return
-        program, pack = taken
-        wave.waiting -= len(pack.runs)
-        wave.programs[slot] = program
-        if (slot, program) not in wave.compiled:
-            wave.compiled.add((slot, program))
-            after_s += self._costs.compile_s
-        start = self._now + after_s
-        seconds = max(self._durations[run.spec.id] for run in pack.runs)
-        self._executions += [
-            Execution(run.spec.id, wave.number, slot, start, start + self._durations[run.spec.id])
-            for run in pack.runs
-        ]
-        self._after(after_s + seconds, lambda: self._end(wave, slot, pack))
-
-    def _end(self, wave: _Wave, slot: int, pack: Pack) -> None:
-        wave.ends += len(pack.runs)
-        wave.ends_s += sum(self._durations[run.spec.id] for run in pack.runs)
-        self._dispatch(wave, slot)
-
-    def _release(self, wave: _Wave, slot: int) -> None:
-        wave.granted.discard(slot)
-        self._free.add(slot)
-        if not wave.granted:
-            self._after(self._costs.shutdown_s, lambda: self._active.remove(wave))
+def _jobs(wave: PlannedWave) -> WaveJobs:
+    return [
+        (pack.program, tuple(Job(run.spec.id, 1, {}) for run in pack.runs)) for pack in wave.packs
+    ]

@@ -25,8 +25,13 @@ LAYERS = [
     {"errors", "suggest", "units", "keys", "untrusted"},
 ]
 # Within a layer only these imports are allowed.
-# Pure functions on failures, which the brake and the reports share.
-BESIDE = {("engine", "sweeper.diagnosis.failure_groups")}
+BESIDE = {
+    # Pure functions on failures, which the brake and the reports share.
+    ("engine", "sweeper.diagnosis.failure_groups"),
+    # The self-test is a launch of one run.
+    ("doctor", "sweeper.launch.launch"),
+    ("doctor", "sweeper.launch.work"),
+}
 SLOW = {"ray", "jax", "jaxlib", "matplotlib", "wandb", "diffrax", "equinox", "optax", "scipy"}
 
 

@@ -240,7 +240,13 @@ def _train(
     return ALL_FINISHED if answer["all_finished"] else SOME_BAD
 
 
-def _view(prepared: Prepared, text_of: Callable[[dict[str, Any]], str], stream: TextIO) -> View:
+def _view(
+    prepared: Prepared,
+    text_of: Callable[[dict[str, Any]], str],
+    stream: TextIO,
+    *,
+    headline: str | None = None,
+) -> View:
     """Say what is about to run, and return what shows it."""
     from sweeper.cli.live_view import view_for
     from sweeper.records import status as read_status
@@ -249,13 +255,15 @@ def _view(prepared: Prepared, text_of: Callable[[dict[str, Any]], str], stream: 
     _warn(prepared)
     stream.write(text_of(_described(prepared)) + "\n")
     stream.flush()
+    work = prepared.work
     specs = [planned.spec for pack in prepared.plan.packs for planned in pack.runs]
     return view_for(
         stream,
         total=len(specs),
         names={spec.id: axis_words(spec.axis_values) for spec in specs},
-        headline=prepared.work.trainer.headline,
-        status=lambda: read_status(prepared.work.folder),
+        headline=headline or work.trainer.headline,
+        # What the records say of running runs is about trainings.
+        status=(lambda: read_status(work.folder)) if work.datasets is None else dict,
     )
 
 
@@ -263,12 +271,16 @@ def _view(prepared: Prepared, text_of: Callable[[dict[str, Any]], str], stream: 
 def evaluate(
     *targets: str,
     datasets: str,
+    timeout: str | None = None,
     cpus: int | None = None,
+    brake: bool = True,
     trainer: TrainerName = None,
     runs_dir: RunsDir = DEFAULT_RUNS,
     json: Json = False,
 ) -> int:
     """Evaluate trained runs on other datasets, without training; the figures join the tables.
+
+    Limits on time and memory are those of the last launch. Exit status as for a launch.
 
     For example:
 
@@ -280,43 +292,41 @@ def evaluate(
     Args:
         targets: A group, or ids of runs of one group.
         datasets: Names of datasets, with commas.
+        timeout: Another time limit for each run, `20 min` say.
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
+        brake: Pause when the first eight runs all end with one cause.
     """
-    from sweeper.cli.live_view import view_for
-    from sweeper.launch.evaluate import evaluate as evaluate_runs
+    from sweeper.cli.text import evaluation_text
+    from sweeper.config import duration_s
     from sweeper.launch.evaluate import prepare_evaluation
-    from sweeper.records import fold, read_events
-    from sweeper.report.format import axis_words
+    from sweeper.launch.launch import launch as launch_here
 
     reap()
     names = words(datasets)
     if not targets or not names:
         raise SweeperError("sweep evaluate takes a group or run ids, and --datasets NAME,NAME")
-    prepared = prepare_evaluation(runs_dir, targets, names, trainer=trainer)
+    options = replace(_options(cpus), brake=brake)
+    limits = _limit("timeout_s", "--timeout", timeout, duration_s)
+    prepared = prepare_evaluation(runs_dir, targets, names, options, trainer=trainer, limits=limits)
     stream = sys.stderr if json else sys.stdout
-    if prepared.unfinished:
-        stream.write(f"{prepared.unfinished} runs have not finished and are left out\n")
-    end = evaluate_runs(
+    end = launch_here(
         prepared,
-        cpus=cpus,
-        view_of=lambda found: view_for(
-            stream,
-            total=len(found.runs),
-            names={run.id: axis_words(found.state.runs[run.id].axis_values) for run in found.runs},
-            headline=f"{names[-1]}/mean",
-            status=dict,
-        ),
+        options,
+        view_of=lambda now: _view(now, evaluation_text, stream, headline=f"{names[-1]}/mean"),
     )
-    state = fold(read_events(prepared.folder.journal_dir))
-    found = {run.id: dict(state.runs[run.id].evaluated) for run in prepared.runs}
+    runs = [planned.spec.id for pack in prepared.plan.packs for planned in pack.runs]
+    found = {run: dict(end.state.runs[run].evaluated) for run in runs}
     good = all(any(key.startswith(names[-1]) for key in metrics) for metrics in found.values())
-    if json:
-        print_json({"group": prepared.folder.group, "evaluated": found})
-    else:
-        wanted = ",".join(f"{name}/mean" for name in names)
-        say(f"next:\n  sweep table {prepared.folder.group} --metrics {wanted}\n")
-    if end.reason != "done":
-        return STOPPED if end.reason == "stopped" else PAUSED
+    with contextlib.suppress(OSError):  # a terminal that was closed changes nothing
+        if json:
+            print_json({"group": prepared.work.folder.group, "evaluated": found})
+        else:
+            if end.end.message:
+                say(f"paused: {end.end.message}\n")
+            wanted = ",".join(f"{name}/mean" for name in names)
+            say(f"next:\n  sweep table {prepared.work.folder.group} --metrics {wanted}\n")
+    if end.end.reason != "done":
+        return STOPPED if end.end.reason == "stopped" else PAUSED
     return ALL_FINISHED if good else SOME_BAD
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "diff_text",
     "doctor_line",
     "ending_text",
+    "evaluation_text",
     "plan_text",
     "retry_text",
     "show_text",
@@ -106,6 +107,15 @@ def retry_text(plan: Mapping[str, Any]) -> str:
     for run in plan["invalid"]:
         lines.append(f"  {run['id']} can't work any more: {'; '.join(run['reasons'])}")
     return _rendered(*lines, _grid(rows))
+
+
+def evaluation_text(plan: Mapping[str, Any]) -> str:
+    """What `sweep evaluate` says before it starts."""
+    number = plan["to_evaluate"]
+    return _rendered(
+        f"{plan['group']}: {number} {'run' if number == 1 else 'runs'} to evaluate on "
+        f"{', '.join(plan['datasets'])}, on {plan['slots']} slots"
+    )
 
 
 def _cause_line(cause: Mapping[str, Any]) -> str:

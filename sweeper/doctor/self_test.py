@@ -16,22 +16,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sweeper.config import plain
+from sweeper.config import Resources, RunSpec
 from sweeper.doctor import probe_trainer
 from sweeper.doctor.limits import Fault, Line, judged
 from sweeper.engine.budgets import WORKER_THREADS
 from sweeper.engine.environment import wave_environment
-from sweeper.engine.job_queue import Job
 from sweeper.engine.policy import Policy
-from sweeper.engine.scratch import Scratch, folder_bytes
-from sweeper.engine.supervisor import Supervisor
+from sweeper.engine.scratch import folder_bytes, scratch_folders
 from sweeper.errors import HostError, SweeperError
-from sweeper.host.cpus import cpu_offer, cut_slots
 from sweeper.host.processes import ProcessMark, marked_processes
-from sweeper.records.journal import JournalWriter
-from sweeper.records.layout import GroupFolder
-from sweeper.records.outcomes import Cause, Outcome
-from sweeper.trainer import load_trainer
+from sweeper.launch.launch import compare, launch
+from sweeper.launch.work import Announcement, Options, Purpose
+from sweeper.plan import Plan, plan_each
+from sweeper.records import GroupFolder, GroupState
+from sweeper.records.events import Ended, Event, WaveEnded
+from sweeper.records.outcomes import Outcome
+from sweeper.trainer import Trainer, load_trainer
 from sweeper.units import size
 
 __all__ = [
@@ -74,78 +74,93 @@ class WaveTrial:
     left_bytes: int = 0
 
 
+@dataclass(frozen=True)
+class _SelfTest:
+    """One run of the probe, tried once, as work for a launch."""
+
+    folder: GroupFolder
+    trainer: Trainer = field(default_factory=lambda: load_trainer(_PROBE))
+    resources: Resources = field(default_factory=Resources)
+    datasets: None = None
+    warnings: tuple[str, ...] = ()
+    purpose: Purpose = "train"
+
+    def plan(self, state: GroupState) -> Plan:
+        return plan_each([RunSpec(_RUN, probe_trainer.Config(), {})], self.trainer)
+
+    def policy(self, state: GroupState, options: Options) -> Policy:
+        return Policy(lost_retries=0)
+
+    def describe(self, plan: Plan) -> dict[str, Any]:
+        return {}
+
+    def announce(self, plan: Plan, state: GroupState) -> Announcement:
+        return Announcement(total=1)
+
+
+@dataclass
+class _Watch:
+    """The view of the self-test: keeps the events, and ends it at the first failure."""
+
+    events: list[Event] = field(default_factory=list)
+    deadline: float = field(default_factory=lambda: time.monotonic() + _WAVE_LIMIT_S)
+
+    def observe(self, event: Event) -> None:
+        self.events.append(event)
+
+    def tick(self) -> None:
+        """Raises `HostError`: a sweep tries again, but here the first failure is the answer."""
+        for event in self.events:
+            if isinstance(event, WaveEnded) and event.reason != "done":
+                raise HostError(event.reason)
+        if time.monotonic() > self.deadline:
+            raise HostError(f"one wave with one run took longer than {_WAVE_LIMIT_S:.0f} s")
+
+    def close(self) -> None:
+        """Nothing is drawn."""
+
+
 def try_wave() -> WaveTrial:
-    """Run the probe through one wave of its own, in a folder that is gone afterwards.
+    """Launch one run of the probe, with records in a folder that is gone afterwards.
 
     Raises KeyboardInterrupt when a signal asked to stop meanwhile.
     """
-    events: list[Mapping[str, Any]] = []
-    launch = secrets.token_hex(4)
-    try:
-        scratch = Scratch.create(launch)
-    except HostError as error:
-        return read_trial(events, failure=str(error))
-    failure = None
-    try:
-        if not _supervise(scratch, launch, events):
-            raise KeyboardInterrupt
-    except (SweeperError, OSError) as error:
-        failure = str(error)
-    finally:
-        left = sum(1 for _ in marked_processes(lambda mark: mark.launch.startswith(launch)))
-        left_bytes = sum(map(folder_bytes, scratch.path.glob("w*")))
-        scratch.remove()
-    return read_trial(events, failure=failure, left=left, left_bytes=left_bytes)
-
-
-def _supervise(scratch: Scratch, launch: str, events: list[Mapping[str, Any]]) -> bool:
-    """One wave with one run on one CPU; False if a signal stopped it. Raises `HostError`."""
-    group = GroupFolder(scratch.path / "records", "doctor").make()
-    deadline = time.monotonic() + _WAVE_LIMIT_S
-
-    def tick() -> None:
-        # A sweep tries again; here the first failure is the answer.
-        for event in events:
-            if event["event"] == "wave_ended" and event["reason"] != "done":
-                raise HostError(event["reason"])
-        if time.monotonic() > deadline:
-            raise HostError(f"one wave with one run took longer than {_WAVE_LIMIT_S:.0f} s")
-
-    with JournalWriter(group.journal_dir, launch) as journal:
-        end = Supervisor(
-            group=group,
-            trainer=load_trainer(_PROBE),
-            slots=cut_slots(cpu_offer(), cpus=1, cpus_per_run=1),
-            policy=Policy(lost_retries=0),
-            memory_per_run=None,
-            journal=journal,
-            scratch=scratch,
-            observe=events.append,
-            tick=tick,
-        ).run([[(_RUN, (Job(_RUN, 1, plain(probe_trainer.Config())),))]])
-    return end.reason != "stopped"
+    watch, launch_id, failure = _Watch(), secrets.token_hex(4), None
+    with tempfile.TemporaryDirectory(prefix="sweeper-doctor-") as records:
+        options = Options(cpus=1, brake=False)
+        try:
+            prepared = compare(_SelfTest(GroupFolder(Path(records), _RUN)), options)
+            end = launch(prepared, options, view_of=lambda _: watch, launch_id=launch_id)
+            if end.end.reason == "stopped":
+                raise KeyboardInterrupt
+        except (SweeperError, OSError) as error:
+            failure = str(error)
+    left = sum(1 for _ in marked_processes(lambda mark: mark.launch.startswith(launch_id)))
+    left_bytes = sum(folder_bytes(folder) for folder in scratch_folders(launch_id))
+    return read_trial(watch.events, failure=failure, left=left, left_bytes=left_bytes)
 
 
 def read_trial(
-    events: Sequence[Mapping[str, Any]],
+    events: Sequence[Event],
     *,
     failure: str | None = None,
     left: int = 0,
     left_bytes: int = 0,
 ) -> WaveTrial:
-    """Put together what the journal's events of the trial tell."""
-    wave = next((event for event in events if event["event"] == "wave_ended"), {})
-    run = next((event for event in events if event["event"] == "ended"), {})
-    if failure is None and run.get("outcome") != Outcome.FINISHED:
-        cause = Cause.from_plain(run["cause"]).headline() if "cause" in run else "it has no end"
-        failure = f"the run of the probe {run.get('outcome', 'never ended')}: {cause}"
+    """Put together what the events of the trial say."""
+    wave = next((event for event in events if isinstance(event, WaveEnded)), None)
+    run = next((event for event in events if isinstance(event, Ended)), None)
+    if failure is None and (run is None or run.outcome is not Outcome.FINISHED):
+        ending = "never ended" if run is None else run.outcome
+        cause = run.cause.headline() if run and run.cause else "the cause is unknown"
+        failure = f"the run of the probe {ending}: {cause}"
     return WaveTrial(
         failure=failure,
-        startup_s=wave.get("startup_s"),
-        shutdown_s=wave.get("shutdown_s"),
-        scratch_peak_bytes=wave.get("scratch_peak_bytes", 0),
-        rss_peak_bytes=run.get("rss_peak_bytes"),
-        metrics=run.get("metrics", {}),
+        startup_s=wave.startup_s if wave else None,
+        shutdown_s=wave.shutdown_s if wave else None,
+        scratch_peak_bytes=(wave.scratch_peak_bytes or 0) if wave else 0,
+        rss_peak_bytes=run.rss_peak_bytes if run else None,
+        metrics=run.metrics if run else {},
         left=left,
         left_bytes=left_bytes,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +44,11 @@ LOG_LIMIT_BYTES = 20 * 1024**2
 _LOG_KEPT_BYTES = 1024**2
 
 
+def free_bytes(path: Path) -> int:
+    """Space that this user may still fill on the file system of `path`."""
+    return shutil.disk_usage(path).free
+
+
 @dataclass(frozen=True)
 class DiskBudget:
     """How much scratch a launch may use, in bytes, and where."""
@@ -51,6 +56,7 @@ class DiskBudget:
     scratch: Path
     records: Path
     bytes: int
+    free: Callable[[Path], int] = free_bytes
 
     def recycle(self, wave_bytes: int) -> bool:
         """Whether a wave whose scratch has grown to this has to be drained and replaced."""
@@ -59,18 +65,13 @@ class DiskBudget:
     def shortage(self) -> str | None:
         """Why nothing more may be started: the disk is nearly full, whoever filled it."""
         for place in (self.scratch, self.records):
-            free = free_bytes(place)
+            free = self.free(place)
             if free < FLOOR_BYTES:
                 return (
                     f"the disk of {place} is nearly full: {free / _GB:.2f} GB free, at least "
                     f"{FLOOR_BYTES / _GB:.2f} GB are needed"
                 )
         return None
-
-
-def free_bytes(path: Path) -> int:
-    """Space that this user may still fill on the file system of `path`."""
-    return shutil.disk_usage(path).free
 
 
 def disk_budget(scratch: Path, records: Path, wanted: int | None = None) -> DiskBudget:

@@ -1,25 +1,23 @@
-"""What an attempt leaves on disk, read back into records."""
+"""What an attempt whose process is gone has left, made into a result."""
 
 from __future__ import annotations
 
 import contextlib
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from sweeper.engine.backend import Usage, WaveProcess
 from sweeper.engine.failures import DeathTraces, cause_of_death
 from sweeper.engine.policy import Running
-from sweeper.engine.results import died_record, own_result, write_result
+from sweeper.engine.results import Result, died_result, own_result, write_result
 from sweeper.engine.status_table import RunStatus
 from sweeper.host.cgroups import oom_kills
 from sweeper.records.layout import RunFolder, write_atomically
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 from sweeper.untrusted import plain_file
 
-if TYPE_CHECKING:
-    from sweeper.engine.wave_process import WaveProcess
-
-__all__ = ["death_of_wave", "record_of_death"]
+__all__ = ["death_of_wave", "result_of_death"]
 
 _STACK_LIMIT = 20_000
 
@@ -54,46 +52,49 @@ def _head(file: Path) -> str:
         return ""
 
 
-def record_of_death(
-    wave: WaveProcess,
+def result_of_death(
+    process: WaveProcess,
     running: Running,
     folder: RunFolder,
+    *,
     killed_for: Cause | None,
     detail: str,
-    *,
+    usage: Usage | None,
     lost: bool,
-) -> tuple[dict[str, Any], bool]:
-    """The record of an attempt whose process or (`lost`) whole wave is gone.
+    now: float,
+) -> tuple[Result, bool]:
+    """The result of an attempt whose process or (`lost`) whole wave is gone.
 
     If the attempt had written its own, that one (and True); else one made from the traces, which is
-    written to the run's folder. `detail` is what the wave says of it.
+    written to the run's folder. `detail` is what the wave says of it, `usage` what the attempt had
+    used when it was last looked at, `now` the supervisor's clock.
     """
     own = own_result(folder, running.run, running.attempt)
     if own is not None:
         return own, True
-    noted = wave.noted(running.run)
-    stack = (
-        "" if noted.pid is None else _take_stack(wave.scratch.stack(noted.pid), folder.stack_file)
-    )
+    status = process.status(running.run)
+    stack = ""
+    if status.pid is not None:
+        stack = _take_stack(process.stack_file(status.pid), folder.stack_file)
     if lost and killed_for is None:
         outcome, cause = Outcome.LOST, Cause(CauseKind.HOST, detail)
     else:
-        outcome, cause = cause_of_death(_death_traces(noted, stack, running, killed_for, detail))
-    began = running.dispatched if noted.began is None else noted.began
-    record = died_record(
+        outcome, cause = cause_of_death(_death_traces(status, stack, running, killed_for, detail))
+    began = running.dispatched if status.began is None else status.began
+    result = died_result(
         running.run,
         running.attempt,
         outcome,
         cause,
         folder,
-        wall_s=time.monotonic() - began,
+        wall_s=now - began,
         ended=time.time(),
-        counted_step=noted.last_step,
+        counted_step=status.last_step,
+        usage=None if usage is None else asdict(usage),
     )
-    record |= wave.usage.get(running.run, {})
-    with contextlib.suppress(OSError):  # the journal tells it all the same
-        write_result(folder, record)
-    return record, False
+    with contextlib.suppress(OSError):  # the journal has it all the same
+        write_result(folder, result)
+    return result, False
 
 
 def death_of_wave(status: int | None, tail: str) -> str:

@@ -1,9 +1,9 @@
-"""What supervisor and wave say to each other: JSON lines over two pipes.
+"""What supervisor and wave say to each other: one dataclass per kind, as JSON lines over two pipes.
 
-Supervisor → wave: ``grant`` (a slot to work on). To stop, the supervisor sets the stop flag in the
-wave's scratch, which trainings see as well.
-Wave → supervisor: ``ready``, ``started``, ``ended``, ``died``, ``released``, ``drained``,
-``failed``.
+Supervisor → wave, the commands: `Grant`, `Limit`. To stop or drain a wave, the supervisor sets a
+flag in the wave's scratch, where running trainings see it as well.
+Wave → supervisor, the messages: `Ready`, `RunStarted`, `PackEnded`, `WorkerDied`, `SlotReleased`,
+`RunsLeft`, `Drained`, `WaveFailed`.
 """
 
 from __future__ import annotations
@@ -11,77 +11,33 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["LineReader", "Task", "WaveSpec", "send"]
+from sweeper.engine.results import Result
+from sweeper.host.cpus import Slot
+from sweeper.records.jsonl import finite
 
-
-@dataclass(frozen=True)
-class WaveSpec:
-    """Everything a wave child needs to know; travels as a file of its scratch."""
-
-    trainer: str
-    search: tuple[str, ...]
-    """Folders in which the trainer is looked for first."""
-    scratch: str
-    slots: int
-    cpus_per_run: int
-    memory_per_run: int | None
-    preload: tuple[str, ...]
-    # Each pack with the program it belongs to.
-    packs: tuple[tuple[str, tuple[Task, ...]], ...]
-
-    def write(self, file: Path) -> None:
-        """Write as JSON."""
-        file.write_text(json.dumps(dataclasses.asdict(self)))
-
-    @classmethod
-    def read(cls, file: Path) -> WaveSpec:
-        """Back from `write`."""
-        data: dict[str, Any] = json.loads(file.read_text())
-        packs = tuple(
-            (program, tuple(map(_attempt, attempts))) for program, attempts in data.pop("packs")
-        )
-        lists = {name: tuple(data[name]) for name in ("search", "preload")}
-        return cls(**{**data, **lists, "packs": packs})
-
-
-def _attempt(data: dict[str, Any]) -> Task:
-    datasets = data["datasets"]
-    return Task(**{**data, "datasets": None if datasets is None else tuple(datasets)})
-
-
-def send(descriptor: int, *messages: dict[str, Any]) -> None:
-    """Write messages whole; raises BrokenPipeError when the other side is gone."""
-    data = "".join(json.dumps(message) + "\n" for message in messages).encode()
-    while data:
-        data = data[os.write(descriptor, data) :]
-
-
-class LineReader:
-    """Reads messages from a pipe without waiting; keeps the unfinished last line."""
-
-    def __init__(self, descriptor: int) -> None:
-        os.set_blocking(descriptor, False)
-        self.descriptor = descriptor
-        self.closed = False
-        self._rest = b""
-
-    def read(self) -> Sequence[dict[str, Any]]:
-        """Messages that have arrived; sets `closed` at the end of the stream."""
-        chunks = [self._rest]
-        while not self.closed:
-            try:
-                chunk = os.read(self.descriptor, 1 << 16)
-            except BlockingIOError:
-                break
-            chunks.append(chunk)
-            self.closed = not chunk
-        *lines, self._rest = b"".join(chunks).split(b"\n")
-        return [json.loads(line) for line in lines if line]
+__all__ = [
+    "Command",
+    "Drained",
+    "Grant",
+    "Limit",
+    "LineReader",
+    "Message",
+    "PackEnded",
+    "Ready",
+    "RunStarted",
+    "RunsLeft",
+    "SlotReleased",
+    "Task",
+    "WaveFailed",
+    "WaveSpec",
+    "WorkerDied",
+    "send",
+]
 
 
 @dataclass(frozen=True)
@@ -97,5 +53,188 @@ class Task:
     config: dict[str, Any]
     folder: str
     row: int
-    """Its row on the wave's status table."""
+    """Its row of the wave's status table."""
     datasets: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class WaveSpec:
+    """Everything a wave child needs to know; travels as a file of its scratch."""
+
+    trainer: str
+    search: tuple[str, ...]
+    """Folders in which the trainer is looked for first."""
+    slots: int
+    cpus_per_run: int
+    memory_per_run: int | None
+    preload: tuple[str, ...]
+    # Each pack with the program that it runs.
+    packs: tuple[tuple[str, tuple[Task, ...]], ...]
+
+    @property
+    def tasks(self) -> Iterator[Task]:
+        """The tasks of all packs."""
+        return (task for _, tasks in self.packs for task in tasks)
+
+    def write(self, file: Path) -> None:
+        """Write as JSON."""
+        file.write_text(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def read(cls, file: Path) -> WaveSpec:
+        """Back from `write`."""
+        data: dict[str, Any] = json.loads(file.read_text())
+        packs = tuple((program, tuple(map(_task, tasks))) for program, tasks in data.pop("packs"))
+        lists = {name: tuple(data[name]) for name in ("search", "preload")}
+        return cls(**{**data, **lists, "packs": packs})
+
+
+def _task(data: dict[str, Any]) -> Task:
+    datasets = data["datasets"]
+    return Task(**{**data, "datasets": None if datasets is None else tuple(datasets)})
+
+
+@dataclass(frozen=True)
+class Grant:
+    """The wave may work on a slot."""
+
+    slot: int
+    cpus: tuple[int, ...]
+
+    def as_slot(self) -> Slot:
+        return Slot(self.slot, self.cpus)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The wave gives slots back, as runs end, until it holds at most so many."""
+
+    slots: int
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Ray has started."""
+
+    startup_s: float
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """A run was handed to the worker of a slot."""
+
+    run: str
+    attempt: int
+    slot: int
+
+
+@dataclass(frozen=True)
+class PackEnded:
+    """The runs of a pack have ended, and each has written its result."""
+
+    results: tuple[Result, ...]
+
+
+@dataclass(frozen=True)
+class WorkerDied:
+    """A worker's process is gone, and `runs` with it; `detail` is what Ray says."""
+
+    runs: tuple[str, ...]
+    detail: str
+
+
+@dataclass(frozen=True)
+class SlotReleased:
+    """The wave gives a slot back."""
+
+    slot: int
+
+
+@dataclass(frozen=True)
+class RunsLeft:
+    """The wave was told to start nothing more: these runs go to the next one."""
+
+    runs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Drained:
+    """All runs have ended and Ray has shut down."""
+
+    shutdown_s: float
+
+
+@dataclass(frozen=True)
+class WaveFailed:
+    """The wave gives up."""
+
+    message: str
+
+
+Command = Grant | Limit
+Message = (
+    Ready | RunStarted | PackEnded | WorkerDied | SlotReleased | RunsLeft | Drained | WaveFailed
+)
+
+_KINDS: Mapping[str, Any] = {
+    kind.__name__: kind
+    for kind in (
+        *(Grant, Limit, Ready, RunStarted, PackEnded),
+        *(WorkerDied, SlotReleased, RunsLeft, Drained, WaveFailed),
+    )
+}
+
+
+def encode(message: Command | Message) -> str:
+    """One line of JSON, with its line end."""
+    data: dict[str, Any] = {"kind": type(message).__name__}
+    for field in dataclasses.fields(message):
+        data[field.name] = getattr(message, field.name)
+    if isinstance(message, PackEnded):
+        data["results"] = [result.plain() for result in message.results]
+    return json.dumps(finite(data)) + "\n"
+
+
+def decode(line: bytes) -> Command | Message | None:
+    """Back from `encode`; None for what no version of ours has sent."""
+    try:
+        data = json.loads(line)
+        kind = _KINDS[data.pop("kind")]
+        if kind is PackEnded:
+            return PackEnded(tuple(map(Result.from_plain, data["results"])))
+        lists = {name: tuple(value) for name, value in data.items() if isinstance(value, list)}
+        message: Command | Message = kind(**{**data, **lists})
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return message
+
+
+def send(descriptor: int, *messages: Command | Message) -> None:
+    """Write messages whole; raises BrokenPipeError when the other side is gone."""
+    data = "".join(map(encode, messages)).encode()
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+class LineReader:
+    """Reads messages from a pipe without waiting; keeps the unfinished last line."""
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_blocking(descriptor, False)
+        self.descriptor = descriptor
+        self.closed = False
+        self._rest = b""
+
+    def read(self) -> Sequence[Command | Message]:
+        """Messages that have arrived; sets `closed` at the end of the stream."""
+        chunks = [self._rest]
+        while not self.closed:
+            try:
+                chunk = os.read(self.descriptor, 1 << 16)
+            except BlockingIOError:
+                break
+            chunks.append(chunk)
+            self.closed = not chunk
+        *lines, self._rest = b"".join(chunks).split(b"\n")
+        decoded = (decode(line) for line in lines if line)
+        return [message for message in decoded if message is not None]

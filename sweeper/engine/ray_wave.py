@@ -1,9 +1,9 @@
 """One wave: one Ray session, its slots, its runs. The only module that imports Ray.
 
-Runs as ``python -m sweeper.engine.ray_wave SPEC EVENTS_FD`` in a session of its own, started by the
-supervisor, which ends everything below it afterwards. Each slot is an actor: one process that is
-pinned once and keeps its compiled programs from run to run. Actors are never restarted by Ray and
-calls never retried, so an attempt is executed exactly once.
+Runs as ``python -m sweeper.engine.ray_wave SPEC MESSAGES_FD`` in a session of its own, started by
+the supervisor, which ends everything below it afterwards. Each slot is an actor: one process that
+is pinned once and keeps its compiled programs from run to run. Actors are never restarted by Ray
+and calls never retried, so an attempt is executed exactly once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,22 @@ from typing import Any
 
 import psutil
 
-from sweeper.engine.protocol import LineReader, Task, WaveSpec, send
+from sweeper.engine.protocol import (
+    Drained,
+    Grant,
+    Limit,
+    LineReader,
+    PackEnded,
+    Ready,
+    RunsLeft,
+    RunStarted,
+    SlotReleased,
+    Task,
+    WaveFailed,
+    WaveSpec,
+    WorkerDied,
+    send,
+)
 from sweeper.engine.scratch import WaveScratch
 from sweeper.engine.status_table import StatusTable
 from sweeper.engine.worker import Worker
@@ -41,12 +56,12 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 class _Wave:
     """The running state of one wave child."""
 
-    def __init__(self, ray: Any, spec: WaveSpec, events: int) -> None:
+    def __init__(self, ray: Any, spec: WaveSpec, scratch: WaveScratch, messages: int) -> None:
         self._ray = ray
         self._spec = spec
-        self._events = events
+        self._messages = messages
         self._commands = LineReader(sys.stdin.fileno())
-        self._scratch = WaveScratch(Path(spec.scratch))
+        self._scratch = scratch
         self._status_table = StatusTable(self._scratch.status_table)
         self._queue: Queue[tuple[Task, ...]] = Queue(spec.packs)
         self._actor_class = ray.remote(max_restarts=0, max_task_retries=0)(Worker)
@@ -99,16 +114,16 @@ class _Wave:
             left = [a.run for _, attempts in self._queue for a in attempts]
             self._queue.clear()
             if left:
-                send(self._events, {"tell": "left", "runs": left})
+                send(self._messages, RunsLeft(tuple(left)))
 
     def _obey(self) -> None:
         for command in self._commands.read():
-            if command["do"] == "grant":
-                slot = Slot(command["slot"], tuple(command["cpus"]))
-                self._slots[slot.index] = slot
-                self._dispatch(slot.index)
-            elif command["do"] == "limit":
-                self._limit = command["slots"]
+            match command:
+                case Grant():
+                    self._slots[command.slot] = command.as_slot()
+                    self._dispatch(command.slot)
+                case Limit(slots):
+                    self._limit = slots
 
     def _dispatch(self, index: int) -> None:
         """Give the slot its next pack, or give the slot back."""
@@ -119,7 +134,7 @@ class _Wave:
         if chosen is None:
             self._drop_actor(index)
             del self._slots[index]
-            send(self._events, {"tell": "released", "slot": index})
+            send(self._messages, SlotReleased(index))
             return
         program, attempts = chosen
         self._programs[index] = program
@@ -129,16 +144,10 @@ class _Wave:
                 slot.cpus,
                 self._spec.trainer,
                 self._spec.search,
-                self._spec.scratch,
+                str(self._scratch.path),
                 self._spec.memory_per_run,
             )
-        send(
-            self._events,
-            *(
-                {"tell": "started", "run": a.run, "attempt": a.attempt, "slot": index}
-                for a in attempts
-            ),
-        )
+        send(self._messages, *(RunStarted(a.run, a.attempt, index) for a in attempts))
         call = self._actors[index].execute.remote(list(attempts))
         self._calls[call] = (index, attempts)
 
@@ -150,25 +159,25 @@ class _Wave:
     def _finish(self, call: Any) -> None:
         index, attempts = self._calls.pop(call)
         try:
-            records = self._ray.get(call)
+            results = self._ray.get(call)
         except Exception as error:
             detail = _last_line(error)
             if "node has died" in str(error) or "raylet" in type(error).__name__.lower():
                 # Not the run's own death: the whole session is broken.
                 raise _SickHostError(f"Ray's raylet died: {detail}") from None
-            runs = [attempt.run for attempt in attempts]
+            runs = tuple(attempt.run for attempt in attempts)
             self._drop_actor(index)
             began = any(self._status_table.read(a.row).pid is not None for a in attempts)
             self._stillborn = 0 if began else self._stillborn + 1
-            send(self._events, {"tell": "died", "runs": runs, "detail": detail})
+            send(self._messages, WorkerDied(runs, detail))
             if self._stillborn >= _STILLBORN_LIMIT:
                 raise _SickHostError(
                     f"{_STILLBORN_LIMIT} workers died before a run began; last: {detail}"
                 ) from None
         else:
             self._stillborn = 0
-            send(self._events, {"tell": "ended", "records": records})
-            if any(r["outcome"] == Outcome.CRASHED or r.get("spoilt") for r in records):
+            send(self._messages, PackEnded(tuple(results)))
+            if any(r.outcome is Outcome.CRASHED or r.spoilt for r in results):
                 # What raised may hold a lock; a thread that goes on would disturb the next run.
                 self._drop_actor(index)
                 self._programs.pop(index, None)
@@ -185,14 +194,14 @@ class _SickHostError(Exception):
     """Workers die before their runs begin."""
 
 
-def main(spec_file: str, events: int) -> int:
+def main(spec_file: str, messages: int) -> int:
     """Start Ray, run the wave, shut Ray down."""
     if not die_with_supervisor():
         return 1
     began = time.monotonic()
-    os.set_inheritable(events, False)  # its end must mean that this process ended
+    os.set_inheritable(messages, False)  # its end must mean that this process ended
     spec = WaveSpec.read(Path(spec_file))
-    scratch = WaveScratch(Path(spec.scratch))
+    scratch = WaveScratch(Path(spec_file).parent)
     try:
         import ray
 
@@ -205,22 +214,19 @@ def main(spec_file: str, events: int) -> int:
             _temp_dir=str(scratch.ray),
         )
     except Exception as error:
-        send(
-            events,
-            {"tell": "failed", "message": f"Ray didn't start: {type(error).__name__}: {error}"},
-        )
+        send(messages, WaveFailed(f"Ray didn't start: {type(error).__name__}: {error}"))
         return 1
-    send(events, {"tell": "ready", "startup_s": time.monotonic() - began})
+    send(messages, Ready(time.monotonic() - began))
     try:
-        _Wave(ray, spec, events).run()
+        _Wave(ray, spec, scratch, messages).run()
     except _SickHostError as error:
-        send(events, {"tell": "failed", "message": str(error)})
+        send(messages, WaveFailed(str(error)))
         return 1
     except BrokenPipeError:
         return 1
     began = time.monotonic()
     ray.shutdown()
-    send(events, {"tell": "drained", "shutdown_s": time.monotonic() - began})
+    send(messages, Drained(time.monotonic() - began))
     return 0
 
 

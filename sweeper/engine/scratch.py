@@ -20,7 +20,14 @@ import psutil
 from sweeper.errors import HostError
 from sweeper.host.processes import ProcessMark, holders_of_files, kill_all, marked_processes
 
-__all__ = ["Leftovers", "Scratch", "WaveScratch", "folder_bytes", "reap_dead_launches"]
+__all__ = [
+    "Leftovers",
+    "Scratch",
+    "WaveScratch",
+    "folder_bytes",
+    "reap_dead_launches",
+    "scratch_folders",
+]
 
 BASE_VARIABLE = "SWEEPER_SCRATCH"
 # Ray puts Unix sockets below its folder; their paths may have 107 characters.
@@ -40,6 +47,11 @@ class WaveScratch:
     @property
     def tmp(self) -> Path:
         return self.path / "tmp"
+
+    @property
+    def spec(self) -> Path:
+        """What the wave child reads when it starts."""
+        return self.path / "spec.json"
 
     @property
     def log(self) -> Path:
@@ -136,6 +148,11 @@ def _base() -> Path:
     if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid():
         raise HostError(f"{base} isn't a folder of yours; set {BASE_VARIABLE} to another place")
     return base
+
+
+def scratch_folders(launch: str) -> list[Path]:
+    """What is left of the scratch of a launch; nothing once it has been removed."""
+    return [folder for base in _base_candidates() if (folder := base / launch).exists()]
 
 
 def folder_bytes(folder: Path) -> int:

@@ -13,6 +13,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from sweeper.config import from_plain, to_yaml
 from sweeper.engine.budgets import cap_log
 from sweeper.engine.failures import cause_of_exception
 from sweeper.engine.protocol import Task
-from sweeper.engine.results import write_result
+from sweeper.engine.results import Result, write_result
 from sweeper.engine.run_context import RunContext
 from sweeper.engine.sandbox import (
     Stacks,
@@ -64,19 +65,17 @@ class Worker:
         self._memory_per_run = memory_per_run
         self._trainer: Trainer | None = None
 
-    def execute(self, attempts: Sequence[Task]) -> list[dict[str, Any]]:
-        """Train a pack and return one plain record per attempt; raises nothing."""
+    def execute(self, attempts: Sequence[Task]) -> list[Result]:
+        """Train a pack and return one result per attempt; raises nothing."""
         began = time.time()
         usage = Usage()
         try:
             return self._execute(attempts, began, usage)
         except BaseException as error:  # a full disk, a folder that the training took away
             end = cause_of_exception(error)
-            return [_record(attempt, end, None, began, usage) for attempt in attempts]
+            return [_result(attempt, end, None, began, usage) for attempt in attempts]
 
-    def _execute(
-        self, attempts: Sequence[Task], began: float, usage: Usage
-    ) -> list[dict[str, Any]]:
+    def _execute(self, attempts: Sequence[Task], began: float, usage: Usage) -> list[Result]:
         folders = [RunFolder(Path(attempt.folder)) for attempt in attempts]
         umask = umask_in(folders[0].path.parent)
         os.umask(umask)
@@ -101,12 +100,12 @@ class Worker:
         cap_log(folders[0].log_file)
         for attempt in attempts[1:]:
             shutil.copyfile(folders[0].log_file, RunFolder(Path(attempt.folder)).log_file)
-        records = [
-            _record(attempt, end, run, began, usage)
+        results = [
+            _result(attempt, end, run, began, usage)
             for attempt, end, run in zip(attempts, ends, runs, strict=True)
         ]
-        written = [_write_result(f, r) for f, r in zip(folders, records, strict=True)]
-        return [{**record, "spoilt": spoilt} for record in written]
+        written = [_write(f, r) for f, r in zip(folders, results, strict=True)]
+        return [replace(result, spoilt=spoilt) for result in written]
 
     def _open(self, attempt: Task, folder: RunFolder) -> RunContext:
         """Clear what an earlier attempt left and write the config."""
@@ -218,34 +217,34 @@ def _numbers(result: Mapping[str, Any]) -> dict[str, float]:
     return numbers
 
 
-def _record(
+def _result(
     attempt: Task,
     end: tuple[Outcome, Cause | None],
     run: RunContext | None,
     began: float,
     usage: Usage,
-) -> dict[str, Any]:
+) -> Result:
     outcome, cause = end
     ended = time.time()
-    return {
-        "id": attempt.run,
-        "attempt": attempt.attempt,
-        "outcome": outcome.value,
-        **({"cause": cause.plain()} if cause else {}),
-        "metrics": dict(run.metrics) if run else {},
-        "last_step": run.last_step if run else None,
-        "wall_s": round(ended - began, 4),
-        "started": began,
-        "ended": ended,
+    return Result(
+        id=attempt.run,
+        attempt=attempt.attempt,
+        outcome=outcome,
+        cause=cause,
+        metrics=dict(run.metrics) if run else {},
+        last_step=run.last_step if run else None,
+        wall_s=round(ended - began, 4),
+        started=began,
+        ended=ended,
         **usage.read(),
-    }
+    )
 
 
-def _write_result(folder: RunFolder, record: dict[str, Any]) -> dict[str, Any]:
+def _write(folder: RunFolder, result: Result) -> Result:
     """Write result.json; a result that can't be written is no success."""
     try:
-        write_result(folder, record)
+        write_result(folder, result)
     except OSError as error:
         outcome, cause = cause_of_exception(error)
-        return {**record, "outcome": outcome.value, "cause": cause.plain()}
-    return record
+        return replace(result, outcome=outcome, cause=cause)
+    return result

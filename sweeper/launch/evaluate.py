@@ -2,80 +2,93 @@
 
 from __future__ import annotations
 
-import contextlib
-import secrets
-from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from sweeper.config import from_plain
-from sweeper.config.stored import read_config
-from sweeper.engine.job_queue import Job, WaveJobs
-from sweeper.engine.policy import Policy
-from sweeper.engine.scratch import Scratch
-from sweeper.engine.supervisor import End, Supervisor
+from sweeper.config import Resources, RunSpec
+from sweeper.engine.policy import BRAKE_AFTER, Policy
 from sweeper.errors import RecordError, SweeperError, TrainerError
-from sweeper.host.cpus import cpu_offer, cut_slots
-from sweeper.host.processes import host_name
-from sweeper.launch.launch import careful
+from sweeper.launch.launch import compare
+from sweeper.launch.recorded_runs import recorded_resources, recorded_specs
 from sweeper.launch.recorded_trainer import trainer_of
-from sweeper.launch.work import View
-from sweeper.records import (
-    GroupFolder,
-    GroupState,
-    JournalWriter,
-    Outcome,
-    RunFolder,
-    find_run,
-    fold,
-    groups,
-    read_events,
-)
-from sweeper.records.lock import acquire
+from sweeper.launch.work import Announcement, Options, Prepared, Purpose
+from sweeper.plan import Plan, plan_each
+from sweeper.records import GroupFolder, GroupState, Outcome, find_run, fold, groups, read_events
 from sweeper.records.lookup import find_group
-from sweeper.records.permissions import readable_as
 from sweeper.trainer import Trainer
 
-__all__ = ["Evaluation", "evaluate", "prepare_evaluation"]
+__all__ = ["Evaluation", "prepare_evaluation"]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is to be evaluated: runs of one group, on which datasets, and what was left out."""
+    """Finished runs of one group, and the datasets on which they are evaluated.
+
+    `left_out` counts runs that were asked for and can't be evaluated: they haven't finished, or
+    their folder holds no config.
+    """
 
     folder: GroupFolder
-    state: GroupState
     trainer: Trainer
-    runs: tuple[RunFolder, ...]
+    resources: Resources
+    specs: Mapping[str, RunSpec]
     datasets: tuple[str, ...]
-    unfinished: int
+    left_out: int
+    purpose: Purpose = "evaluate"
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        if not self.left_out:
+            return ()
+        return (f"{self.left_out} runs have not finished and are left out",)
+
+    def plan(self, state: GroupState) -> Plan:
+        return plan_each(
+            self.specs.values(), self.trainer, runs_per_wave=self.resources.runs_per_wave
+        )
+
+    def policy(self, state: GroupState, options: Options) -> Policy:
+        return Policy(
+            timeout_s=self.resources.timeout_s,
+            retries=self.resources.retries,
+            brake_after=BRAKE_AFTER if options.brake else 0,
+            pause_when_sick=options.brake,
+        )
+
+    def describe(self, plan: Plan) -> dict[str, Any]:
+        """`group`, `datasets`, `to_evaluate` and the runs of each wave."""
+        return {
+            "group": self.folder.group,
+            "datasets": list(self.datasets),
+            "to_evaluate": plan.to_train,
+            "waves": [wave.runs for wave in plan.waves],
+        }
+
+    def announce(self, plan: Plan, state: GroupState) -> Announcement:
+        """The sweep stays as it is: nothing is planned."""
+        return Announcement()
 
 
 def prepare_evaluation(
     runs_dir: Path,
     targets: Sequence[str],
     datasets: Sequence[str],
+    options: Options,
     *,
     trainer: str | None = None,
-) -> Evaluation:
-    """Find the runs; `targets` is the name of a group, or run ids of one group.
+    limits: Mapping[str, Any] | None = None,
+) -> Prepared:
+    """Find the runs, and compare what is to be done with the host.
 
-    `trainer` is the name of the group's trainer if it isn't the default one. Raises `RecordError`
-    for what isn't there or hasn't finished, `TrainerError` for a trainer that can't evaluate,
-    `SweeperError` for datasets that it doesn't know.
+    `targets` is the name of a group, or run ids of one group. `trainer` is the name of the group's
+    trainer if it isn't the default one, `limits` are fields of `Resources` that replace what the
+    sweep was launched with. Raises `RecordError` for what isn't there or hasn't finished,
+    `TrainerError` for a trainer that can't evaluate, `SweeperError` for datasets that it doesn't
+    know, `HostError`.
     """
-    if len(targets) == 1 and targets[0] in groups(runs_dir):
-        folder = find_group(runs_dir, targets[0])
-        state = fold(read_events(folder.journal_dir))
-        wanted = list(state.runs)
-    else:
-        found = [find_run(runs_dir, target) for target in targets]
-        if len({run.group.path for run in found}) != 1:
-            raise RecordError("the runs to evaluate must be of one group; give its name for all")
-        folder = found[0].group
-        state = fold(read_events(folder.journal_dir))
-        wanted = [run.id for run in found]
+    folder, state, wanted = _targets(runs_dir, targets)
     finished = [run for run in wanted if state.runs[run].outcome is Outcome.FINISHED]
     if not finished:
         raise RecordError(f"none of these runs of group `{folder.group}` has finished")
@@ -87,57 +100,30 @@ def prepare_evaluation(
     problems = [problem for dataset in datasets for problem in loaded.check_dataset(dataset)]
     if problems:
         raise SweeperError("\n".join(problems))
-    return Evaluation(
-        folder,
-        state,
-        loaded,
-        tuple(folder.run(run) for run in finished),
-        tuple(datasets),
-        len(wanted) - len(finished),
+    specs, _ = recorded_specs(folder, state, loaded, finished)
+    work = Evaluation(
+        folder=folder,
+        trainer=loaded,
+        resources=options.upon(replace(recorded_resources(state, folder), **(limits or {}))),
+        specs=specs,
+        datasets=tuple(datasets),
+        left_out=len(wanted) - len(specs),
     )
+    return compare(work, options)
 
 
-def evaluate(
-    evaluation: Evaluation,
-    *,
-    cpus: int | None,
-    view_of: Callable[[Evaluation], View],
-) -> End:
-    """Evaluate; the figures join the records. Raises as a launch does."""
-    folder = evaluation.folder
-    slots = cut_slots(cpu_offer(), cpus=cpus, cpus_per_run=1)
-    launch_id = secrets.token_hex(4)
-    with (
-        acquire(folder.lock_file),
-        readable_as(folder.path),
-        JournalWriter(folder.journal_dir, f"{host_name()}-{launch_id}") as journal,
-        contextlib.ExitStack() as stack,
-    ):
-        view = view_of(evaluation)
-        stack.callback(careful(view.close))
-        scratch = Scratch.create(launch_id)
-        try:
-            return Supervisor(
-                group=folder,
-                trainer=evaluation.trainer,
-                slots=slots,
-                policy=Policy(),
-                memory_per_run=None,
-                journal=journal,
-                scratch=scratch,
-                observe=careful(view.observe),
-                tick=careful(view.tick),
-                datasets=evaluation.datasets,
-            ).run([_jobs(evaluation)])
-        finally:
-            scratch.remove()
-
-
-def _jobs(evaluation: Evaluation) -> WaveJobs:
-    """One job per run, those of one program together."""
-    by_program: dict[str, list[Job]] = defaultdict(list)
-    for run in evaluation.runs:
-        plain = read_config(run.config_file)
-        key = evaluation.trainer.program_key(from_plain(evaluation.trainer.Config, plain))
-        by_program[repr(key)].append(Job(run.id, 1, plain))
-    return [(program, (job,)) for program, jobs in by_program.items() for job in jobs]
+def _targets(runs_dir: Path, targets: Sequence[str]) -> tuple[GroupFolder, GroupState, list[str]]:
+    """The group, its state, and the runs that are meant. Raises `RecordError`."""
+    if len(targets) == 1 and targets[0] in groups(runs_dir):
+        folder = find_group(runs_dir, targets[0])
+        state = fold(read_events(folder.journal_dir))
+        return folder, state, list(state.runs)
+    found = [find_run(runs_dir, target) for target in targets]
+    if len({run.group.path for run in found}) != 1:
+        raise RecordError("the runs to evaluate must be of one group; give its name for all")
+    folder = found[0].group
+    state = fold(read_events(folder.journal_dir))
+    unknown = [run.id for run in found if run.id not in state.runs]
+    if unknown:
+        raise RecordError(f"the journal of group `{folder.group}` knows no run `{unknown[0]}`")
+    return folder, state, [run.id for run in found]

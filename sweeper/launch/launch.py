@@ -11,30 +11,29 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from sweeper.config import RunSpec, plain, read_sweep
-from sweeper.engine.budgets import thread_shortage
+from sweeper.config import plain, read_sweep
+from sweeper.engine.budgets import available_memory, disk_budget, thread_shortage
 from sweeper.engine.job_queue import Job, WaveJobs
-from sweeper.engine.policy import BRAKE_AFTER, Policy
 from sweeper.engine.recovery import interrupted_ends
 from sweeper.engine.scratch import Scratch, reap_dead_launches
-from sweeper.engine.supervisor import End, Supervisor
+from sweeper.engine.supervisor import End, Limits, Supervisor
+from sweeper.engine.wave_process import RayBackend
 from sweeper.errors import HostError
 from sweeper.host.cpus import cpu_offer, cut_slots
 from sweeper.host.facts import thread_rooms
 from sweeper.host.processes import host_name, process_start
 from sweeper.launch.work import LaunchEnd, Options, Prepared, SweepFile, View, Work
-from sweeper.plan import Plan
 from sweeper.records import (
     GroupFolder,
     GroupReader,
     GroupState,
     JournalWriter,
 )
+from sweeper.records.events import Launched, LaunchEnded
 from sweeper.records.lock import acquire
-from sweeper.records.outcomes import Outcome
 from sweeper.records.permissions import readable_as
 
-__all__ = ["compare", "launch", "prepare"]
+__all__ = ["careful", "compare", "launch", "prepare"]
 
 
 def prepare(file: Path, runs_dir: Path, options: Options) -> Prepared:
@@ -61,9 +60,13 @@ def _check_threads(workers: int) -> None:
 
 
 def launch(
-    prepared: Prepared, options: Options, *, view_of: Callable[[Prepared], View]
+    prepared: Prepared,
+    options: Options,
+    *,
+    view_of: Callable[[Prepared], View],
+    launch_id: str | None = None,
 ) -> LaunchEnd:
-    """Train what was prepared, all that still needs it.
+    """Do what was prepared, all that still needs it: the one way in which runs are executed.
 
     `view_of` gets what is to be done, right before the first wave, and returns what shows it.
     Raises `BusyError` while another launch holds the group, `HostError` when the host gives up;
@@ -74,7 +77,7 @@ def launch(
     folder.make(shared=options.open_to_group)
     with acquire(folder.lock_file), readable_as(folder.path):
         reap_dead_launches()
-        launch_id = secrets.token_hex(4)
+        launch_id = launch_id or secrets.token_hex(4)
         after = records.state().last_time or 0.0
         writer = f"{host_name()}-{launch_id}"
         with JournalWriter(folder.journal_dir, writer, after=after) as journal:
@@ -86,54 +89,50 @@ def launch(
                 state = records.state()
                 prepared = replace(prepared, state=state, plan=work.plan(state))
             _announce(prepared, journal, launch_id)
-            with contextlib.ExitStack() as stack, _launch_end(journal, launch_id) as ending:
+            with _journalled_end(journal, launch_id) as ending, contextlib.ExitStack() as stack:
                 view = view_of(prepared)
                 stack.callback(careful(view.close))
                 end = _supervise(prepared, journal, launch_id, view, options)
-                ending["reason"] = end.reason
-                if end.message:
-                    ending["message"] = end.message
-        return LaunchEnd(folder, records.state(), end)
+                ending.append(end)
+        return LaunchEnd(launch_id, folder, records.state(), end)
 
 
 def _announce(prepared: Prepared, journal: JournalWriter, launch_id: str) -> None:
     """Journal what is planned."""
     work = prepared.work
-    told, events = work.announce(prepared.plan, prepared.state)
-    launched = {
-        "event": "launched",
-        "launch": launch_id,
-        "host": host_name(),
-        "pid": os.getpid(),
-        "pid_start": process_start(os.getpid()),
-        "cpus": sum(len(slot.cpus) for slot in prepared.slots),
-        "slots": len(prepared.slots),
-        "version": version("sweeper"),
-        "trainer": work.trainer.name,
-        "resources": plain(work.resources),
-        **told,
-    }
-    journal.append(launched, *events)
+    announced = work.announce(prepared.plan, prepared.state)
+    launched = Launched(
+        launch=launch_id,
+        purpose=work.purpose,
+        host=host_name(),
+        pid=os.getpid(),
+        pid_start=process_start(os.getpid()),
+        cpus=sum(len(slot.cpus) for slot in prepared.slots),
+        slots=len(prepared.slots),
+        version=version("sweeper"),
+        trainer=work.trainer.name,
+        resources=plain(work.resources),
+        total=announced.total,
+        sweep_sha=announced.sweep_sha,
+    )
+    journal.append(launched, *announced.events)
 
 
 @contextlib.contextmanager
-def _launch_end(journal: JournalWriter, launch_id: str) -> Iterator[dict[str, str]]:
-    """Journal the end of the launch, however it comes."""
-    ending = {"reason": "error"}
+def _journalled_end(journal: JournalWriter, launch_id: str) -> Iterator[list[End]]:
+    """Journal the end of the launch, however it comes: the last one in the list, else an error."""
+    ends: list[End] = []
     try:
-        yield ending
+        yield ends
     finally:
-        journal.append({"event": "launch_ended", "launch": launch_id, **ending})
+        reason, message = (ends[-1].reason, ends[-1].message) if ends else ("error", "")
+        journal.append(LaunchEnded(launch=launch_id, reason=reason, message=message or None))
 
 
 def _supervise(
-    prepared: Prepared,
-    journal: JournalWriter,
-    launch_id: str,
-    view: View,
-    options: Options,
+    prepared: Prepared, journal: JournalWriter, launch_id: str, view: View, options: Options
 ) -> End:
-    work, resources = prepared.work, prepared.work.resources
+    work, state = prepared.work, prepared.state
     if not prepared.plan.waves:
         return End("done")
     scratch = Scratch.create(launch_id)
@@ -142,22 +141,19 @@ def _supervise(
             group=work.folder,
             trainer=work.trainer,
             slots=prepared.slots,
-            policy=Policy(
-                timeout_s=resources.timeout_s,
-                retries=resources.retries,
-                brake_after=BRAKE_AFTER
-                if options.brake and not _has_finished(prepared.state)
-                else 0,
-                pause_when_sick=options.brake,
+            policy=work.policy(state, options),
+            limits=Limits(
+                disk=disk_budget(scratch.path, work.folder.path, work.resources.scratch),
+                memory=available_memory(),
+                memory_per_run=work.resources.memory_per_run,
+                peaks=_known_peaks(state),
             ),
-            memory_per_run=resources.memory_per_run,
-            scratch_budget=resources.scratch,
-            peaks=_known_peaks(prepared.state),
             journal=journal,
-            scratch=scratch,
+            backend=RayBackend(scratch),
             observe=careful(view.observe),
             tick=careful(view.tick),
-        ).run(_jobs(prepared.plan, prepared.state))
+            datasets=work.datasets,
+        ).run(_jobs(prepared))
     finally:
         scratch.remove()
 
@@ -166,11 +162,6 @@ def _known_peaks(state: GroupState) -> dict[str, int]:
     """The largest resident set that earlier launches of the group have seen, if any."""
     seen = [a.rss_peak_bytes or 0 for run in state.runs.values() for a in run.attempts]
     return {"earlier launches": max(seen, default=0)}
-
-
-def _has_finished(state: GroupState) -> bool:
-    """Whether any run of the group ever finished: then failures alike are no reason to pause."""
-    return any(run.outcome is Outcome.FINISHED for run in state.runs.values())
 
 
 def careful(show: Callable[..., None]) -> Callable[..., None]:
@@ -188,18 +179,25 @@ def careful(show: Callable[..., None]) -> Callable[..., None]:
     return show_carefully
 
 
-def _jobs(plan: Plan, state: GroupState) -> list[WaveJobs]:
+def _jobs(prepared: Prepared) -> list[WaveJobs]:
     """The plan's waves as jobs, each with the number of its next attempt."""
+    runs = prepared.state.runs
 
-    def job(spec: RunSpec) -> Job:
-        known = state.runs.get(spec.id)
-        past = max((attempt.number for attempt in known.attempts), default=0) if known else 0
-        return Job(spec.id, past + 1, plain(spec.config))
+    def attempt(run: str) -> int:
+        if prepared.work.datasets is not None or run not in runs:
+            return 1
+        return max((attempt.number for attempt in runs[run].attempts), default=0) + 1
 
     return [
         [
-            (pack.runs[0].program, tuple(job(planned.spec) for planned in pack.runs))
+            (
+                pack.program,
+                tuple(
+                    Job(spec.id, attempt(spec.id), plain(spec.config))
+                    for spec in (planned.spec for planned in pack.runs)
+                ),
+            )
             for pack in wave.packs
         ]
-        for wave in plan.waves
+        for wave in prepared.plan.waves
     ]

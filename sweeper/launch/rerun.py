@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import pdb
 import sys
+import tempfile
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sweeper.config import from_plain
 from sweeper.engine.environment import run_environment
-from sweeper.engine.rerun import rerun
+from sweeper.engine.run_context import RunContext
 from sweeper.launch.recorded_trainer import trainer_of
 from sweeper.launch.run_configs import config_of
-from sweeper.records import find_run, fold, read_events
+from sweeper.records import RunFolder, find_run, fold, read_events
+from sweeper.trainer import Trainer
 
-__all__ = ["rerun_here"]
+__all__ = ["rerun", "rerun_here"]
 
 
 def rerun_here(
@@ -43,3 +47,18 @@ def rerun_here(
     for name, value in metrics.items():
         sys.stdout.write(f"{name} {value:.6g}\n")
     return 0
+
+
+def rerun(run_id: str, trainer: Trainer, config: Mapping[str, Any]) -> dict[str, float]:
+    """Train once more with the same config and so the same seed; returns the metrics.
+
+    Whatever the training raises passes through, with its traceback. Records and run folder stay as
+    they are: files go to a temporary folder, which is deleted.
+    """
+    with tempfile.TemporaryDirectory(prefix="sweeper-rerun-") as temporary:
+        folder = RunFolder(Path(temporary))
+        run = RunContext(run_id, folder, folder.path / "never")
+        results = trainer.train([from_plain(trainer.Config, config)], [run])
+        if results is not None and results[0] is not None:
+            run.metrics.update({name: float(value) for name, value in results[0].items()})
+        return run.metrics

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from sweeper.config import Resources, RunSpec, from_plain, nearest, plain, run_id
-from sweeper.config.stored import read_config
+from sweeper.config import Resources, RunSpec, nearest
 from sweeper.diagnosis.failure_groups import CauseGroup, by_cause
-from sweeper.errors import ConfigError, RecordError
+from sweeper.engine.policy import Policy
+from sweeper.errors import RecordError
 from sweeper.launch.launch import compare
+from sweeper.launch.recorded_runs import recorded_resources, recorded_specs
 from sweeper.launch.recorded_trainer import trainer_of
-from sweeper.launch.work import Options, Prepared
+from sweeper.launch.work import Announcement, Options, Prepared, Purpose, training_policy
 from sweeper.plan import Plan, plan_runs
 from sweeper.records import GroupFolder, GroupState, Outcome, crashed, snapshot
-from sweeper.records.layout import is_run_id
 from sweeper.records.state import INTERRUPTED
 from sweeper.trainer import Trainer
 
@@ -44,6 +43,8 @@ class FailedRuns:
     causes: tuple[CauseGroup, ...]
     others: tuple[CauseGroup, ...]
     without_config: int
+    purpose: Purpose = "retry"
+    datasets: None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -76,12 +77,13 @@ class FailedRuns:
             ],
         }
 
-    def announce(
-        self, plan: Plan, state: GroupState
-    ) -> tuple[dict[str, Any], list[Mapping[str, Any]]]:
+    def policy(self, state: GroupState, options: Options) -> Policy:
+        return training_policy(self.resources, state, options)
+
+    def announce(self, plan: Plan, state: GroupState) -> Announcement:
         """The sweep is the same as at the last launch; nothing new is planned."""
         last = state.launches[-1]
-        return {"total": last.total, "sweep_sha": last.sweep_sha}, []
+        return Announcement(last.total, last.sweep_sha)
 
 
 def _told(cause: CauseGroup) -> dict[str, Any]:
@@ -119,7 +121,7 @@ def prepare_retry(
         raise RecordError(_nothing(folder.group, groups, causes))
     loaded = trainer_of(folder.group, state, trainer)
     wanted = [run for group in chosen for run in group.runs]
-    specs, without_config = _specs(folder, state, loaded, wanted)
+    specs, without_config = recorded_specs(folder, state, loaded, wanted)
     if not specs:
         raise RecordError(
             f"group `{folder.group}`: the records hold no config of these {len(wanted)} runs; "
@@ -128,7 +130,7 @@ def prepare_retry(
     work = FailedRuns(
         folder=folder,
         trainer=loaded,
-        resources=options.upon(replace(_resources(state, folder), **(limits or {}))),
+        resources=options.upon(replace(recorded_resources(state, folder), **(limits or {}))),
         specs=specs,
         causes=tuple(chosen),
         others=tuple(group for group in groups if group not in chosen),
@@ -162,47 +164,3 @@ def _nothing(group: str, groups: Sequence[CauseGroup], causes: Sequence[str]) ->
     asked = " or ".join(f"`{cause}`" for cause in causes)
     hint = f"; did you mean `{meant[0]}`?" if meant else ""
     return f"group `{group}`: no cause says {asked}{hint}\n{listed}"
-
-
-def _specs(
-    folder: GroupFolder, state: GroupState, trainer: Trainer, wanted: Sequence[str]
-) -> tuple[dict[str, RunSpec], int]:
-    """The runs as a sweep file would give them, in the order of the plan, and how many can't be."""
-    chosen = set(wanted)
-    specs: dict[str, RunSpec] = {}
-    for run in state.runs.values():
-        if run.id in chosen and is_run_id(run.id):
-            file = folder.run(run.id).config_file
-            if file.exists():
-                config = _config(file, run.id, trainer)
-                specs[run.id] = RunSpec(run.id, config, dict(run.axis_values))
-    return specs, len(chosen) - len(specs)
-
-
-def _config(file: Path, run: str, trainer: Trainer) -> Any:
-    stored = read_config(file)
-    try:
-        config = from_plain(trainer.Config, stored)
-    except ConfigError as error:
-        raise RecordError(
-            f"{file} no longer fits trainer {trainer.name!r}:\n{error}\nlaunch the sweep file again"
-        ) from error
-    if run_id(trainer.name, plain(config)) != run:
-        raise RecordError(
-            f"{file}: with the defaults that trainer {trainer.name!r} has now, this is another run "
-            f"than `{run}`: launch the sweep file again"
-        )
-    return config
-
-
-def _resources(state: GroupState, folder: GroupFolder) -> Resources:
-    """What the runs got at the last launch; records of before that was told give the defaults."""
-    told = state.launches[-1].resources
-    try:
-        found: Resources = from_plain(Resources, told)
-    except ConfigError as error:
-        raise RecordError(f"the journal of group `{folder.group}`: {error}") from error
-    limits = (found.cpus_per_run, found.memory_per_run, found.timeout_s, found.runs_per_wave)
-    if any(limit is not None and not limit > 0 for limit in (*limits, found.scratch)):
-        raise RecordError(f"the journal of group `{folder.group}`: no resources: {dict(told)}")
-    return found

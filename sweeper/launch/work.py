@@ -6,26 +6,31 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from sweeper.config import Resources, RunSpec, Sweep
+from sweeper.engine.policy import BRAKE_AFTER, Policy
 from sweeper.engine.supervisor import End
 from sweeper.host.cpus import Slot
 from sweeper.plan import Plan, describe, invalid_cause, remaining
-from sweeper.records import (
-    GroupFolder,
-    GroupReader,
-    GroupState,
-    write_atomically,
-)
+from sweeper.records import GroupFolder, GroupReader, GroupState, write_atomically
+from sweeper.records.events import Ended, Event, Planned
 from sweeper.records.outcomes import Outcome
 from sweeper.trainer import Trainer
 
-__all__ = ["Event", "LaunchEnd", "Options", "Prepared", "SweepFile", "View", "Work"]
+__all__ = [
+    "Announcement",
+    "LaunchEnd",
+    "Options",
+    "Prepared",
+    "Purpose",
+    "SweepFile",
+    "View",
+    "Work",
+    "training_policy",
+]
 
-
-Event = Mapping[str, Any]
-
+Purpose = Literal["train", "retry", "evaluate"]
 
 _PLANNED_CHUNK = 1000
 
@@ -49,8 +54,21 @@ class Options:
         )
 
 
+@dataclass(frozen=True)
+class Announcement:
+    """What the journal's `Launched` says of the sweep, and the events that follow it."""
+
+    total: int | None = None
+    sweep_sha: str | None = None
+    events: tuple[Event, ...] = ()
+
+
 class Work(Protocol):
-    """What a launch trains: the runs of a sweep file, or some of the records' runs again."""
+    """What a launch does: train a sweep file's runs, train failed ones again, evaluate some."""
+
+    @property
+    def purpose(self) -> Purpose:
+        """What it does with its runs."""
 
     @property
     def folder(self) -> GroupFolder:
@@ -65,20 +83,38 @@ class Work(Protocol):
         """What each run gets."""
 
     @property
+    def datasets(self) -> tuple[str, ...] | None:
+        """On which datasets runs are evaluated; None where they are trained."""
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What a person should know before it starts."""
 
     def plan(self, state: GroupState) -> Plan:
         """What is still to be done. Raises `TrainerError`."""
 
+    def policy(self, state: GroupState, options: Options) -> Policy:
+        """Time limit, retries and brake."""
+
     def describe(self, plan: Plan) -> dict[str, Any]:
         """The plan as data, for people and for programs."""
 
-    def announce(self, plan: Plan, state: GroupState) -> tuple[dict[str, Any], list[Event]]:
-        """What the journal's `launched` tells of it, and the events that follow.
+    def announce(self, plan: Plan, state: GroupState) -> Announcement:
+        """What the journal says at the start.
 
         Called once, under the group's lock, right before the first wave.
         """
+
+
+def training_policy(resources: Resources, state: GroupState, options: Options) -> Policy:
+    """The policy of a training. Once any run of the group has finished, there is no brake."""
+    has_finished = any(run.outcome is Outcome.FINISHED for run in state.runs.values())
+    return Policy(
+        timeout_s=resources.timeout_s,
+        retries=resources.retries,
+        brake_after=BRAKE_AFTER if options.brake and not has_finished else 0,
+        pause_when_sick=options.brake,
+    )
 
 
 @dataclass(frozen=True)
@@ -87,6 +123,8 @@ class SweepFile:
 
     sweep: Sweep
     folder: GroupFolder
+    purpose: Purpose = "train"
+    datasets: None = None
 
     @property
     def trainer(self) -> Trainer:
@@ -103,33 +141,31 @@ class SweepFile:
     def plan(self, state: GroupState) -> Plan:
         return remaining(self.sweep, state)
 
+    def policy(self, state: GroupState, options: Options) -> Policy:
+        return training_policy(self.resources, state, options)
+
     def describe(self, plan: Plan) -> dict[str, Any]:
         return describe(plan, self.sweep)
 
-    def announce(self, plan: Plan, state: GroupState) -> tuple[dict[str, Any], list[Event]]:
-        """Leaves the sweep file and the plan beside the records, too."""
+    def announce(self, plan: Plan, state: GroupState) -> Announcement:
+        """Writes the sweep file and the plan beside the records, too."""
         sweep, trainer = self.sweep, self.trainer
         write_atomically(self.folder.sweep_file, sweep.text)
         described = json.dumps(self.describe(plan), indent=1)
         write_atomically(self.folder.plan_file, described + "\n")
         specs = {spec.id: dict(spec.axis_values) for spec in sweep}
-        sha = hashlib.sha256(sweep.text.encode()).hexdigest()[:16]
-        events: list[Event] = [
-            {
-                "event": "planned",
-                "runs": chunk,
-                "headline": trainer.headline,
-                "units": trainer.units,
-            }
+        planned = [
+            Planned(runs=chunk, headline=trainer.headline, units=trainer.units)
             for chunk in _chunks(specs)
         ]
-        events += [_invalid_end(spec, reasons) for spec, reasons in plan.newly_invalid]
-        return {"total": len(specs), "sweep_sha": sha}, events
+        invalid = [_invalid_end(spec, reasons) for spec, reasons in plan.newly_invalid]
+        sha = hashlib.sha256(sweep.text.encode()).hexdigest()[:16]
+        return Announcement(len(specs), sha, (*planned, *invalid))
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is to be trained, compared with the records and the host; nothing is written yet."""
+    """What is to be done, compared with the records and the host; nothing is written yet."""
 
     work: Work
     records: GroupReader
@@ -140,8 +176,9 @@ class Prepared:
 
 @dataclass(frozen=True)
 class LaunchEnd:
-    """How a launch ended: where its records are, the state after it, and why it ended."""
+    """How a launch ended: its id, where its records are, the state after it, and why it ended."""
 
+    launch: str
     folder: GroupFolder
     state: GroupState
     end: End
@@ -150,11 +187,11 @@ class LaunchEnd:
 class View(Protocol):
     """Shows a launch while it runs."""
 
-    def observe(self, event: Mapping[str, Any]) -> None:
+    def observe(self, event: Event) -> None:
         """Called with every journal event, right after it was written."""
 
     def tick(self) -> None:
-        """Called some times a second."""
+        """Called several times a second."""
 
     def close(self) -> None:
         """Called at the end, however it comes."""
@@ -166,11 +203,5 @@ def _chunks(specs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield dict(items[start : start + _PLANNED_CHUNK])
 
 
-def _invalid_end(spec: RunSpec, reasons: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        "event": "ended",
-        "run": spec.id,
-        "attempt": 0,
-        "outcome": Outcome.INVALID.value,
-        "cause": invalid_cause(reasons).plain(),
-    }
+def _invalid_end(spec: RunSpec, reasons: tuple[str, ...]) -> Ended:
+    return Ended(run=spec.id, attempt=0, outcome=Outcome.INVALID, cause=invalid_cause(reasons))

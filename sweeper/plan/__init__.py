@@ -1,7 +1,7 @@
 """What still has to be trained, in which order and together with what."""
 
 from sweeper.plan.describe import describe
-from sweeper.plan.planner import Pack, Plan, Planned, PlannedWave, plan_runs, remaining
+from sweeper.plan.planner import Pack, Plan, Planned, PlannedWave, plan_each, plan_runs, remaining
 from sweeper.plan.preflight import invalid_cause
 from sweeper.plan.queue import Queue, choose
 
@@ -14,6 +14,7 @@ __all__ = [
     "choose",
     "describe",
     "invalid_cause",
+    "plan_each",
     "plan_runs",
     "remaining",
 ]

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from sweeper.records import GroupState, RunState
     from sweeper.trainer import Trainer
 
-__all__ = ["RUNS_PER_WAVE", "Pack", "Plan", "Planned", "PlannedWave", "plan_runs", "remaining"]
+__all__ = [
+    "RUNS_PER_WAVE",
+    "Pack",
+    "Plan",
+    "Planned",
+    "PlannedWave",
+    "plan_each",
+    "plan_runs",
+    "remaining",
+]
 
 # A wave costs some six seconds outside training and a kilobyte or two of scratch space per run: at
 # 5,000 runs that is about a millisecond per run and ten megabytes. The disk's budget ends a wave
@@ -167,6 +176,28 @@ def plan_runs(
         recorded=frozenset(
             spec.id for spec, reasons in invalid if _is_recorded(state.runs.get(spec.id), reasons)
         ),
+    )
+
+
+def plan_each(
+    runs: Iterable[RunSpec], trainer: Trainer, *, runs_per_wave: int | None = None
+) -> Plan:
+    """Plan `runs` whatever the records say of them, each in a pack of its own, by program."""
+    programs = Programs()
+    invalid: list[tuple[RunSpec, tuple[str, ...]]] = []
+    packs: list[Pack] = []
+    for spec in runs:
+        program, reasons = _program(spec, trainer, programs)
+        if program is None:
+            invalid.append((spec, reasons))
+        else:
+            packs.append(Pack((Planned(spec, program),)))
+    order = {name: place for place, name in enumerate(dict.fromkeys(p.program for p in packs))}
+    packs.sort(key=lambda pack: order[pack.program])
+    return Plan(
+        total=len(packs) + len(invalid),
+        invalid=tuple(invalid),
+        waves=_waves(packs, runs_per_wave),
     )
 
 

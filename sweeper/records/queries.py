@@ -267,7 +267,6 @@ def _attempt(run: RunState, index: int) -> dict[str, Any]:
         "last_step": attempt.last_step,
         "wall_s": attempt.wall_s,
         "cpu_s": attempt.cpu_s,
-        "startup_s": attempt.startup_s,
         "rss_peak_bytes": attempt.rss_peak_bytes,
     }
 
