@@ -18,7 +18,8 @@ from typing import Literal
 from benchmarks.simulation import Costs, Simulated, lower_bound_s, simulate
 from sweeper.config import RunSpec
 from sweeper.plan import PlannedWave, plan_runs
-from sweeper.records import GroupState, fold
+from sweeper.records import GroupState, Outcome, fold
+from sweeper.records.events import Ended, Planned, Recorded
 from sweeper.trainer import Run, load_trainer
 
 SLOTS = 192
@@ -90,22 +91,12 @@ def runs(seeds: range) -> dict[str, RunSpec]:
 
 def history(finished: dict[str, RunSpec]) -> GroupState:
     """The records after these runs, read from events as they stand in a journal."""
-    stamp: dict[str, object] = {"v": 1, "writer": "past", "time": 0.0}
-    planned: dict[str, object] = {
-        "event": "planned",
-        "runs": {i: dict(s.axis_values) for i, s in finished.items()},
-    }
-    ends: list[dict[str, object]] = [
-        {
-            "event": "ended",
-            "run": run,
-            "attempt": 1,
-            "outcome": "finished",
-            "wall_s": duration_s(spec.config),
-        }
+    planned = Planned(runs={run: dict(spec.axis_values) for run, spec in finished.items()})
+    ends = [
+        Ended(run=run, attempt=1, outcome=Outcome.FINISHED, wall_s=duration_s(spec.config))
         for run, spec in finished.items()
     ]
-    return fold([{**stamp, "seq": seq, **event} for seq, event in enumerate([planned, *ends])])
+    return fold(Recorded(event, "past", seq, 0.0) for seq, event in enumerate([planned, *ends]))
 
 
 def planned_waves(runs_per_wave: int | None, *, longest_first: bool) -> tuple[PlannedWave, ...]:

@@ -13,7 +13,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-from sweeper.records.outcomes import Cause, Outcome
+from sweeper.records.events import (
+    Ended,
+    Evaluated,
+    EvaluationStarted,
+    Event,
+    Started,
+    WaveEnded,
+    WaveStarted,
+)
+from sweeper.records.outcomes import Outcome
 from sweeper.units import duration
 from sweeper.untrusted import printable
 
@@ -24,7 +33,6 @@ __all__ = ["LineView", "LiveView", "describe_event", "view_for"]
 
 _LIVE_REFRESH_S = 0.5
 _RECENT = 6
-_ENDS = {"ended", "evaluated"}
 _STYLES = {
     Outcome.FINISHED: "green",
     Outcome.DIVERGED: "yellow",
@@ -54,36 +62,36 @@ def view_for(
     return LineView(stream, total, names, headline)
 
 
-def describe_event(event: Mapping[str, Any], names: Mapping[str, str], headline: str) -> str | None:
+def describe_event(event: Event, names: Mapping[str, str], headline: str) -> str | None:
     """One line for an event, or None for one that a person needn't see."""
-    match event["event"]:
-        case "started" | "evaluation_started":
-            again = f" (attempt {event['attempt']})" if event["attempt"] > 1 else ""
-            return f"started   {event['run']}{again}  {names.get(event['run'], '')}".rstrip()
-        case "ended" | "evaluated":
+    match event:
+        case Started() | EvaluationStarted():
+            again = f" (attempt {event.attempt})" if event.attempt > 1 else ""
+            return f"started   {event.run}{again}  {names.get(event.run, '')}".rstrip()
+        case Ended() | Evaluated():
             return _describe_end(event, names, headline)
-        case "wave_started":
-            return f"wave {event['wave']}: {event['runs']} runs on {event['slots']} slots"
-        case "wave_ended":
-            peak = event.get("scratch_peak_bytes", 0) / 1e6
-            outside = sum(event.get(k) or 0.0 for k in ("startup_s", "shutdown_s"))
+        case WaveStarted():
+            return f"wave {event.wave}: {event.runs} runs on {event.slots} slots"
+        case WaveEnded():
+            peak = (event.scratch_peak_bytes or 0) / 1e6
+            outside = (event.startup_s or 0.0) + (event.shutdown_s or 0.0)
             return (
-                f"wave {event['wave']} ended ({event['reason']}): {event['training_s']:.1f} s of "
+                f"wave {event.wave} ended ({event.reason}): {event.training_s or 0.0:.1f} s of "
                 f"training, {outside:.1f} s of start and stop, scratch peak {peak:.0f} MB"
             )
         case _:
             return None
 
 
-def _describe_end(event: Mapping[str, Any], names: Mapping[str, str], headline: str) -> str:
-    parts = [f"{event['outcome']:<9} {event['run']}", names.get(event["run"], "")]
-    value = event.get("metrics", {}).get(headline)
-    if event["outcome"] == Outcome.FINISHED and isinstance(value, int | float):
+def _describe_end(event: Ended | Evaluated, names: Mapping[str, str], headline: str) -> str:
+    parts = [f"{event.outcome:<9} {event.run}", names.get(event.run, "")]
+    value = event.metrics.get(headline)
+    if event.outcome is Outcome.FINISHED and value is not None:
         parts.append(f"{headline} {value:.4g}")
-    if event.get("cause"):
-        parts.append(Cause.from_plain(event["cause"]).headline())
-    if event.get("wall_s") is not None:
-        parts.append(f"{event['wall_s']:.1f} s")
+    if event.cause:
+        parts.append(event.cause.headline())
+    if event.wall_s is not None:
+        parts.append(f"{event.wall_s:.1f} s")
     return "  ".join(part for part in parts if part)
 
 
@@ -97,9 +105,9 @@ class LineView:
         self._headline = headline
         self._ended: set[str] = set()
 
-    def observe(self, event: Mapping[str, Any]) -> None:
-        if event["event"] in _ENDS:
-            self._ended.add(event["run"])
+    def observe(self, event: Event) -> None:
+        if isinstance(event, Ended | Evaluated):
+            self._ended.add(event.run)
         text = describe_event(event, self._names, self._headline)
         if text:
             now = time.strftime("%H:%M:%S")
@@ -131,7 +139,7 @@ class LiveView:
         self._names = names
         self._headline = headline
         self._status = status
-        self._outcomes: dict[str, str] = {}
+        self._outcomes: dict[str, Outcome] = {}
         self._recent: deque[Text] = deque(maxlen=_RECENT)
         self._bar = Progress(
             TextColumn("runs"), BarColumn(bar_width=40), MofNCompleteColumn(), console=console
@@ -144,10 +152,10 @@ class LiveView:
     def close(self) -> None:
         self._live.stop()
 
-    def observe(self, event: Mapping[str, Any]) -> None:
-        if event["event"] in _ENDS:
-            self._outcomes[event["run"]] = event["outcome"]
-            style = _STYLES.get(Outcome(event["outcome"]), "")
+    def observe(self, event: Event) -> None:
+        if isinstance(event, Ended | Evaluated):
+            self._outcomes[event.run] = event.outcome
+            style = _STYLES.get(event.outcome, "")
             text = printable(_describe_end(event, self._names, self._headline))
             self._recent.append(Text(text, style=style, overflow="ellipsis", no_wrap=True))
 

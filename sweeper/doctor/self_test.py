@@ -28,9 +28,10 @@ from sweeper.engine.supervisor import Supervisor
 from sweeper.errors import HostError, SweeperError
 from sweeper.host.cpus import cpu_offer, cut_slots
 from sweeper.host.processes import ProcessMark, marked_processes
+from sweeper.records.events import Ended, Event, WaveEnded
 from sweeper.records.journal import JournalWriter
 from sweeper.records.layout import GroupFolder
-from sweeper.records.outcomes import Cause, Outcome
+from sweeper.records.outcomes import Outcome
 from sweeper.trainer import load_trainer
 from sweeper.units import size
 
@@ -79,7 +80,7 @@ def try_wave() -> WaveTrial:
 
     Raises KeyboardInterrupt when a signal asked to stop meanwhile.
     """
-    events: list[Mapping[str, Any]] = []
+    events: list[Event] = []
     launch = secrets.token_hex(4)
     try:
         scratch = Scratch.create(launch)
@@ -98,7 +99,7 @@ def try_wave() -> WaveTrial:
     return read_trial(events, failure=failure, left=left, left_bytes=left_bytes)
 
 
-def _supervise(scratch: Scratch, launch: str, events: list[Mapping[str, Any]]) -> bool:
+def _supervise(scratch: Scratch, launch: str, events: list[Event]) -> bool:
     """One wave with one run on one CPU; False if a signal stopped it. Raises `HostError`."""
     group = GroupFolder(scratch.path / "records", "doctor").make()
     deadline = time.monotonic() + _WAVE_LIMIT_S
@@ -106,8 +107,8 @@ def _supervise(scratch: Scratch, launch: str, events: list[Mapping[str, Any]]) -
     def tick() -> None:
         # A sweep tries again; here the first failure is the answer.
         for event in events:
-            if event["event"] == "wave_ended" and event["reason"] != "done":
-                raise HostError(event["reason"])
+            if isinstance(event, WaveEnded) and event.reason != "done":
+                raise HostError(event.reason)
         if time.monotonic() > deadline:
             raise HostError(f"one wave with one run took longer than {_WAVE_LIMIT_S:.0f} s")
 
@@ -127,28 +128,37 @@ def _supervise(scratch: Scratch, launch: str, events: list[Mapping[str, Any]]) -
 
 
 def read_trial(
-    events: Sequence[Mapping[str, Any]],
+    events: Sequence[Event],
     *,
     failure: str | None = None,
     left: int = 0,
     left_bytes: int = 0,
 ) -> WaveTrial:
-    """Put together what the journal's events of the trial tell."""
-    wave = next((event for event in events if event["event"] == "wave_ended"), {})
-    run = next((event for event in events if event["event"] == "ended"), {})
-    if failure is None and run.get("outcome") != Outcome.FINISHED:
-        cause = Cause.from_plain(run["cause"]).headline() if "cause" in run else "it has no end"
-        failure = f"the run of the probe {run.get('outcome', 'never ended')}: {cause}"
+    """Put together what the journal's events of the trial say."""
+    wave = next((event for event in events if isinstance(event, WaveEnded)), None)
+    run = next((event for event in events if isinstance(event, Ended)), None)
+    if failure is None:
+        failure = _failure(run)
     return WaveTrial(
         failure=failure,
-        startup_s=wave.get("startup_s"),
-        shutdown_s=wave.get("shutdown_s"),
-        scratch_peak_bytes=wave.get("scratch_peak_bytes", 0),
-        rss_peak_bytes=run.get("rss_peak_bytes"),
-        metrics=run.get("metrics", {}),
+        startup_s=wave.startup_s if wave else None,
+        shutdown_s=wave.shutdown_s if wave else None,
+        scratch_peak_bytes=(wave.scratch_peak_bytes if wave else None) or 0,
+        rss_peak_bytes=run.rss_peak_bytes if run else None,
+        metrics=run.metrics if run else {},
         left=left,
         left_bytes=left_bytes,
     )
+
+
+def _failure(run: Ended | None) -> str | None:
+    """Why the probe's run is no success, if it isn't."""
+    if run is None:
+        return "the run of the probe never ended"
+    if run.outcome is Outcome.FINISHED:
+        return None
+    cause = run.cause.headline() if run.cause else "its cause is unknown"
+    return f"the run of the probe {run.outcome}: {cause}"
 
 
 def ray_line(trial: WaveTrial) -> Line:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from sweeper.engine.results import died_record, finished_record, own_result
-from sweeper.records import events as read
+from sweeper.engine.results import died_record, ended_event, own_result
+from sweeper.records import json_fields as read
+from sweeper.records.events import Ended, Event, Started
 from sweeper.records.layout import GroupFolder, is_run_id, read_json
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 from sweeper.records.state import Attempt, GroupState
@@ -14,14 +14,14 @@ from sweeper.records.state import Attempt, GroupState
 __all__ = ["interrupted_ends"]
 
 
-def interrupted_ends(folder: GroupFolder, state: GroupState) -> list[dict[str, Any]]:
+def interrupted_ends(folder: GroupFolder, state: GroupState) -> list[Event]:
     """The missing events of attempts that a dead launch left without an end.
 
     Must be called under the group's lock and after the dead launch's processes were reaped. A run
     that had written its result is taken as it says; any other was lost. An attempt may even be
     unknown to the journal, if the launch died between its start and the next line.
     """
-    events = [
+    events: list[Event] = [
         _end(folder, run.id, attempt)
         for run in state.runs.values()
         for attempt in run.attempts
@@ -34,12 +34,12 @@ def interrupted_ends(folder: GroupFolder, state: GroupState) -> list[dict[str, A
         begun = read.integer(told, "attempt")
         if run is not None and begun is not None and begun > known:
             attempt = Attempt(number=begun, writer="", started=read.real(told, "time"))
-            events.append({"event": "started", "run": run_id, "attempt": begun})
+            events.append(Started(run=run_id, attempt=begun))
             events.append(_end(folder, run_id, attempt))
     return events
 
 
-def _end(folder: GroupFolder, run: str, attempt: Attempt) -> dict[str, Any]:
+def _end(folder: GroupFolder, run: str, attempt: Attempt) -> Ended:
     run_folder = folder.run(run)
     record = own_result(run_folder, run, attempt.number)
     if record is None:
@@ -55,12 +55,7 @@ def _end(folder: GroupFolder, run: str, attempt: Attempt) -> dict[str, Any]:
             wall_s=last_sign - began,
             ended=last_sign,
         )
-    return {
-        "event": "ended",
-        "run": run,
-        **({"of": attempt.writer} if attempt.writer else {}),
-        **finished_record(record),
-    }
+    return ended_event(record, run, of=attempt.writer or None)
 
 
 def _last_sign(*files: Path, default: float) -> float:

@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
-from sweeper.records import events as read
+from sweeper.records import json_fields as read
+from sweeper.records.events import Ended, Evaluated
 from sweeper.records.jsonl import finite
 from sweeper.records.layout import RunFolder, read_json, write_atomically
 from sweeper.records.metrics import last_values
 from sweeper.records.outcomes import Cause, Outcome
 
-__all__ = ["died_record", "finished_record", "own_result", "write_result"]
-
-
-_JOURNALLED = (
-    "attempt",
-    "outcome",
-    "cause",
-    "last_step",
-    "wall_s",
-    "metrics",
-    "rss_peak_bytes",
-    "cpu_s",
-)
+__all__ = ["died_record", "ended_event", "evaluated_event", "own_result", "write_result"]
 
 
 def own_result(folder: RunFolder, run: str, attempt: int) -> dict[str, Any] | None:
@@ -76,9 +66,29 @@ def died_record(
     }
 
 
-def finished_record(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a result that goes into the journal."""
-    return {key: record[key] for key in _JOURNALLED if record.get(key) is not None}
+def ended_event(
+    record: Mapping[str, Any], run: str, *, wave: int | None = None, of: str | None = None
+) -> Ended:
+    """The part of a result that goes into the journal; its outcome must be a known one."""
+    attempt = read.integer(record, "attempt")
+    return Ended(
+        run=run,
+        attempt=1 if attempt is None else attempt,
+        outcome=Outcome(record["outcome"]),
+        cause=read.cause(record),
+        wave=wave,
+        of=of,
+        last_step=read.integer(record, "last_step"),
+        wall_s=read.real(record, "wall_s"),
+        cpu_s=read.real(record, "cpu_s"),
+        rss_peak_bytes=read.integer(record, "rss_peak_bytes"),
+        metrics=read.metrics(record),
+    )
+
+
+def evaluated_event(ended: Ended) -> Evaluated:
+    """The end of an evaluation, whose attempts end as those of trainings do."""
+    return Evaluated(**{item.name: getattr(ended, item.name) for item in fields(Evaluated)})
 
 
 def write_result(folder: RunFolder, record: Mapping[str, Any]) -> None:

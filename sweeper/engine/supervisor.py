@@ -32,7 +32,7 @@ from sweeper.engine.policy import (
 )
 from sweeper.engine.post_mortem import death_of_wave, record_of_death
 from sweeper.engine.protocol import Task, WaveSpec
-from sweeper.engine.results import finished_record
+from sweeper.engine.results import ended_event, evaluated_event
 from sweeper.engine.scratch import Scratch
 from sweeper.engine.signals import SignalWatch
 from sweeper.engine.wave_process import WaveProcess
@@ -40,9 +40,16 @@ from sweeper.errors import HostError
 from sweeper.host.cgroups import oom_kills
 from sweeper.host.cpus import Slot
 from sweeper.host.processes import become_subreaper, kill_all, reap_adopted
+from sweeper.records.events import (
+    EvaluationStarted,
+    Event,
+    Started,
+    WaveEnded,
+    WaveStarted,
+)
 from sweeper.records.journal import JournalWriter
 from sweeper.records.layout import GroupFolder, RunFolder
-from sweeper.records.outcomes import Cause, CauseKind, Outcome
+from sweeper.records.outcomes import Cause, CauseKind
 from sweeper.trainer import Trainer
 
 __all__ = ["End", "Supervisor"]
@@ -52,8 +59,6 @@ _WATCH_S = 1.0
 _ROOM_LOOK_S = 5.0
 # Waves in a row that end without one finished attempt, after which the host is taken for sick.
 _BARREN_LIMIT = 3
-_TRAINING = {"started": "started", "ended": "ended"}
-_EVALUATION = {"started": "evaluation_started", "ended": "evaluated"}
 _STALE_S = 10.0
 
 
@@ -70,7 +75,7 @@ class Supervisor:
 
     `observe` gets every journal event right after it was written, `tick` is called some times a
     second while nothing happens. With `datasets`, trained runs are evaluated on them instead of
-    trained; the journal then tells ``evaluation_started`` and ``evaluated``, which change no run's
+    trained; the journal then has ``evaluation_started`` and ``evaluated``, which change no run's
     outcome. `peaks` are the largest resident sets in bytes that the records know, by program;
     `scratch_budget` is in bytes too.
     """
@@ -86,7 +91,7 @@ class Supervisor:
         scratch_budget: int | None = None,
         journal: JournalWriter,
         scratch: Scratch,
-        observe: Callable[[Mapping[str, Any]], None],
+        observe: Callable[[Event], None],
         tick: Callable[[], None] = lambda: None,
         datasets: tuple[str, ...] | None = None,
         peaks: Mapping[str, int] | None = None,
@@ -102,13 +107,12 @@ class Supervisor:
         self._observe = observe
         self._tick = tick
         self._datasets = datasets
-        self._words = _TRAINING if datasets is None else _EVALUATION
         self._selector = selectors.DefaultSelector()
         self._job_queue = JobQueue([], policy, len(slots))
         self._waves: dict[int, WaveProcess] = {}
         self._free = set(self._slots)
         self._killed: dict[str, Cause] = {}
-        self._events: list[dict[str, Any]] = []
+        self._events: list[Event] = []
         self._wave_count = 0
         self._barren = 0
         self._stop_requests = 0
@@ -210,7 +214,7 @@ class Supervisor:
         wave = WaveProcess.start(number, mark, scratch, spec=spec, env=env, at_once=at_once)
         self._waves[number] = wave
         self._selector.register(wave.events.descriptor, selectors.EVENT_READ, wave)
-        self._tell("wave_started", wave=number, runs=len(wave.waiting), slots=len(self._slots))
+        self._record(WaveStarted(wave=number, runs=len(wave.waiting), slots=len(self._slots)))
 
     def _attempt(self, job: Job, row: int) -> Task:
         folder = str(self._folder(job.run).path.absolute())
@@ -270,7 +274,8 @@ class Supervisor:
         run, attempt, slot = message["run"], message["attempt"], message["slot"]
         wave.waiting.discard(run)
         wave.running[run] = Running(run, attempt, slot, time.monotonic(), oom_kills=oom_kills())
-        self._tell(self._words["started"], run=run, attempt=attempt, wave=wave.number, slot=slot)
+        kind = Started if self._datasets is None else EvaluationStarted
+        self._record(kind(run=run, attempt=attempt, wave=wave.number, slot=slot))
 
     def _on_ended(self, wave: WaveProcess, record: Mapping[str, Any]) -> None:
         """A run ended and has written its result."""
@@ -300,9 +305,9 @@ class Supervisor:
 
     def _settle(self, wave: WaveProcess, record: Mapping[str, Any]) -> None:
         run = record["id"]
-        cause = Cause.from_plain(record["cause"]) if record.get("cause") else None
-        self._tell(self._words["ended"], run=run, wave=wave.number, **finished_record(record))
-        self._job_queue.settle(run, record["attempt"], Outcome(record["outcome"]), cause)
+        ended = ended_event(record, run, wave=wave.number)
+        self._record(ended if self._datasets is None else evaluated_event(ended))
+        self._job_queue.settle(run, ended.attempt, ended.outcome, ended.cause)
         self._pause = self._pause or self._job_queue.brake_reason()
 
     def _finish_wave(self, wave: WaveProcess) -> None:
@@ -320,9 +325,7 @@ class Supervisor:
         del self._waves[wave.number]
         processes += self._kill_strays()
         self._job_queue.give_back(wave.waiting)
-        self._tell(
-            "wave_ended", reason=reason or "done", processes_reaped=processes, **wave.costs()
-        )
+        self._record(WaveEnded(reason=reason or "done", processes_reaped=processes, **wave.costs()))
         self._write_events()
         if in_order or self._stopping():
             return
@@ -390,8 +393,8 @@ class Supervisor:
         strays = [child for child in children if child.pid not in self._not_ours]
         return [process for stray in strays for process in [stray, *stray.children(recursive=True)]]
 
-    def _tell(self, event: str, **fields: Any) -> None:
-        self._events.append({"event": event, **fields})
+    def _record(self, event: Event) -> None:
+        self._events.append(event)
 
     def _write_events(self) -> None:
         """Journal first, then show: what was shown is never lost."""

@@ -30,6 +30,7 @@ from sweeper.records import (
     GroupState,
     JournalWriter,
 )
+from sweeper.records.events import Launched, LaunchEnded
 from sweeper.records.lock import acquire
 from sweeper.records.outcomes import Outcome
 from sweeper.records.permissions import readable_as
@@ -100,19 +101,18 @@ def _announce(prepared: Prepared, journal: JournalWriter, launch_id: str) -> Non
     """Journal what is planned."""
     work = prepared.work
     told, events = work.announce(prepared.plan, prepared.state)
-    launched = {
-        "event": "launched",
-        "launch": launch_id,
-        "host": host_name(),
-        "pid": os.getpid(),
-        "pid_start": process_start(os.getpid()),
-        "cpus": sum(len(slot.cpus) for slot in prepared.slots),
-        "slots": len(prepared.slots),
-        "version": version("sweeper"),
-        "trainer": work.trainer.name,
-        "resources": plain(work.resources),
+    launched = Launched(
+        launch=launch_id,
+        host=host_name(),
+        pid=os.getpid(),
+        pid_start=process_start(os.getpid()),
+        cpus=sum(len(slot.cpus) for slot in prepared.slots),
+        slots=len(prepared.slots),
+        version=version("sweeper"),
+        trainer=work.trainer.name,
+        resources=plain(work.resources),
         **told,
-    }
+    )
     journal.append(launched, *events)
 
 
@@ -123,7 +123,7 @@ def _launch_end(journal: JournalWriter, launch_id: str) -> Iterator[dict[str, st
     try:
         yield ending
     finally:
-        journal.append({"event": "launch_ended", "launch": launch_id, **ending})
+        journal.append(LaunchEnded(launch=launch_id, **ending))
 
 
 def _supervise(

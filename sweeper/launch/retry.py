@@ -16,6 +16,7 @@ from sweeper.launch.recorded_trainer import trainer_of
 from sweeper.launch.work import Options, Prepared
 from sweeper.plan import Plan, plan_runs
 from sweeper.records import GroupFolder, GroupState, Outcome, crashed, snapshot
+from sweeper.records.events import Event
 from sweeper.records.layout import is_run_id
 from sweeper.records.state import INTERRUPTED
 from sweeper.trainer import Trainer
@@ -76,9 +77,7 @@ class FailedRuns:
             ],
         }
 
-    def announce(
-        self, plan: Plan, state: GroupState
-    ) -> tuple[dict[str, Any], list[Mapping[str, Any]]]:
+    def announce(self, plan: Plan, state: GroupState) -> tuple[dict[str, Any], list[Event]]:
         """The sweep is the same as at the last launch; nothing new is planned."""
         last = state.launches[-1]
         return {"total": last.total, "sweep_sha": last.sweep_sha}, []

@@ -18,13 +18,11 @@ from sweeper.records import (
     GroupState,
     write_atomically,
 )
+from sweeper.records.events import Ended, Event, Planned
 from sweeper.records.outcomes import Outcome
 from sweeper.trainer import Trainer
 
-__all__ = ["Event", "LaunchEnd", "Options", "Prepared", "SweepFile", "View", "Work"]
-
-
-Event = Mapping[str, Any]
+__all__ = ["LaunchEnd", "Options", "Prepared", "SweepFile", "View", "Work"]
 
 
 _PLANNED_CHUNK = 1000
@@ -75,7 +73,7 @@ class Work(Protocol):
         """The plan as data, for people and for programs."""
 
     def announce(self, plan: Plan, state: GroupState) -> tuple[dict[str, Any], list[Event]]:
-        """What the journal's `launched` tells of it, and the events that follow.
+        """What the journal's `launched` says of it, and the events that follow.
 
         Called once, under the group's lock, right before the first wave.
         """
@@ -115,12 +113,7 @@ class SweepFile:
         specs = {spec.id: dict(spec.axis_values) for spec in sweep}
         sha = hashlib.sha256(sweep.text.encode()).hexdigest()[:16]
         events: list[Event] = [
-            {
-                "event": "planned",
-                "runs": chunk,
-                "headline": trainer.headline,
-                "units": trainer.units,
-            }
+            Planned(runs=chunk, headline=trainer.headline, units=trainer.units)
             for chunk in _chunks(specs)
         ]
         events += [_invalid_end(spec, reasons) for spec, reasons in plan.newly_invalid]
@@ -150,7 +143,7 @@ class LaunchEnd:
 class View(Protocol):
     """Shows a launch while it runs."""
 
-    def observe(self, event: Mapping[str, Any]) -> None:
+    def observe(self, event: Event) -> None:
         """Called with every journal event, right after it was written."""
 
     def tick(self) -> None:
@@ -166,11 +159,5 @@ def _chunks(specs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield dict(items[start : start + _PLANNED_CHUNK])
 
 
-def _invalid_end(spec: RunSpec, reasons: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        "event": "ended",
-        "run": spec.id,
-        "attempt": 0,
-        "outcome": Outcome.INVALID.value,
-        "cause": invalid_cause(reasons).plain(),
-    }
+def _invalid_end(spec: RunSpec, reasons: tuple[str, ...]) -> Ended:
+    return Ended(run=spec.id, attempt=0, outcome=Outcome.INVALID, cause=invalid_cause(reasons))

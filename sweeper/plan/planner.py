@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sweeper.records import GroupState, RunState
     from sweeper.trainer import Trainer
 
-__all__ = ["RUNS_PER_WAVE", "Pack", "Plan", "Planned", "PlannedWave", "plan_runs", "remaining"]
+__all__ = ["RUNS_PER_WAVE", "Pack", "Plan", "PlannedRun", "PlannedWave", "plan_runs", "remaining"]
 
 # A wave costs some six seconds outside training and a kilobyte or two of scratch space per run: at
 # 5,000 runs that is about a millisecond per run and ten megabytes. The disk's budget ends a wave
@@ -28,7 +28,7 @@ RUNS_PER_WAVE = 5000
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedRun:
     """A run to be trained, with its program's name and the expected wall time."""
 
     spec: RunSpec
@@ -42,7 +42,7 @@ class Planned:
 class Pack:
     """Runs of one program that are handed to the trainer together."""
 
-    runs: tuple[Planned, ...]
+    runs: tuple[PlannedRun, ...]
 
     @property
     def program(self) -> str:
@@ -150,7 +150,7 @@ def plan_runs(
             to_train.append((spec, program))
     estimator = Estimator(_finished(state, specs, trainer, programs))
     planned = [
-        Planned(
+        PlannedRun(
             spec,
             program,
             estimator.estimate_s(spec.axis_values, program),
@@ -212,13 +212,13 @@ def _finished(
     return finished
 
 
-def _packs(planned: Sequence[Planned], pack_size: int) -> list[Pack]:
+def _packs(planned: Sequence[PlannedRun], pack_size: int) -> list[Pack]:
     """Packs of one program each, longest first; within one program as equal as they can be.
 
     What has failed before probably fails again: it comes last, so that it can neither hold up the
     others nor make a launch look as if everything failed.
     """
-    by_program: dict[tuple[bool, str], list[Planned]] = defaultdict(list)
+    by_program: dict[tuple[bool, str], list[PlannedRun]] = defaultdict(list)
     for run in planned:
         by_program[run.has_failed, run.program].append(run)
     packs = []

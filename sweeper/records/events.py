@@ -1,122 +1,193 @@
-"""The fields of journal events, read without trust.
+"""The events of the journal: one dataclass a kind.
 
-A journal may hold events of a newer version, of a broken disk or of a stranger, so each getter
-returns None for a value that isn't of its kind.
+`sweeper.records.event_codec` turns them into lines and back; what a launch does with them is in
+`sweeper.records.fold`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
-from itertools import groupby
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from sweeper.records.jsonl import encode, number
-from sweeper.records.outcomes import Cause, CauseKind, Outcome
+from sweeper.records.outcomes import Cause, Outcome
 
 __all__ = [
+    "KINDS",
+    "Ended",
+    "Evaluated",
+    "EvaluationStarted",
     "Event",
-    "cause",
-    "integer",
-    "metrics",
-    "ordered",
-    "outcome",
-    "position",
-    "real",
-    "sequence_of",
-    "text",
-    "time_of",
-    "writer_of",
+    "LaunchEnded",
+    "Launched",
+    "Planned",
+    "Recorded",
+    "Started",
+    "WaveEnded",
+    "WaveStarted",
 ]
 
-Event = Mapping[str, Any]
+
+@dataclass(frozen=True, kw_only=True)
+class Launched:
+    """A launch begins. `purpose` is ``train``, ``retry`` or ``evaluate``.
+
+    `pid_start` distinguishes a process from a later one with the same `pid`; `total` counts the
+    runs of the sweep; `resources` are what each run gets, as plain data; `sweep_sha` is a hash of
+    the sweep file's text.
+    """
+
+    launch: str
+    host: str | None = None
+    pid: int | None = None
+    pid_start: str | None = None
+    cpus: int | None = None
+    slots: int | None = None
+    version: str | None = None
+    trainer: str | None = None
+    purpose: str = "train"
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    total: int | None = None
+    sweep_sha: str | None = None
 
 
-def text(event: Event, key: str) -> str | None:
-    """A string that can be printed anywhere: halves of surrogate pairs become question marks."""
-    value = event.get(key)
-    if not isinstance(value, str):
-        return None
-    return value if value.isascii() else value.encode("utf-8", "replace").decode()
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """Some runs of the sweep with their axis values, by run id; a large sweep has several of these.
+
+    `headline` names the metric that tables show; `units` are those of metrics, by name or pattern.
+    """
+
+    runs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    headline: str | None = None
+    units: Mapping[str, str] = field(default_factory=dict)
 
 
-def real(event: Event, key: str) -> float | None:
-    """A finite number."""
-    value = number(event.get(key))
-    return None if value is None or not math.isfinite(value) else float(value)
+@dataclass(frozen=True, kw_only=True)
+class WaveStarted:
+    """A Ray session begins, with `runs` runs to do on `slots` slots."""
+
+    wave: int
+    runs: int | None = None
+    slots: int | None = None
 
 
-def integer(event: Event, key: str) -> int | None:
-    """A whole number of at most 63 bits: longer ones can't be reckoned with as floats."""
-    value = event.get(key)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool):
-        return None
-    return value if value.bit_length() < 64 else None
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """An attempt at a run begins in a slot."""
+
+    run: str
+    attempt: int
+    wave: int | None = None
+    slot: int | None = None
 
 
-def time_of(event: Event) -> float:
-    """Seconds since 1970 by the writer's clock; 0 where unknown."""
-    return real(event, "time") or 0.0
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """An attempt has ended. `of` is the writer that started it, where that is another one.
+
+    `metrics` are the final ones.
+    """
+
+    run: str
+    attempt: int
+    outcome: Outcome
+    cause: Cause | None = None
+    wave: int | None = None
+    of: str | None = None
+    last_step: int | None = None
+    wall_s: float | None = None
+    cpu_s: float | None = None
+    rss_peak_bytes: int | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
-def writer_of(event: Event) -> str:
-    return text(event, "writer") or ""
+@dataclass(frozen=True, kw_only=True)
+class EvaluationStarted:
+    """The evaluation of a trained run begins; it changes no outcome."""
+
+    run: str
+    attempt: int
+    wave: int | None = None
+    slot: int | None = None
 
 
-def sequence_of(event: Event) -> int:
-    """The position in the writer's file; the order within one writer, whatever its clock does."""
-    value = integer(event, "seq")
-    return -1 if value is None else value
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """The evaluation of a trained run has ended; its metrics join those of the run."""
+
+    run: str
+    attempt: int
+    outcome: Outcome
+    cause: Cause | None = None
+    wave: int | None = None
+    last_step: int | None = None
+    wall_s: float | None = None
+    cpu_s: float | None = None
+    rss_peak_bytes: int | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
-def outcome(event: Event) -> Outcome | None:
-    try:
-        return Outcome(text(event, "outcome") or "")
-    except ValueError:
-        return None
+@dataclass(frozen=True, kw_only=True)
+class WaveEnded:
+    """A Ray session is over: ``done``, or the reason why it died.
+
+    Startup, training and shutdown are the times of its phases, as far as it got.
+    """
+
+    wave: int
+    reason: str
+    processes_reaped: int | None = None
+    startup_s: float | None = None
+    training_s: float | None = None
+    shutdown_s: float | None = None
+    scratch_peak_bytes: int | None = None
 
 
-def cause(event: Event) -> Cause | None:
-    """The event's cause. A kind that this version doesn't know moves into the message."""
-    data = event.get("cause")
-    if not isinstance(data, Mapping):
-        return None
-    kind, message = text(data, "kind") or "", text(data, "message") or ""
-    try:
-        known = CauseKind(kind)
-    except ValueError:
-        known, message = CauseKind.EXCEPTION, f"{kind}: {message}" if kind else message
-    return Cause(
-        known, message, text(data, "type"), text(data, "place"), code=integer(data, "code")
-    )
+@dataclass(frozen=True, kw_only=True)
+class LaunchEnded:
+    """A launch is over: ``done``, ``stopped``, ``paused`` or ``error``, with what it said."""
+
+    launch: str
+    reason: str
+    message: str | None = None
 
 
-def metrics(event: Event) -> dict[str, float]:
-    """The metrics that are numbers, words for non-finite numbers decoded."""
-    data = event.get("metrics")
-    if not isinstance(data, Mapping):
-        return {}
-    numbers = {str(name): number(value) for name, value in data.items()}
-    return {name: value for name, value in numbers.items() if value is not None}
+Event = (
+    Launched
+    | Planned
+    | WaveStarted
+    | Started
+    | Ended
+    | EvaluationStarted
+    | Evaluated
+    | WaveEnded
+    | LaunchEnded
+)
+
+KINDS: Mapping[str, type[Event]] = {
+    "launched": Launched,
+    "planned": Planned,
+    "wave_started": WaveStarted,
+    "started": Started,
+    "ended": Ended,
+    "evaluation_started": EvaluationStarted,
+    "evaluated": Evaluated,
+    "wave_ended": WaveEnded,
+    "launch_ended": LaunchEnded,
+}
 
 
-def position(event: Event) -> tuple[float, str, int]:
-    """Where an event stands among those of all writers."""
-    return time_of(event), writer_of(event), sequence_of(event)
+@dataclass(frozen=True)
+class Recorded:
+    """An event as the journal has it.
 
+    `seq` is the position among the lines of `writer`: the order within one writer, whatever its
+    clock does; -1 where unknown. `time` is in seconds since 1970 by the writer's clock; 0.0 where
+    unknown.
+    """
 
-def ordered(events: Iterable[Event]) -> list[Event]:
-    """The events by (time, writer, sequence), each once, whatever order they come in."""
-    result: list[Event] = []
-    for _, group in groupby(sorted(events, key=position), key=position):
-        same = list(group)
-        # Only a damaged journal has different events at one position; their text then orders them.
-        result += same if len(same) == 1 else [text_and_event[1] for text_and_event in _once(same)]
-    return result
-
-
-def _once(events: list[Event]) -> list[tuple[str, Event]]:
-    by_text = {encode(event): event for event in events}
-    return sorted(by_text.items(), key=lambda item: item[0])
+    event: Event
+    writer: str
+    seq: int
+    time: float

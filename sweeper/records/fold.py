@@ -8,37 +8,50 @@ doesn't understand it leaves out.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar, cast
 
-from sweeper.records import events as read
-from sweeper.records.events import Event
+from sweeper.records.event_codec import ordered
+from sweeper.records.events import (
+    Ended,
+    Evaluated,
+    Event,
+    Launched,
+    LaunchEnded,
+    Planned,
+    Recorded,
+    Started,
+    WaveEnded,
+    WaveStarted,
+)
 from sweeper.records.outcomes import Outcome
-from sweeper.records.state import Attempt, GroupState, Launch, RunState, Wave
+from sweeper.records.state import EVALUATE, Attempt, GroupState, Launch, RunState, Wave
 
 __all__ = ["fold"]
 
-Kinds = Mapping[str, Sequence[Event]]
+_Events = Mapping[type[Any], Sequence[Recorded]]
+_Kind = TypeVar("_Kind", bound=Event)
 
 
-def fold(events: Iterable[Event]) -> GroupState:
+def fold(events: Iterable[Recorded]) -> GroupState:
     """The state after these events, given in any order; a repeated event counts once.
 
     A run that finished once stays finished. Otherwise the latest end by (time, writer, sequence)
     decides. Runs that were planned from an older text of the sweep file and never started are left
     out, because nothing will ever start them.
     """
-    ordered = read.ordered(events)
-    kinds: dict[str, list[Event]] = defaultdict(list)
-    for event in ordered:
-        kinds[read.text(event, "event") or ""].append(event)
-    launches = _launches(kinds)
-    planned, abandoned = _planned(kinds, launches)
-    attempts = _attempts(kinds)
-    evaluations: dict[str, list[Event]] = defaultdict(list)
-    for event in kinds["evaluated"]:
-        evaluations[read.text(event, "run") or ""].append(event)
+    in_order = ordered(events)
+    by_kind: dict[type[Any], list[Recorded]] = defaultdict(list)
+    for recorded in in_order:
+        by_kind[type(recorded.event)].append(recorded)
+    launches = _launches(by_kind)
+    last = next((item for item in reversed(launches) if item.purpose != EVALUATE), None)
+    planned, abandoned = _planned(by_kind, last.sweep_sha if last else None)
+    attempts = _attempts(by_kind)
+    evaluations: dict[str, list[tuple[Evaluated, Recorded]]] = defaultdict(list)
+    for event, recorded in _each(by_kind, Evaluated):
+        evaluations[event.run].append((event, recorded))
     runs = {
         run_id: _run(
             run_id, planned.get(run_id, {}), attempts.get(run_id, ()), evaluations.get(run_id, ())
@@ -46,113 +59,107 @@ def fold(events: Iterable[Event]) -> GroupState:
         for run_id in dict.fromkeys([*planned, *attempts])
         if run_id in attempts or run_id not in abandoned
     }
-    announced = (launches[-1].total or 0) if launches else 0
-    headlines = [read.text(event, "headline") for event in kinds["planned"]]
+    headlines = [event.headline for event, _ in _each(by_kind, Planned)]
     return GroupState(
-        total=max(len(runs), announced),
+        total=max(len(runs), (last.total or 0) if last else 0),
         runs=runs,
         launches=launches,
-        waves=_waves(kinds),
+        waves=_waves(by_kind),
         headline=next((name for name in reversed(headlines) if name), None),
-        units=_units(kinds),
-        last_time=max((read.time_of(event) for event in ordered), default=None),
+        units=_units(by_kind),
+        last_time=max((recorded.time for recorded in in_order), default=None),
     )
 
 
-def _units(kinds: Kinds) -> dict[str, str]:
+def _each(events: _Events, kind: type[_Kind]) -> Iterator[tuple[_Kind, Recorded]]:
+    """The events of one kind in order, each with its stamp."""
+    for recorded in events.get(kind, ()):
+        yield cast("_Kind", recorded.event), recorded
+
+
+def _units(events: _Events) -> dict[str, str]:
     """The units that were planned with; those of later plans win."""
     units: dict[str, str] = {}
-    for event in kinds["planned"]:
-        told = event.get("units")
-        if isinstance(told, Mapping):
-            units |= {key: value for key, value in told.items() if isinstance(value, str)}
+    for event, _ in _each(events, Planned):
+        units |= event.units
     return units
 
 
-def _launches(kinds: Kinds) -> tuple[Launch, ...]:
+def _launches(events: _Events) -> tuple[Launch, ...]:
     """The launches by their start."""
-    ends: dict[tuple[str, str], Event] = {}
-    for event in kinds["launch_ended"]:
-        ends[read.writer_of(event), read.text(event, "launch") or ""] = event
+    ends = {
+        (recorded.writer, event.launch): (event, recorded)
+        for event, recorded in _each(events, LaunchEnded)
+    }
     launches: dict[tuple[str, str], Launch] = {}
-    for event in kinds["launched"]:
-        key = read.writer_of(event), read.text(event, "launch") or ""
-        end, resources = ends.get(key), event.get("resources")
+    for event, recorded in _each(events, Launched):
+        key = recorded.writer, event.launch
+        end, end_recorded = ends.get(key, (None, None))
         launches[key] = Launch(
-            id=key[1],
-            writer=key[0],
-            started=read.time_of(event),
-            host=read.text(event, "host"),
-            pid=read.integer(event, "pid"),
-            pid_start=read.text(event, "pid_start"),
-            cpus=read.integer(event, "cpus"),
-            slots=read.integer(event, "slots"),
-            version=read.text(event, "version"),
-            total=read.integer(event, "total"),
-            trainer=read.text(event, "trainer"),
-            sweep_sha=read.text(event, "sweep_sha"),
-            resources=resources if isinstance(resources, Mapping) else {},
-            ended=None if end is None else read.time_of(end),
-            reason=None if end is None else read.text(end, "reason"),
+            id=event.launch,
+            writer=recorded.writer,
+            started=recorded.time,
+            host=event.host,
+            pid=event.pid,
+            pid_start=event.pid_start,
+            cpus=event.cpus,
+            slots=event.slots,
+            version=event.version,
+            purpose=event.purpose,
+            total=event.total,
+            trainer=event.trainer,
+            sweep_sha=event.sweep_sha,
+            resources=event.resources,
+            ended=end_recorded.time if end_recorded else None,
+            reason=(end.reason or None) if end else None,
         )
     return tuple(sorted(launches.values(), key=lambda item: (item.started, item.writer, item.id)))
 
 
-def _planned(
-    kinds: Kinds, launches: Sequence[Launch]
-) -> tuple[dict[str, Mapping[str, Any]], set[str]]:
+def _planned(events: _Events, latest: str | None) -> tuple[dict[str, Mapping[str, Any]], set[str]]:
     """Axis values of every run that was planned, and the runs that the latest text has no more."""
     texts: dict[str, list[tuple[int, str | None]]] = defaultdict(list)
-    for event in kinds["launched"]:
-        texts[read.writer_of(event)].append(
-            (read.sequence_of(event), read.text(event, "sweep_sha"))
-        )
-    latest = launches[-1].sweep_sha if launches else None
+    for launched, recorded in _each(events, Launched):
+        texts[recorded.writer].append((recorded.seq, launched.sweep_sha))
     planned: dict[str, Mapping[str, Any]] = {}
     wanted: set[str] = set()
-    for event in kinds["planned"]:
-        runs = event.get("runs")
-        if not isinstance(runs, Mapping):
-            continue
-        values = {
-            str(key): value if isinstance(value, Mapping) else {} for key, value in runs.items()
-        }
-        planned.update(values)
-        before = [
-            item for item in texts[read.writer_of(event)] if item[0] < read.sequence_of(event)
-        ]
+    for event, recorded in _each(events, Planned):
+        planned.update(event.runs)
+        before = [item for item in texts[recorded.writer] if item[0] < recorded.seq]
         text = max(before, key=lambda item: item[0])[1] if before else None
         if latest is None or text is None or text == latest:
-            wanted.update(values)
+            wanted.update(event.runs)
     return planned, planned.keys() - wanted
 
 
-def _waves(kinds: Kinds) -> tuple[Wave, ...]:
+def _waves(events: _Events) -> tuple[Wave, ...]:
     """The waves by (writer, number)."""
-    parts: dict[tuple[str, int], dict[str, Event]] = defaultdict(dict)
-    for kind in ("wave_started", "wave_ended"):
-        for event in kinds[kind]:
-            number = read.integer(event, "wave")
-            if number is not None:
-                parts[read.writer_of(event), number][kind] = event
+    starts = {
+        (recorded.writer, event.wave): (event, recorded.time)
+        for event, recorded in _each(events, WaveStarted)
+    }
+    ends = {
+        (recorded.writer, event.wave): (event, recorded.time)
+        for event, recorded in _each(events, WaveEnded)
+    }
     waves = []
-    for (writer, number), part in sorted(parts.items()):
-        start, end = part.get("wave_started", {}), part.get("wave_ended", {})
-        runs = start.get("runs")
+    for writer, number in sorted(starts.keys() | ends.keys()):
+        start, started = starts.get((writer, number), (None, None))
+        end, ended = ends.get((writer, number), (None, None))
         waves.append(
             Wave(
                 number=number,
                 writer=writer,
-                runs=len(runs) if isinstance(runs, list) else read.integer(start, "runs"),
-                slots=read.integer(start, "slots"),
-                started=read.time_of(start) if start else None,
-                ended=read.time_of(end) if end else None,
-                startup_s=read.real(end, "startup_s"),
-                training_s=read.real(end, "training_s"),
-                shutdown_s=read.real(end, "shutdown_s"),
-                scratch_peak_bytes=read.integer(end, "scratch_peak_bytes"),
-                processes_reaped=read.integer(end, "processes_reaped"),
-                reason=read.text(end, "reason"),
+                runs=start.runs if start else None,
+                slots=start.slots if start else None,
+                started=started,
+                ended=ended,
+                startup_s=end.startup_s if end else None,
+                training_s=end.training_s if end else None,
+                shutdown_s=end.shutdown_s if end else None,
+                scratch_peak_bytes=end.scratch_peak_bytes if end else None,
+                processes_reaped=end.processes_reaped if end else None,
+                reason=(end.reason or None) if end else None,
             )
         )
     return tuple(waves)
@@ -162,115 +169,108 @@ def _waves(kinds: Kinds) -> tuple[Wave, ...]:
 class _Marks:
     """The marks of one attempt, an attempt being (writer, number) of its run."""
 
-    start: Event | None = None
-    ends: list[Event] = field(default_factory=list)
+    start: tuple[Started, Recorded] | None = None
+    ends: list[tuple[Ended, Recorded]] = field(default_factory=list)
 
 
-# Where an attempt's end stands in the order of all events; None before it has ended.
-Position = tuple[float, str, int] | None
+# Where an attempt's end is among all events; None before it has ended.
+_Position = tuple[float, str, int] | None
 
 
-def _attempts(kinds: Kinds) -> dict[str, list[tuple[Attempt, Position]]]:
+def _attempts(events: _Events) -> dict[str, list[tuple[Attempt, _Position]]]:
     """The attempts of every run that has any, by start."""
     by_run: dict[str, dict[tuple[str, int], _Marks]] = defaultdict(lambda: defaultdict(_Marks))
-    for event in kinds["started"]:
-        run_id = read.text(event, "run")
-        if run_id is not None:
-            by_run[run_id][read.writer_of(event), _number(event)].start = event
-    for event in kinds["ended"]:
-        run_id = read.text(event, "run")
-        if run_id is not None and read.outcome(event) is not None:
-            marks = by_run[run_id]
-            marks[_ended_attempt(event, marks)].ends.append(event)
+    for start, recorded in _each(events, Started):
+        by_run[start.run][recorded.writer, start.attempt].start = start, recorded
+    for end, recorded in _each(events, Ended):
+        marks = by_run[end.run]
+        marks[_ended_attempt(end, recorded.writer, marks)].ends.append((end, recorded))
     goodbyes: dict[str, int] = defaultdict(lambda: -2)  # before any sequence number
-    for event in kinds["launch_ended"]:
-        writer = read.writer_of(event)
-        goodbyes[writer] = max(goodbyes[writer], read.sequence_of(event))
+    for _, recorded in _each(events, LaunchEnded):
+        goodbyes[recorded.writer] = max(goodbyes[recorded.writer], recorded.seq)
     return {run_id: _attempts_of_run(marks, goodbyes) for run_id, marks in by_run.items()}
 
 
-def _number(event: Event) -> int:
-    number = read.integer(event, "attempt")
-    return 1 if number is None else number
-
-
-def _ended_attempt(event: Event, marks: Mapping[tuple[str, int], _Marks]) -> tuple[str, int]:
-    """The attempt that an `ended` event speaks of.
+def _ended_attempt(
+    end: Ended, writer: str, marks: Mapping[tuple[str, int], _Marks]
+) -> tuple[str, int]:
+    """The attempt that an end belongs to.
 
     Usually its own writer's. A supervisor that finds the start of a dead launch closes that one
     (`lost`): then the event names the other writer as `of`, or else its own writer has no such
     start and exactly one other writer has.
     """
-    number, own = _number(event), read.writer_of(event)
-    of = read.text(event, "of")
-    if of is not None:
-        return of, number
-    if (own, number) in marks and marks[own, number].start is not None:
-        return own, number
+    number = end.attempt
+    if end.of is not None:
+        return end.of, number
+    if (writer, number) in marks and marks[writer, number].start is not None:
+        return writer, number
     others = [key for key, mark in marks.items() if key[1] == number and mark.start is not None]
-    return others[0] if len(others) == 1 else (own, number)
+    return others[0] if len(others) == 1 else (writer, number)
 
 
 def _attempts_of_run(
     marks: Mapping[tuple[str, int], _Marks], goodbyes: Mapping[str, int]
-) -> list[tuple[Attempt, Position]]:
+) -> list[tuple[Attempt, _Position]]:
     newest: dict[str, int] = {}
     for (writer, _), mark in marks.items():
-        for event in [*mark.ends, *([mark.start] if mark.start else [])]:
-            if read.writer_of(event) == writer:
-                newest[writer] = max(newest.get(writer, -1), read.sequence_of(event))
+        for _, recorded in [*mark.ends, *([mark.start] if mark.start else [])]:
+            if recorded.writer == writer:
+                newest[writer] = max(newest.get(writer, -1), recorded.seq)
     attempts = []
     for (writer, number), mark in marks.items():
-        start = mark.start
         # The writer goes on with a run only after its attempt has ended, even if that line is torn.
         running = (
-            start is not None
+            mark.start is not None
             and not mark.ends
-            and read.sequence_of(start) >= newest[writer]
-            and read.sequence_of(start) > goodbyes[writer]
+            and mark.start[1].seq >= newest[writer]
+            and mark.start[1].seq > goodbyes[writer]
         )
         attempts.append(_attempt(writer, number, mark, running))
     return sorted(attempts, key=_by_start)
 
 
-def _by_start(item: tuple[Attempt, Position]) -> tuple[float, str, int]:
+def _by_start(item: tuple[Attempt, _Position]) -> tuple[float, str, int]:
     attempt, _ = item
     moment = attempt.started if attempt.started is not None else attempt.ended
     return moment or 0.0, attempt.writer, attempt.number
 
 
-def _attempt(writer: str, number: int, mark: _Marks, running: bool) -> tuple[Attempt, Position]:
-    start: Event = mark.start or {}
-    # Of several ends of one attempt a good one wins, then the latest; `ends` are in that order.
-    finished = [event for event in mark.ends if read.outcome(event) is Outcome.FINISHED]
-    end: Event = (finished or mark.ends or [{}])[-1]
-    wave = read.integer(end, "wave")
+def _attempt(writer: str, number: int, mark: _Marks, running: bool) -> tuple[Attempt, _Position]:
+    start, began = mark.start or (None, None)
     attempt = Attempt(
         number=number,
         writer=writer,
-        wave=read.integer(start, "wave") if wave is None else wave,
-        slot=read.integer(start, "slot"),
-        pid=read.integer(start, "pid"),
-        started=read.time_of(start) if start else None,
-        ended=read.time_of(end) if end else None,
-        outcome=read.outcome(end) if end else None,
-        cause=read.cause(end),
-        last_step=read.integer(end, "last_step"),
-        wall_s=read.real(end, "wall_s"),
-        cpu_s=read.real(end, "cpu_s"),
-        startup_s=read.real(end, "startup_s"),
-        rss_peak_bytes=read.integer(end, "rss_peak_bytes"),
-        metrics=read.metrics(end),
+        wave=start.wave if start else None,
+        slot=start.slot if start else None,
+        started=began.time if began else None,
         running=running,
     )
-    return attempt, read.position(end) if end else None
+    if not mark.ends:
+        return attempt, None
+    # Of several ends of one attempt a good one wins, then the latest; `ends` are in that order.
+    finished = [item for item in mark.ends if item[0].outcome is Outcome.FINISHED]
+    end, recorded = (finished or mark.ends)[-1]
+    ended = replace(
+        attempt,
+        wave=attempt.wave if end.wave is None else end.wave,
+        ended=recorded.time,
+        outcome=end.outcome,
+        cause=end.cause,
+        last_step=end.last_step,
+        wall_s=end.wall_s,
+        cpu_s=end.cpu_s,
+        rss_peak_bytes=end.rss_peak_bytes,
+        metrics=end.metrics,
+    )
+    return ended, (recorded.time, recorded.writer, recorded.seq)
 
 
 def _run(
     run_id: str,
     axis_values: Mapping[str, Any],
-    attempts: Sequence[tuple[Attempt, Position]],
-    evaluations: Sequence[Event],
+    attempts: Sequence[tuple[Attempt, _Position]],
+    evaluations: Sequence[tuple[Evaluated, Recorded]],
 ) -> RunState:
     ended = [(position, attempt) for attempt, position in attempts if position is not None]
     finished = [item for item in ended if item[1].outcome is Outcome.FINISHED]
@@ -284,11 +284,13 @@ def _run(
     )
 
 
-def _evaluated(deciding: Attempt, evaluations: Sequence[Event]) -> dict[str, float]:
+def _evaluated(
+    deciding: Attempt, evaluations: Sequence[tuple[Evaluated, Recorded]]
+) -> dict[str, float]:
     """Figures of the evaluations of the model that `deciding` left; later ones win."""
     figures: dict[str, float] = {}
-    for event in evaluations:  # in the order of time
-        own_model = read.time_of(event) >= (deciding.ended or 0.0)
-        if own_model and read.outcome(event) is Outcome.FINISHED:
-            figures |= read.metrics(event)
+    for event, recorded in evaluations:  # in the order of time
+        own_model = recorded.time >= (deciding.ended or 0.0)
+        if own_model and event.outcome is Outcome.FINISHED:
+            figures |= event.metrics
     return figures

@@ -1,30 +1,44 @@
 """The journal: what has happened in a group, event by event, appended and never changed.
 
 Each writer owns one file, so that launches on several hosts can share a folder without a database
-and without locks; the state is the fold over all files (`sweeper.records.state`).
+and without locks; the state is the fold over all files (`sweeper.records.fold`). Each line is an
+event as JSON: `v` (the version of the format), `event` (its kind), `writer`, `seq`, `time` and the
+fields of its dataclass in `sweeper.records.events`, those left out that are unknown or empty:
+
+- ``launched``: launch, host, pid, pid_start, cpus, slots, version, trainer, purpose, resources,
+  total, sweep_sha
+- ``planned``: runs, headline, units
+- ``wave_started``: wave, runs, slots
+- ``started``: run, attempt, wave, slot
+- ``ended``: run, attempt, outcome, cause, wave, of, last_step, wall_s, cpu_s, rss_peak_bytes,
+  metrics
+- ``evaluation_started``: run, attempt, wave, slot
+- ``evaluated``: run, attempt, outcome, cause, wave, last_step, wall_s, cpu_s, rss_peak_bytes,
+  metrics
+- ``wave_ended``: wave, reason, processes_reaped, startup_s, training_s, shutdown_s,
+  scratch_peak_bytes
+- ``launch_ended``: launch, reason, message
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from sweeper.errors import RecordError
-from sweeper.records.events import time_of
-from sweeper.records.jsonl import append_bytes, encode, read_lines
+from sweeper.records.event_codec import VERSION, decode, encode
+from sweeper.records.events import Event, Recorded
+from sweeper.records.json_fields import sequence_of
+from sweeper.records.jsonl import append_bytes, read_lines
 from sweeper.records.layout import folder_name, make_folder, sync_folder
 from sweeper.records.permissions import file_mode, folder_mode
 
 __all__ = ["VERSION", "Journal", "JournalWriter", "read_events", "read_journal"]
 
-# Readers ignore events and fields that they don't know, so this rises only when the meaning of a
-# known field changes.
-VERSION = 1
 _LATER_S = 1e-3
 
 
@@ -50,34 +64,32 @@ class JournalWriter:
             / f"{folder_name(writer)}.jsonl"
         )
         self._clock = clock
-        known, _ = read_lines(self.path)
-        sequence = [event["seq"] for event in known if isinstance(event.get("seq"), int)]
+        own, _ = read_lines(self.path)
         # The fold goes by time, so time must never fall, even if the clock is set back: what this
-        # writer tells comes after all that it could have read.
+        # writer appends comes after all that it could have read.
         if after is None:
-            after = max((time_of(event) for event in read_events(journal_dir)), default=0.0)
+            after = max((event.time for event in read_events(journal_dir)), default=0.0)
         self._floor = after + _LATER_S
-        self._next = max(sequence, default=-1) + 1
+        self._next = max(map(sequence_of, own), default=-1) + 1
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._descriptor: int | None = os.open(self.path, flags, file_mode(self.path))
         sync_folder(journal_dir)
 
-    def append(self, *events: Mapping[str, Any]) -> None:
+    def append(self, *events: Event) -> None:
         """Append events in one write and one fsync; on return they outlive a power cut.
 
-        Adds `v`, `writer`, `seq` and `time` (seconds since 1970) to each. All or nothing: when the
-        disk is full this raises OSError, and the same events can be appended again later.
+        All or nothing: when the disk is full this raises OSError, and the same events can be
+        appended again later.
         """
         if self._descriptor is None:
             raise RecordError(f"{self.path} has been closed: nothing can be appended any more")
         self._floor = max(self._clock(), self._floor)
-        stamp = {"v": VERSION, "writer": self.writer, "seq": 0, "time": self._floor}
-        stamped = [
-            encode({**stamp, **event, **stamp, "seq": seq})
+        lines = [
+            encode(Recorded(event, self.writer, seq, self._floor))
             for seq, event in enumerate(events, start=self._next)
         ]
-        append_bytes(self._descriptor, stamped, durable=True)
-        self._next += len(stamped)
+        append_bytes(self._descriptor, lines, durable=True)
+        self._next += len(lines)
 
     def close(self) -> None:
         if self._descriptor is not None:
@@ -98,9 +110,12 @@ class JournalWriter:
 
 @dataclass(frozen=True)
 class Journal:
-    """The events of a group in the order of their files, and how many lines were none."""
+    """The events of a group in the order of their files, and how many lines hold none.
 
-    events: list[dict[str, Any]]
+    Events that this version doesn't know are left out, and don't count as damage.
+    """
+
+    events: list[Recorded]
     damaged_lines: int
 
 
@@ -109,19 +124,18 @@ def read_journal(journal_dir: Path) -> Journal:
 
     Raises `RecordError` when a file may not be read.
     """
-    events: list[dict[str, Any]] = []
+    events: list[Recorded] = []
     damaged = 0
     for path in sorted(journal_dir.glob("*.jsonl")):
         try:
             objects, skipped = read_lines(path)
         except OSError as error:
             raise RecordError(f"{path} can't be read: {error.strerror}") from error
-        kept = [item for item in objects if isinstance(item.get("event"), str)]
-        events.extend(kept)
-        damaged += skipped + len(objects) - len(kept)
+        events.extend(event for item in objects if (event := decode(item)) is not None)
+        damaged += skipped + sum(not isinstance(item.get("event"), str) for item in objects)
     return Journal(events, damaged)
 
 
-def read_events(journal_dir: Path) -> list[dict[str, Any]]:
+def read_events(journal_dir: Path) -> list[Recorded]:
     """The events of every file of a journal; see `read_journal`."""
     return read_journal(journal_dir).events

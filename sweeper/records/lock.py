@@ -17,7 +17,7 @@ from types import TracebackType
 
 from sweeper.errors import BusyError
 from sweeper.host.processes import host_name, process_lives, process_start
-from sweeper.records import events as read
+from sweeper.records import json_fields as read
 from sweeper.records.layout import group_name, make_folder, read_json
 from sweeper.records.permissions import file_mode
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweeper.records import events as read
+from sweeper.records import json_fields as read
 from sweeper.records.jsonl import append_bytes, encode, number, parse, read_lines
 from sweeper.records.layout import read_json
 from sweeper.records.permissions import file_mode

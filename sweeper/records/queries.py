@@ -22,7 +22,15 @@ from sweeper.records.jsonl import finite
 from sweeper.records.layout import GroupFolder, RunFolder
 from sweeper.records.metrics import Progress, last_values, read_progress
 from sweeper.records.outcomes import Outcome
-from sweeper.records.state import INTERRUPTED, RUNNING, WAITING, GroupState, Launch, RunState
+from sweeper.records.state import (
+    EVALUATE,
+    INTERRUPTED,
+    RUNNING,
+    WAITING,
+    GroupState,
+    Launch,
+    RunState,
+)
 
 __all__ = ["Snapshot", "crashed", "launch_lives", "show", "snapshot", "status", "table_rows"]
 
@@ -84,12 +92,13 @@ def status(folder: GroupFolder, *, now: float | None = None) -> dict[str, Any]:
     progress = {run.id: _progress(folder, run) for run in running}
     fractions = {key: item.fraction for key, item in progress.items() if item.fraction is not None}
     works = launch is not None and launch.ended is None and alive is not False
+    trains = works and launch is not None and launch.purpose != EVALUATE
     return {
         "group": folder.group,
         "total": state.total,
         "counts": state.counts(),
         "running": [_running(run, progress[run.id], now) for run in running],
-        "eta_s": eta_s(state, launch, now=now, fractions=fractions) if launch and works else None,
+        "eta_s": eta_s(state, launch, now=now, fractions=fractions) if launch and trains else None,
         "wall_s": _wall_s(state, launch, now if alive else None) if launch else None,
         "launch": _launch(launch, alive) if launch else None,
         "headline": state.headline,
@@ -267,7 +276,6 @@ def _attempt(run: RunState, index: int) -> dict[str, Any]:
         "last_step": attempt.last_step,
         "wall_s": attempt.wall_s,
         "cpu_s": attempt.cpu_s,
-        "startup_s": attempt.startup_s,
         "rss_peak_bytes": attempt.rss_peak_bytes,
     }
 

@@ -12,6 +12,8 @@ __all__ = ["STANDINGS", "Attempt", "GroupState", "Launch", "RunState", "Wave"]
 
 RUNNING, INTERRUPTED, WAITING = "running", "interrupted", "waiting"
 
+EVALUATE = "evaluate"  # the purpose of a launch that trains nothing
+
 # How a run can stand, in the order of summaries: by its outcome, or by one of three other words.
 STANDINGS = (*(str(outcome) for outcome in Outcome), INTERRUPTED, RUNNING, WAITING)
 
@@ -24,7 +26,6 @@ class Attempt:
     writer: str
     wave: int | None = None
     slot: int | None = None
-    pid: int | None = None
     started: float | None = None  # unix time
     ended: float | None = None
     outcome: Outcome | None = None
@@ -32,7 +33,6 @@ class Attempt:
     last_step: int | None = None
     wall_s: float | None = None
     cpu_s: float | None = None
-    startup_s: float | None = None
     rss_peak_bytes: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     running: bool = False  # started, not ended, and its launch has not said goodbye
@@ -108,6 +108,7 @@ class Launch:
     cpus: int | None = None
     slots: int | None = None
     version: str | None = None
+    purpose: str = "train"  # train, retry or evaluate
     total: int | None = None
     trainer: str | None = None
     sweep_sha: str | None = None

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from sweeper.records import Attempt, GroupState, Launch, Wave, fold
-from sweeper.records import events as read
-from sweeper.records.events import Event
-from sweeper.records.state import INTERRUPTED, RUNNING
+from sweeper.records.events import Recorded
+from sweeper.records.state import EVALUATE, INTERRUPTED, RUNNING
 
 __all__ = ["Bar", "Block", "Occupancy", "Ray", "Relaunch", "occupancy", "rarest"]
 
@@ -114,7 +113,7 @@ class _Session:
         return max(used, min(self.launch.slots or 0, len(_SLOTS)))
 
 
-def occupancy(events: Sequence[Event], state: GroupState | None = None) -> Occupancy:
+def occupancy(events: Sequence[Recorded], state: GroupState | None = None) -> Occupancy:
     """Gather it from the events of a journal, in any order; `state` is their fold, if at hand.
 
     An attempt lasts from its `started` to its `ended`, at most until its launch's end, which is
@@ -166,7 +165,7 @@ def _word(attempt: Attempt) -> str:
     return RUNNING if attempt.running else INTERRUPTED
 
 
-def _sessions(events: Sequence[Event], state: GroupState) -> list[_Session]:
+def _sessions(events: Sequence[Recorded], state: GroupState) -> list[_Session]:
     """The launches that had work, by start."""
     attempts = [
         attempt
@@ -175,7 +174,8 @@ def _sessions(events: Sequence[Event], state: GroupState) -> list[_Session]:
         if attempt.started is not None and attempt.slot in _SLOTS
     ]
     by_writer: dict[str, list[_Session]] = defaultdict(list)
-    for launch in [*state.launches, *_unannounced(attempts, state.launches)]:
+    training = [launch for launch in state.launches if launch.purpose != EVALUATE]
+    for launch in [*training, *_unannounced(attempts, state.launches)]:
         by_writer[launch.writer].append(_Session(launch, launch.ended or launch.started))
 
     def of(writer: str, moment: float | None) -> _Session | None:
@@ -213,13 +213,13 @@ def _unannounced(attempts: Iterable[Attempt], launches: Iterable[Launch]) -> lis
     return [Launch(id="", writer=writer, started=started) for writer, started in first.items()]
 
 
-def _signs(events: Iterable[Event], attempts: Iterable[Attempt]) -> Iterable[tuple[str, float]]:
+def _signs(events: Iterable[Recorded], attempts: Iterable[Attempt]) -> Iterable[tuple[str, float]]:
     """(writer, moment) of all that shows a launch alive.
 
     Its own events, and how long an attempt had worked that another launch found interrupted.
     """
     for event in events:
-        yield read.writer_of(event), read.time_of(event)
+        yield event.writer, event.time
     for attempt in attempts:
         if attempt.started is not None and attempt.ended is not None:
             alive = attempt.started + (attempt.wall_s or 0.0)

@@ -25,6 +25,8 @@ from sweeper.records import (
     table_rows,
     write_atomically,
 )
+from sweeper.records.events import Ended, Launched, LaunchEnded, Planned, Started
+from sweeper.records.outcomes import Cause, Outcome
 
 START = 1_000_000.0
 
@@ -40,20 +42,17 @@ class Recorder:
     def launch(self, total=4, slots=2, **more):
         me = {"host": host_name(), "pid": os.getpid(), "pid_start": process_start(os.getpid())}
         self.journal.append(
-            {"event": "launched", "launch": "L1", "total": total, "slots": slots, **me, **more},
-            {
-                "event": "planned",
-                "headline": "test/mean",
-                "runs": {f"run{i}": {"lr": 0.1 * i} for i in range(total)},
-            },
+            Launched(launch="L1", total=total, slots=slots, **{**me, **more}),
+            Planned(headline="test/mean", runs={f"run{i}": {"lr": 0.1 * i} for i in range(total)}),
         )
 
     def start(self, run, attempt=1, slot=0):
-        self.journal.append({"event": "started", "run": run, "attempt": attempt, "slot": slot})
+        self.journal.append(Started(run=run, attempt=attempt, slot=slot))
 
-    def end(self, run, outcome, attempt=1, **more):
+    def end(self, run, outcome, attempt=1, cause=None, **more):
+        why = Cause.from_plain(cause) if cause else None
         self.journal.append(
-            {"event": "ended", "run": run, "attempt": attempt, "outcome": outcome, **more}
+            Ended(run=run, attempt=attempt, outcome=Outcome(outcome), cause=why, **more)
         )
 
     def progress(self, run, fraction, step, moment):
@@ -122,7 +121,7 @@ def test_eta_without_data_and_at_the_end(recorder):
     for run in ("run0", "run1"):
         recorder.end(run, "finished", wall_s=1.0)
     assert status(recorder.folder, now=START + 5)["eta_s"] == 0.0
-    recorder.journal.append({"event": "launch_ended", "launch": "L1", "reason": "done"})
+    recorder.journal.append(LaunchEnded(launch="L1", reason="done"))
     report = status(recorder.folder, now=START + 500)
     assert report["eta_s"] is None
     assert report["wall_s"] == 0.0
@@ -138,7 +137,7 @@ def test_eta_counts_runs_that_an_earlier_launch_left_crashed(recorder):
     assert status(recorder.folder, now=START)["eta_s"] == 0.0
     with JournalWriter(recorder.folder.journal_dir, "w2", clock=lambda: START + 9) as second:
         me = {"host": host_name(), "pid": os.getpid()}
-        second.append({"event": "launched", "launch": "L2", "total": 2, "slots": 1, **me})
+        second.append(Launched(launch="L2", total=2, slots=1, **me))
     assert status(recorder.folder, now=START + 10)["eta_s"] == pytest.approx(10.0)
 
 
@@ -154,13 +153,14 @@ import os, sys
 from pathlib import Path
 from sweeper.host.processes import host_name, process_start
 from sweeper.records import GroupFolder, JournalWriter, acquire
+from sweeper.records.events import Launched, Planned, Started
 folder = GroupFolder(Path(sys.argv[1]), "heads").make()
 lock = acquire(folder.lock_file)
 me = {"host": host_name(), "pid": os.getpid(), "pid_start": process_start(os.getpid())}
 with JournalWriter(folder.journal_dir, "w") as journal:
-    journal.append({"event": "launched", "launch": "L1", "total": 2, **me})
-    journal.append({"event": "planned", "runs": {"run0": {"lr": 1}, "run1": {"lr": 2}}})
-    journal.append({"event": "started", "run": "run0", "attempt": 1})
+    journal.append(Launched(launch="L1", total=2, **me))
+    journal.append(Planned(runs={"run0": {"lr": 1}, "run1": {"lr": 2}}))
+    journal.append(Started(run="run0", attempt=1))
 print("ready", flush=True)
 sys.stdin.read()
 """
@@ -334,12 +334,9 @@ def test_status_is_fast_for_an_ordinary_group(recorder):
     for begin in range(0, len(runs), 500):
         batch = runs[begin : begin + 500]
         recorder.journal.append(
-            {"event": "planned", "runs": {run: {"a": 1, "b": "x"} for run in batch}},
-            *({"event": "started", "run": run, "attempt": 1} for run in batch),
-            *(
-                {"event": "ended", "run": run, "attempt": 1, "outcome": "finished", "wall_s": 1.0}
-                for run in batch
-            ),
+            Planned(runs={run: {"a": 1, "b": "x"} for run in batch}),
+            *(Started(run=run, attempt=1) for run in batch),
+            *(Ended(run=run, attempt=1, outcome=Outcome.FINISHED, wall_s=1.0) for run in batch),
         )
     code = (
         "import sys, time; from pathlib import Path\n"
