@@ -22,7 +22,6 @@ from sweeper.records import (
     show,
     snapshot,
     status,
-    table_rows,
     write_atomically,
 )
 from sweeper.records.events import Ended, Launched, LaunchEnded, Planned, Started
@@ -192,7 +191,7 @@ def test_a_launch_that_was_killed_leaves_interrupted_runs(tmp_path):
     assert after["eta_s"] is None
     assert (after["counts"]["interrupted"], after["counts"]["waiting"]) == (1, 1)
     (item,) = crashed(folder)
-    assert (item["id"], item["outcome"], item["last_step"]) == ("run0", "interrupted", 7)
+    assert (item.id, item.outcome, item.last_step) == ("run0", "interrupted", 7)
     # Another launch that holds the lock doesn't bring the dead one back to life.
     with acquire(folder.lock_file):
         assert status(folder)["counts"]["running"] == 0
@@ -238,7 +237,7 @@ def test_crashed_lists_every_bad_end_by_cause(recorder):
     run = recorder.folder.run("run1").make()
     write_atomically(run.log_file, "log")
     write_atomically(run.stack_file, "stack")
-    items = crashed(recorder.folder)
+    items = [item.plain() for item in crashed(recorder.folder)]
     json.dumps(items, allow_nan=False)
     assert [(item["cause"], item["outcome"], item["id"]) for item in items] == [
         ("exception", "crashed", "run5"),
@@ -292,29 +291,10 @@ def test_show_gives_everything_about_one_run(recorder):
         show(recorder.folder.run("other"))
 
 
-def test_table_rows_are_flat_and_in_planned_order(recorder):
-    recorder.launch(total=2)
-    recorder.end("run1", "finished", metrics={"test/mean": 2.5}, wall_s=3.0, last_step=9)
-    rows = table_rows(snapshot(recorder.folder).state)
-    assert [(row["id"], row["standing"]) for row in rows] == [
-        ("run0", "waiting"),
-        ("run1", "finished"),
-    ]
-    assert rows[1] == {
-        "id": "run1",
-        "standing": "finished",
-        "axis_values": {"lr": 0.1},
-        "metrics": {"test/mean": 2.5},
-        "last_step": 9,
-        "wall_s": 3.0,
-        "attempts": 1,
-    }
-
-
 def test_a_strange_run_id_in_the_journal_is_shown_and_opens_no_file(recorder):
     recorder.end("../../etc", "crashed", cause={"kind": "exit", "message": "code 3"})
     (item,) = crashed(recorder.folder)
-    assert (item["id"], item["log"]) == ("../../etc", None)
+    assert (item.id, item.log) == ("../../etc", None)
 
 
 def test_damage_is_counted_and_a_missing_group_is_an_error(recorder):

@@ -106,6 +106,6 @@ def test_a_hundred_thousand_runs(tmp_path: Path, timed: Timed, say: Say) -> None
     assert told["total"] == RUNS
     with timed("list crashed runs"):
         bad = crashed(folder)
-    assert {item["id"] for item in bad} >= {run for run in ends if ends[run] == "crashed"}
+    assert {item.id for item in bad} >= {run for run in ends if ends[run] == "crashed"}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     say(f"journal {size / 1e6:.1f} MB; peak of memory {peak / 1e6:.0f} MB")
