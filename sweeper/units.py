@@ -8,7 +8,6 @@ from typing import Any
 
 __all__ = ["GIB", "MIB", "duration", "duration_s", "size", "size_bytes"]
 
-
 _SECONDS = {
     **dict.fromkeys(("s", "sec", "second", "seconds"), 1.0),
     **dict.fromkeys(("m", "min", "minute", "minutes"), 60.0),
@@ -16,10 +15,10 @@ _SECONDS = {
     **dict.fromkeys(("d", "day", "days"), 86400.0),
 }
 
-
 # Single letters count by 1024, as Slurm's do; `GB` and `GiB` are what the standards say.
 _BYTES = {"b": 1}
-
+for _power, _letter in enumerate("kmgt", start=1):
+    _BYTES |= {_letter: 1024**_power, f"{_letter}ib": 1024**_power, f"{_letter}b": 1000**_power}
 
 _PART = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([a-z]+)\s*")
 
@@ -48,7 +47,6 @@ def _sum_of(text: str, units: dict[str, Any], parts: int = 4) -> float:
 
 
 MIB = 1024**2
-
 
 GIB = 1024**3
 

@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sweeper.records import GroupFolder, GroupState, fold, read_events
+from sweeper.records.event_codec import decode
+from sweeper.records.events import Ended, Event, Recorded
 
 TRAINERS = Path(__file__).parent / "trainers"
 SWEEP = Path(sys.executable).with_name("sweep")
@@ -36,7 +38,7 @@ class Bench:
     def group(self, name: str) -> GroupFolder:
         return GroupFolder(self.path / "runs", name)
 
-    def events(self, name: str) -> list[dict[str, Any]]:
+    def events(self, name: str) -> list[Recorded]:
         return read_events(self.group(name).journal_dir)
 
     def state(self, name: str) -> GroupState:
@@ -99,8 +101,25 @@ def wait_until(
         time.sleep(0.05)
 
 
-def ended(events: list[dict[str, Any]]) -> list[Mapping[str, Any]]:
-    return [event for event in events if event["event"] == "ended"]
+def recorded(lines: Iterable[Mapping[str, Any]]) -> list[Recorded]:
+    """Lines of a journal, written by hand, as the decoder reads them."""
+    return [event for line in lines if (event := decode(line)) is not None]
+
+
+def folded(lines: Iterable[Mapping[str, Any]]) -> GroupState:
+    """The state after lines of a journal that were written by hand."""
+    return fold(recorded(lines))
+
+
+_Kind = TypeVar("_Kind", bound=Event)
+
+
+def of_kind(kind: type[_Kind], events: Iterable[Recorded]) -> list[_Kind]:
+    return [recorded.event for recorded in events if isinstance(recorded.event, kind)]
+
+
+def ended(events: Iterable[Recorded]) -> list[Ended]:
+    return of_kind(Ended, events)
 
 
 def mount_namespace(place: str) -> list[str]:

@@ -35,8 +35,9 @@ _WORDS_OF_YAML = {"true", "false", "null"}
 def crash_groups(folder: GroupFolder) -> dict[str, Any]:
     """Every run without a good outcome, and why, for `sweep crashed`.
 
-    Returns `group`, `trainer` (None for the default one), `causes` (see `explained`) and `runs` (as
-    `records.crashed`), both of the same moment. Raises `RecordError` for a group without records.
+    Returns `group`, `trainer` (None for the default one), `causes` (see `explained`) and `runs`
+    (those of `records.crashed` as mappings), both of the same moment. Raises `RecordError` for a
+    group without records.
     """
     seen = snapshot(folder)
     runs = crashed(folder, seen)
@@ -47,7 +48,7 @@ def crash_groups(folder: GroupFolder) -> dict[str, Any]:
         "group": folder.group,
         "trainer": None if trainer == DEFAULT_TRAINER else trainer,
         "causes": causes,
-        "runs": runs,
+        "runs": [run.plain() for run in runs],
     }
 
 

@@ -1,16 +1,16 @@
-"""Which bad ends have one cause: the records' words without what differs from run to run."""
+"""Which bad ends have one cause: those whose records agree but for what differs from run to run."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from sweeper.records.outcomes import CauseKind
+from sweeper.records.outcomes import Cause, CauseKind
+from sweeper.records.queries import BadEnd
 
-__all__ = ["CauseGroup", "by_cause", "message_shape"]
+__all__ = ["CauseGroup", "by_cause", "likeness", "message_shape"]
 
 GAP = "…"
 # Workers record no more of a message; a journal from elsewhere may hold any text.
@@ -69,47 +69,51 @@ class CauseGroup:
     runs: tuple[str, ...]
 
 
-def by_cause(items: Iterable[Mapping[str, Any]]) -> list[CauseGroup]:
-    """The items of `crashed` gathered by cause; most runs first, else in their order.
+def likeness(outcome: str, cause: Cause | None, run: str = "") -> tuple[str | None, ...]:
+    """What two bad ends share if they have one cause.
 
-    One cause is: the same outcome, kind, type and place, or the same shape of the message where no
-    place is known or where the place is an accident (no memory, no time, killed from outside).
+    That is the outcome, the kind and type of the cause, and its place, or the shape of its message
+    where no place is known or where the place is an accident (killed from outside). What strikes
+    a run wherever it is (no memory, no time) has one cause whatever its place and message. `run` is
+    the run's id, which its message may hold.
     """
-    groups: dict[tuple[str | None, ...], list[Mapping[str, Any]]] = defaultdict(list)
-    for item in items:
-        groups[_likeness(item)].append(item)
+    if cause is None:
+        return (outcome,)
+    key = (outcome, cause.kind, cause.type)
+    if cause.kind in _STRIKES_ANYWHERE:
+        return key
+    if cause.place and cause.type not in _FROM_OUTSIDE:
+        return (*key, "at", cause.place)
+    return (*key, "says", _shape(cause.message, run))
+
+
+def by_cause(ends: Iterable[BadEnd]) -> list[CauseGroup]:
+    """The bad ends gathered by cause (see `likeness`); most runs first, else in their order."""
+    groups: dict[tuple[str | None, ...], list[BadEnd]] = defaultdict(list)
+    for end in ends:
+        groups[likeness(end.outcome, end.cause, end.id)].append(end)
     return sorted((_group(same) for same in groups.values()), key=lambda group: -len(group.runs))
 
 
-def _likeness(item: Mapping[str, Any]) -> tuple[str | None, ...]:
-    kind, name, place = item["cause"], item["type"], item["place"]
-    key = (item["outcome"], kind, name)
-    if kind in _STRIKES_ANYWHERE:
-        return key
-    if place and name not in _FROM_OUTSIDE:
-        return (*key, "at", place)
-    return (*key, "says", _shape(item))
-
-
-def _shape(item: Mapping[str, Any]) -> str:
-    message: str = item["message"]
+def _shape(message: str, run: str) -> str:
     # The run's own id is known even if it looks like a word.
-    own = rf"(?<![^\W_]){re.escape(item['id'])}(?![^\W_])"
-    return message_shape(re.sub(own, GAP, message[:_MESSAGE_LIMIT]) if item["id"] else message)
+    own = rf"(?<![^\W_]){re.escape(run)}(?![^\W_])"
+    message = " ".join(message.split())
+    return message_shape(re.sub(own, GAP, message[:_MESSAGE_LIMIT]) if run else message)
 
 
-def _group(items: list[Mapping[str, Any]]) -> CauseGroup:
-    first = items[0]
-    message = _common([item["message"] for item in items])
+def _group(ends: list[BadEnd]) -> CauseGroup:
+    message = _common([end.message for end in ends])
     if message is None:
-        message = Counter(map(_shape, items)).most_common(1)[0][0]
+        message = Counter(_shape(end.message, end.id) for end in ends).most_common(1)[0][0]
+    causes = [end.cause for end in ends]
     return CauseGroup(
-        outcome=first["outcome"],
-        kind=first["cause"],
-        type=_one(item["type"] for item in items),
-        place=_one(item["place"] for item in items),
+        outcome=ends[0].outcome,
+        kind=ends[0].kind,
+        type=_one(cause.type if cause else None for cause in causes),
+        place=_one(cause.place if cause else None for cause in causes),
         message=message,
-        runs=tuple(item["id"] for item in items),
+        runs=tuple(end.id for end in ends),
     )
 
 

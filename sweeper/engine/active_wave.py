@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from sweeper.engine.backend import Usage, WaveProcess
 from sweeper.engine.policy import Drain, Running
@@ -22,6 +23,8 @@ class ActiveWave:
     process: WaveProcess
     waiting: set[str]
     """Runs that were handed over and not started yet."""
+    logs: Mapping[str, Path]
+    """The log of each of its runs."""
     at_once: int
     """How many of its runs may be running at the same time."""
     born: float

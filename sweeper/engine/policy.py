@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sweeper.diagnosis.failure_groups import message_shape
+from sweeper.diagnosis.failure_groups import likeness
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 
 __all__ = [
@@ -30,6 +30,8 @@ BRAKE_AFTER = 8
 # On a host with 192 slots that all start at once, and on a slow file system, starts take minutes.
 START_LIMIT_S = 300.0
 END_LIMIT_S = 60.0
+# The other outcomes are data, or were asked for.
+_FAILURES = {Outcome.CRASHED, Outcome.TIMED_OUT, Outcome.LOST}
 
 
 @dataclass(frozen=True)
@@ -96,24 +98,16 @@ def failing_alike(ends: Sequence[tuple[Outcome, Cause | None]], number: int) -> 
     last = ends[-number:]
     if len(last) < number:
         return None
-    likenesses = {_likeness(outcome, cause) for outcome, cause in last}
     outcome, cause = last[-1]
-    if len(likenesses) != 1 or None in likenesses or cause is None:
+    if outcome not in _FAILURES or cause is None:
+        return None
+    if len({likeness(*end) for end in last}) != 1:
         return None
     where = f" at {cause.place}" if cause.place else ""
     return (
         f"the last {number} runs all ended as {outcome} and none has finished: "
         f"{cause.headline()}{where}"
     )
-
-
-def _likeness(outcome: Outcome, cause: Cause | None) -> tuple[str, ...] | None:
-    """What two failures share if they are alike; None for what is no failure."""
-    if outcome not in {Outcome.CRASHED, Outcome.TIMED_OUT, Outcome.LOST} or cause is None:
-        return None
-    # Messages often hold values; the place says more.
-    detail = cause.place or message_shape(cause.message)
-    return outcome.value, cause.kind.value, cause.type or "", detail
 
 
 def overstayed(running: Mapping[str, Running], now: float, policy: Policy) -> dict[str, Cause]:

@@ -216,8 +216,9 @@ class Supervisor:
         )
         waiting = {task.run for task in spec.tasks}
         process = self._backend.start(self._wave_count, spec)
+        logs = {run: self._folder(run).log_file for run in waiting}
         self._waves.append(
-            ActiveWave(self._wave_count, process, waiting, at_once, born=self._clock())
+            ActiveWave(self._wave_count, process, waiting, logs, at_once, born=self._clock())
         )
         self._record(WaveStarted(wave=self._wave_count, runs=len(waiting), slots=len(self._slots)))
 
@@ -358,7 +359,7 @@ class Supervisor:
                 wave.give_up(late)
             for run in wave.running:
                 wave.sample(run)
-                cap_log(self._folder(run).log_file)
+                cap_log(wave.logs[run])
             self._kill_overstayed(wave, now)
         if now - self._room_looked >= _ROOM_LOOK_S:
             self._room_looked = now

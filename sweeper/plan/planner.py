@@ -23,7 +23,7 @@ __all__ = [
     "RUNS_PER_WAVE",
     "Pack",
     "Plan",
-    "Planned",
+    "PlannedRun",
     "PlannedWave",
     "plan_each",
     "plan_runs",
@@ -37,7 +37,7 @@ RUNS_PER_WAVE = 5000
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedRun:
     """A run to be trained, with its program's name and the expected wall time."""
 
     spec: RunSpec
@@ -51,7 +51,7 @@ class Planned:
 class Pack:
     """Runs of one program that are handed to the trainer together."""
 
-    runs: tuple[Planned, ...]
+    runs: tuple[PlannedRun, ...]
 
     @property
     def program(self) -> str:
@@ -159,7 +159,7 @@ def plan_runs(
             to_train.append((spec, program))
     estimator = Estimator(_finished(state, specs, trainer, programs))
     planned = [
-        Planned(
+        PlannedRun(
             spec,
             program,
             estimator.estimate_s(spec.axis_values, program),
@@ -191,7 +191,7 @@ def plan_each(
         if program is None:
             invalid.append((spec, reasons))
         else:
-            packs.append(Pack((Planned(spec, program),)))
+            packs.append(Pack((PlannedRun(spec, program),)))
     order = {name: place for place, name in enumerate(dict.fromkeys(p.program for p in packs))}
     packs.sort(key=lambda pack: order[pack.program])
     return Plan(
@@ -243,13 +243,13 @@ def _finished(
     return finished
 
 
-def _packs(planned: Sequence[Planned], pack_size: int) -> list[Pack]:
+def _packs(planned: Sequence[PlannedRun], pack_size: int) -> list[Pack]:
     """Packs of one program each, longest first; within one program as equal as they can be.
 
     What has failed before probably fails again: it comes last, so that it can neither hold up the
     others nor make a launch look as if everything failed.
     """
-    by_program: dict[tuple[bool, str], list[Planned]] = defaultdict(list)
+    by_program: dict[tuple[bool, str], list[PlannedRun]] = defaultdict(list)
     for run in planned:
         by_program[run.has_failed, run.program].append(run)
     packs = []

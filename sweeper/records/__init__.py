@@ -14,7 +14,7 @@ from sweeper.records.lock import GroupLock, acquire, is_held
 from sweeper.records.lookup import find_group, find_run, latest_group
 from sweeper.records.metrics import append_rows, last_values, read_progress, read_rows
 from sweeper.records.outcomes import SETTLED, Cause, CauseKind, Outcome
-from sweeper.records.queries import crashed, show, snapshot, status, table_rows
+from sweeper.records.queries import BadEnd, crashed, show, snapshot, status
 from sweeper.records.reader import GroupReader
 from sweeper.records.state import STANDINGS, Attempt, GroupState, Launch, RunState, Wave
 
@@ -22,6 +22,7 @@ __all__ = [
     "SETTLED",
     "STANDINGS",
     "Attempt",
+    "BadEnd",
     "Cause",
     "CauseKind",
     "GroupFolder",
@@ -54,6 +55,5 @@ __all__ = [
     "show",
     "snapshot",
     "status",
-    "table_rows",
     "write_atomically",
 ]

@@ -1,14 +1,13 @@
 """What people ask of the records: how far a group is, what went wrong, what one run did.
 
-Everything is answered from the records alone, while a launch works or long after, and is ready to
-be written as JSON.
+Everything is answered from the records alone, while a launch works or long after.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,18 @@ from sweeper.records.journal import read_journal
 from sweeper.records.jsonl import finite
 from sweeper.records.layout import GroupFolder, RunFolder
 from sweeper.records.metrics import Progress, last_values, read_progress
-from sweeper.records.outcomes import Outcome
-from sweeper.records.state import INTERRUPTED, RUNNING, WAITING, GroupState, Launch, RunState
+from sweeper.records.outcomes import Cause, Outcome
+from sweeper.records.state import (
+    EVALUATE,
+    INTERRUPTED,
+    RUNNING,
+    WAITING,
+    GroupState,
+    Launch,
+    RunState,
+)
 
-__all__ = ["Snapshot", "crashed", "launch_lives", "show", "snapshot", "status", "table_rows"]
+__all__ = ["BadEnd", "Snapshot", "crashed", "launch_lives", "show", "snapshot", "status"]
 
 
 @dataclass(frozen=True)
@@ -84,12 +91,13 @@ def status(folder: GroupFolder, *, now: float | None = None) -> dict[str, Any]:
     progress = {run.id: _progress(folder, run) for run in running}
     fractions = {key: item.fraction for key, item in progress.items() if item.fraction is not None}
     works = launch is not None and launch.ended is None and alive is not False
+    trains = works and launch is not None and launch.purpose != EVALUATE
     return {
         "group": folder.group,
         "total": state.total,
         "counts": state.counts(),
         "running": [_running(run, progress[run.id], now) for run in running],
-        "eta_s": eta_s(state, launch, now=now, fractions=fractions) if launch and works else None,
+        "eta_s": eta_s(state, launch, now=now, fractions=fractions) if launch and trains else None,
         "wall_s": _wall_s(state, launch, now if alive else None) if launch else None,
         "launch": _launch(launch, alive) if launch else None,
         "headline": state.headline,
@@ -97,21 +105,67 @@ def status(folder: GroupFolder, *, now: float | None = None) -> dict[str, Any]:
     }
 
 
-def crashed(folder: GroupFolder, seen: Snapshot | None = None) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class BadEnd:
+    """A run that has ended without being finished, as `crashed` lists it.
+
+    `outcome` is its standing; `cause` is None where none is known, as for a run whose launch died
+    under it. `attempts` counts them; `log` and `stack` are paths of files that exist.
+    """
+
+    id: str
+    outcome: str
+    cause: Cause | None = None
+    last_step: int | None = None
+    attempts: int = 1
+    log: str | None = None
+    stack: str | None = None
+    axis_values: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str | None:
+        """The kind of its cause, or ``interrupted``."""
+        if self.outcome == INTERRUPTED:
+            return INTERRUPTED
+        return str(self.cause.kind) if self.cause else None
+
+    @property
+    def message(self) -> str:
+        """The message of its cause, on one line."""
+        if self.outcome == INTERRUPTED:
+            return "its launch ended before this run did"
+        return " ".join(self.cause.message.split()) if self.cause else ""
+
+    def plain(self) -> dict[str, Any]:
+        """As a mapping for JSON."""
+        return {
+            "id": self.id,
+            "outcome": self.outcome,
+            "cause": self.kind,
+            "message": self.message,
+            "type": self.cause.type if self.cause else None,
+            "place": self.cause.place if self.cause else None,
+            "last_step": self.last_step,
+            "attempts": self.attempts,
+            "log": self.log,
+            "stack": self.stack,
+            "axis_values": dict(self.axis_values),
+        }
+
+
+def crashed(folder: GroupFolder, seen: Snapshot | None = None) -> list[BadEnd]:
     """Every run that has ended without being finished, by cause, outcome and id.
 
     Diverged and invalid ones are among them, each under its outcome, and those whose launch died
     under them, as ``"interrupted"``. A run that is being tried again right now is not.
-    Each item has `id`, `outcome`, `cause` (its kind), `message` (one line), `type`, `place`,
-    `last_step`, `attempts` (how many), `log` and `stack` (paths of files that exist, else None) and
-    `axis_values`. `seen` is a snapshot of the group, if there is one already.
+    `seen` is a snapshot of the group, if there is one already.
     Raises `RecordError` for a group without records.
     """
     leave_out = {RUNNING, WAITING, str(Outcome.FINISHED)}
     state = (seen or snapshot(folder)).state
     runs = [run for run in state.runs.values() if run.standing not in leave_out]
-    items = [_crash(folder, run) for run in runs]
-    return sorted(items, key=lambda item: (item["cause"] or "", item["outcome"], item["id"]))
+    ends = [_bad_end(folder, run) for run in runs]
+    return sorted(ends, key=lambda end: (end.kind or "", end.outcome, end.id))
 
 
 def show(run_folder: RunFolder) -> dict[str, Any]:
@@ -153,26 +207,6 @@ def show(run_folder: RunFolder) -> dict[str, Any]:
         }
     )
     return shown
-
-
-def table_rows(state: GroupState) -> list[dict[str, Any]]:
-    """One flat mapping per run in planned order, for tables and files.
-
-    Each has `id`, `standing`, `axis_values`, `metrics` (floats, NaN among them; empty unless the
-    run has ended), `last_step`, `wall_s` and `attempts` (how many).
-    """
-    return [
-        {
-            "id": run.id,
-            "standing": run.standing,
-            "axis_values": dict(run.axis_values),
-            "metrics": dict(run.metrics),
-            "last_step": run.last_step,
-            "wall_s": run.wall_s,
-            "attempts": len(run.attempts),
-        }
-        for run in state.runs.values()
-    ]
 
 
 def _progress(folder: GroupFolder, run: RunState) -> Progress:
@@ -228,28 +262,20 @@ def _launch(launch: Launch, alive: bool | None) -> dict[str, Any]:
     }
 
 
-def _crash(folder: GroupFolder, run: RunState) -> dict[str, Any]:
+def _bad_end(folder: GroupFolder, run: RunState) -> BadEnd:
     files = _run_folder(folder, run)
-    cause, last_step = run.cause, run.last_step
-    kind = str(cause.kind) if cause else None
-    message = cause.message if cause else ""
-    if run.standing == INTERRUPTED:
-        # An earlier attempt may have a cause of its own; this one has none that is known.
-        cause, kind, message = None, INTERRUPTED, "its launch ended without a word about this run"
-        last_step = _progress(folder, run).step
-    return {
-        "id": run.id,
-        "outcome": run.standing,
-        "cause": kind,
-        "message": " ".join(message.split()),
-        "type": cause.type if cause else None,
-        "place": cause.place if cause else None,
-        "last_step": last_step,
-        "attempts": len(run.attempts),
-        "log": _if_there(files.log_file),
-        "stack": _if_there(files.stack_file),
-        "axis_values": dict(run.axis_values),
-    }
+    interrupted = run.standing == INTERRUPTED
+    return BadEnd(
+        id=run.id,
+        outcome=run.standing,
+        # An earlier attempt may have a cause of its own; an interrupted one has none that is known.
+        cause=None if interrupted else run.cause,
+        last_step=_progress(folder, run).step if interrupted else run.last_step,
+        attempts=len(run.attempts),
+        log=_if_there(files.log_file),
+        stack=_if_there(files.stack_file),
+        axis_values=run.axis_values,
+    )
 
 
 def _attempt(run: RunState, index: int) -> dict[str, Any]:

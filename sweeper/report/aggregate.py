@@ -11,7 +11,7 @@ from typing import Any
 
 from sweeper.errors import RecordError
 from sweeper.keys import value_key
-from sweeper.records import GroupFolder, GroupState, Outcome, snapshot, table_rows
+from sweeper.records import GroupFolder, GroupState, Outcome, RunState, snapshot
 
 __all__ = [
     "AxisColumn",
@@ -108,7 +108,7 @@ def results_table(
     every run. Metrics are those of finished runs; all other runs are counted by standing.
     Raises `RecordError` for a parameter or metric that isn't there, with the nearest.
     """
-    runs = [(group, run) for group, state in states.items() for run in table_rows(state)]
+    runs = [(group, run) for group, state in states.items() for run in state.runs.values()]
     rows = [run for _, run in runs]
     per_run = by is None and not group_seeds
     if by is None:
@@ -116,14 +116,14 @@ def results_table(
     else:
         short = _labels(rows)
         columns = tuple(AxisColumn(key, short[key]) for key in _named(by, short))
-    finished = [run for run in rows if run["standing"] == Outcome.FINISHED]
+    finished = [run for run in rows if run.outcome is Outcome.FINISHED]
     headline = next((state.headline for state in states.values() if state.headline), None)
     chosen = _metrics(_metric_names(finished), metrics, headline)
     places = _places(columns, rows)
-    gathered: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+    gathered: dict[tuple[Any, ...], list[RunState]] = defaultdict(list)
     for index, (group, run) in enumerate(runs):
         values = tuple(
-            places[column.key][value_key(run["axis_values"].get(column.key))] for column in columns
+            places[column.key][value_key(run.axis_values.get(column.key))] for column in columns
         )
         gathered[list(states).index(group), *values, index if per_run else 0].append(run)
     return Table(
@@ -140,14 +140,14 @@ def results_table(
 
 
 def _row(
-    group: str, columns: Sequence[AxisColumn], metrics: Sequence[str], runs: list[dict[str, Any]]
+    group: str, columns: Sequence[AxisColumn], metrics: Sequence[str], runs: list[RunState]
 ) -> Row:
-    finished = [run["metrics"] for run in runs if run["standing"] == Outcome.FINISHED]
-    standings = Counter(str(run["standing"]) for run in runs)
+    finished = [run.metrics for run in runs if run.outcome is Outcome.FINISHED]
+    standings = Counter(run.standing for run in runs)
     return Row(
         group=group,
-        axis_values={c.key: runs[0]["axis_values"].get(c.key) for c in columns},
-        runs=tuple(run["id"] for run in runs),
+        axis_values={c.key: runs[0].axis_values.get(c.key) for c in columns},
+        runs=tuple(run.id for run in runs),
         metrics={name: _statistic(finished, name) for name in metrics},
         finished=len(finished),
         others={word: n for word, n in standings.items() if word != Outcome.FINISHED},
@@ -159,23 +159,21 @@ def _statistic(finished: Sequence[Mapping[str, float]], name: str) -> Statistic:
     return Statistic(tuple(value for value in values if math.isfinite(value)), len(finished))
 
 
-def varying_axes(
-    rows: Sequence[Mapping[str, Any]], *, with_seeds: bool = False
-) -> tuple[AxisColumn, ...]:
-    """The parameters in which these rows of `table_rows` differ, in the order of the sweep file."""
+def varying_axes(runs: Sequence[RunState], *, with_seeds: bool = False) -> tuple[AxisColumn, ...]:
+    """The parameters in which these runs differ, in the order of the sweep file."""
     return tuple(
         AxisColumn(key, label)
-        for key, label in _labels(rows).items()
+        for key, label in _labels(runs).items()
         if (with_seeds or not _is_seed(key))
-        and len({value_key(row["axis_values"].get(key)) for row in rows}) > 1
+        and len({value_key(run.axis_values.get(key)) for run in runs}) > 1
     )
 
 
-def _labels(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
+def _labels(runs: Sequence[RunState]) -> Mapping[str, str]:
     """The parameters of all rows: key → label."""
     from sweeper.keys import labels  # brings the YAML reader along
 
-    return labels(list(dict.fromkeys(key for row in rows for key in row["axis_values"])))
+    return labels(list(dict.fromkeys(key for run in runs for key in run.axis_values)))
 
 
 def _is_seed(key: str) -> bool:
@@ -197,20 +195,18 @@ def _named(by: Sequence[str], short: Mapping[str, str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _places(
-    columns: Sequence[AxisColumn], runs: Sequence[Mapping[str, Any]]
-) -> dict[str, dict[str, int]]:
+def _places(columns: Sequence[AxisColumn], runs: Sequence[RunState]) -> dict[str, dict[str, int]]:
     """For each column the order of its values: that in which they were planned."""
     places: dict[str, dict[str, int]] = {column.key: {} for column in columns}
     for run in runs:
         for column in columns:
             own = places[column.key]
-            own.setdefault(value_key(run["axis_values"].get(column.key)), len(own))
+            own.setdefault(value_key(run.axis_values.get(column.key)), len(own))
     return places
 
 
-def _metric_names(finished: Iterable[Mapping[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(name for run in finished for name in run["metrics"]))
+def _metric_names(finished: Iterable[RunState]) -> list[str]:
+    return list(dict.fromkeys(name for run in finished for name in run.metrics))
 
 
 def _metrics(

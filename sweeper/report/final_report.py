@@ -13,7 +13,6 @@ from sweeper.records import (
     GroupState,
     Outcome,
     make_folder,
-    table_rows,
     write_atomically,
 )
 from sweeper.records.permissions import folder_mode, readable_as
@@ -58,16 +57,16 @@ def ending(
 
 def _best(state: GroupState) -> list[dict[str, Any]]:
     headline = state.headline or "loss"
-    rows = [
-        row
-        for row in table_rows(state)
-        if row["standing"] == Outcome.FINISHED
-        and math.isfinite(row["metrics"].get(headline, math.nan))
+    finished = [
+        (metrics[headline], run)
+        for run in state.runs.values()
+        if run.standing == Outcome.FINISHED
+        and math.isfinite((metrics := run.metrics).get(headline, math.nan))
     ]
-    rows.sort(key=lambda row: row["metrics"][headline])
+    finished.sort(key=lambda item: item[0])
     return [
-        {"id": row["id"], "axis_values": row["axis_values"], headline: row["metrics"][headline]}
-        for row in rows[:_BEST]
+        {"id": run.id, "axis_values": dict(run.axis_values), headline: value}
+        for value, run in finished[:_BEST]
     ]
 
 

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from benchmarks.schedule import SLOTS, duration_s, planned_waves, runs
 from benchmarks.simulation import Costs, Execution, lower_bound_s, simulate
 from sweeper.config import RunSpec
-from sweeper.plan import Pack, Planned, PlannedWave
+from sweeper.plan import Pack, PlannedRun, PlannedWave
 
 NONE = Costs(startup_s=0.0, shutdown_s=0.0, worker_s=0.0, compile_s=0.0)
 
 
 def pack(run: str, program: str) -> Pack:
-    return Pack((Planned(RunSpec(run, None, {}), program),))
+    return Pack((PlannedRun(RunSpec(run, None, {}), program),))
 
 
 @st.composite

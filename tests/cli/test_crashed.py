@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from sweeper.cli import app
-from sweeper.records import GroupFolder, JournalWriter
+from sweeper.records import Cause, CauseKind, GroupFolder, JournalWriter, Outcome
+from sweeper.records.events import Ended, Planned
 
 
 @pytest.fixture
@@ -18,12 +18,13 @@ def runs_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = GroupFolder(tmp_path / "runs", "heads").make()
     runs = {f"run{i:03d}": {"head": "ab"[i % 2], "seed": i // 2} for i in range(60)}
     with JournalWriter(folder.journal_dir, "w") as journal:
-        journal.append({"event": "planned", "runs": runs})
+        journal.append(Planned(runs=runs))
         for run, values in runs.items():
-            cause = {"kind": "exception", "type": "KeyError", "message": f"no {run}"}
-            crash = {"outcome": "crashed", "cause": cause}
-            end: dict[str, Any] = crash if values["head"] == "b" else {"outcome": "finished"}
-            journal.append({"event": "ended", "run": run, **end})
+            cause, outcome = None, Outcome.FINISHED
+            if values["head"] == "b":
+                cause = Cause(CauseKind.EXCEPTION, f"no {run}", "KeyError")
+                outcome = Outcome.CRASHED
+            journal.append(Ended(run=run, attempt=1, outcome=outcome, cause=cause))
     return folder.runs_dir
 
 

@@ -12,6 +12,8 @@ from sweeper.diagnosis.explain import EXACT_SOUGHT, VALUES_SHOWN, crash_groups
 from sweeper.errors import RecordError
 from sweeper.host.processes import host_name, process_start
 from sweeper.records import GroupFolder, JournalWriter, crashed
+from sweeper.records.events import Ended, Launched, Planned, Started
+from sweeper.records.outcomes import Cause, Outcome
 
 AXES = {
     "data.dataset_name": ["complex_TBP_planar_1_train", "complex_TBP_planar_100_train"],
@@ -37,16 +39,16 @@ def group(tmp_path):
         runs = {f"run{i:04d}": row for i, row in enumerate(rows)}
         with JournalWriter(folder.journal_dir, "w", clock=lambda: 1000.0) as journal:
             journal.append(
-                {"event": "launched", "launch": "L", "total": len(runs), **launched},
-                {"event": "planned", "runs": runs},
+                Launched(launch="L", total=len(runs), **launched),
+                Planned(runs=runs),
             )
             for number, (run, row) in enumerate(runs.items()):
                 outcome, cause = ends(number, row)
                 if outcome == "running":
-                    journal.append({"event": "started", "run": run, "attempt": 1})
+                    journal.append(Started(run=run, attempt=1))
                 elif outcome:
-                    event = {"event": "ended", "run": run, "attempt": 1, "outcome": outcome}
-                    journal.append(event | ({"cause": cause} if cause else {}))
+                    why = Cause.from_plain(cause) if cause else None
+                    journal.append(Ended(run=run, attempt=1, outcome=Outcome(outcome), cause=why))
         return folder
 
     return write
@@ -67,7 +69,7 @@ def test_a_cause_with_its_condition(group):
     folder = group(too_long)
     answer = crash_groups(folder)
     json.dumps(answer, allow_nan=False)
-    assert answer["runs"] == crashed(folder)
+    assert answer["runs"] == [run.plain() for run in crashed(folder)]
     ids = [run["id"] for run in answer["runs"]]
     assert len(ids) == 12
     (cause,) = answer["causes"]

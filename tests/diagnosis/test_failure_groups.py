@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeper.diagnosis.failure_groups import by_cause, message_shape
+from sweeper.diagnosis.failure_groups import by_cause, likeness, message_shape
+from sweeper.records import BadEnd, Cause, CauseKind
 
 
 @pytest.mark.parametrize(
@@ -73,9 +74,15 @@ def test_a_long_hostile_text_costs_no_time() -> None:
         message_shape(text)
 
 
-def item(run: str, message: str = "", **more: str | None) -> dict[str, str | None]:
-    known = {"outcome": "crashed", "cause": "exception", "type": "ValueError", "place": None}
-    return {"id": run, "message": message, **known, **more}
+def item(
+    run: str,
+    message: str = "",
+    *,
+    kind: CauseKind = CauseKind.EXCEPTION,
+    type: str | None = "ValueError",  # noqa: A002
+    place: str | None = None,
+) -> BadEnd:
+    return BadEnd(run, "crashed", Cause(kind, message, type, place))
 
 
 def test_the_place_decides_where_it_is_known() -> None:
@@ -123,17 +130,17 @@ def test_the_most_frequent_message_speaks_for_a_place() -> None:
 
 
 def test_what_strikes_anywhere_is_one_cause_wherever_it_struck() -> None:
-    memory = {"cause": "out of memory", "type": "MemoryError"}
-    killed = {"cause": "signal", "type": "SIGTERM"}
+    memory = CauseKind.OUT_OF_MEMORY
+    signal = CauseKind.SIGNAL
     groups = by_cause(
         [
-            item("a", "2 GB", place="train.py:8", **memory),
-            item("b", "tried to get 1 GB", place="model.py:3", **memory),
-            item("c", "killed by the kernel", cause="out of memory", type="SIGKILL"),
-            item("d", "ended from outside", place="train.py:1", **killed),
-            item("e", "ended from outside", place="train.py:2", **killed),
-            item("f", "Segmentation fault", place="x.py:1", cause="signal", type="SIGSEGV"),
-            item("g", "Segmentation fault", place="x.py:2", cause="signal", type="SIGSEGV"),
+            item("a", "2 GB", place="train.py:8", kind=memory, type="MemoryError"),
+            item("b", "tried to get 1 GB", place="model.py:3", kind=memory, type="MemoryError"),
+            item("c", "killed by the kernel", kind=memory, type="SIGKILL"),
+            item("d", "ended from outside", place="train.py:1", kind=signal, type="SIGTERM"),
+            item("e", "ended from outside", place="train.py:2", kind=signal, type="SIGTERM"),
+            item("f", "Segmentation fault", place="x.py:1", kind=signal, type="SIGSEGV"),
+            item("g", "Segmentation fault", place="x.py:2", kind=signal, type="SIGSEGV"),
         ]
     )
     assert [group.runs for group in groups] == [("a", "b"), ("d", "e"), ("c",), ("f",), ("g",)]
@@ -142,14 +149,7 @@ def test_what_strikes_anywhere_is_one_cause_wherever_it_struck() -> None:
 
 
 def test_outcomes_are_never_mixed_and_a_cause_may_be_unknown() -> None:
-    unknown = {"cause": None, "type": None}
-    groups = by_cause(
-        [
-            item("a", **unknown),
-            item("b", outcome="lost", **unknown),
-            item("c", **unknown),
-        ]
-    )
+    groups = by_cause([BadEnd("a", "crashed"), BadEnd("b", "lost"), BadEnd("c", "crashed")])
     assert [(group.outcome, group.kind, group.runs) for group in groups] == [
         ("crashed", None, ("a", "c")),
         ("lost", None, ("b",)),
@@ -161,3 +161,13 @@ def test_a_runs_own_id_is_left_out_even_if_it_looks_like_a_word() -> None:
         [item("abcdefghij", "abcdefghij fell"), item("klmnopqrst", "klmnopqrst fell")]
     )
     assert group.message == "… fell"
+
+
+def test_runs_of_a_dead_launch_are_one_cause() -> None:
+    (group,) = by_cause([BadEnd("a", "interrupted"), BadEnd("b", "interrupted")])
+    assert (group.kind, group.message) == ("interrupted", "its launch ended before this run did")
+
+
+def test_messages_on_several_lines_are_alike_as_those_on_one() -> None:
+    one, two = (Cause(CauseKind.EXCEPTION, text) for text in ("no\n 4", "no 5"))
+    assert likeness("crashed", one) == likeness("crashed", two)

@@ -9,25 +9,29 @@ import pytest
 
 from sweeper.doctor import self_test
 from sweeper.doctor.self_test import CacheTrial, WaveTrial
+from sweeper.records.events import Ended, Started, WaveEnded
+from sweeper.records.outcomes import Cause, CauseKind, Outcome
 
 METRICS = {"jax": 1.0, "threads": 38.0, "xla_threads": 1.0, "stray_threads": 0.0}
 WELL = WaveTrial(startup_s=3.4, shutdown_s=1.4, scratch_peak_bytes=220 * 1024, metrics=METRICS)
-ENDED = {"event": "ended", "run": "doctor", "outcome": "finished", "metrics": METRICS}
-WAVE = {
-    "event": "wave_ended",
-    "startup_s": 3.4,
-    "shutdown_s": 1.4,
-    "scratch_peak_bytes": 220 * 1024,
-}
+ENDED = Ended(run="doctor", attempt=1, outcome=Outcome.FINISHED, metrics=METRICS)
+WAVE = WaveEnded(
+    wave=1, reason="done", startup_s=3.4, shutdown_s=1.4, scratch_peak_bytes=220 * 1024
+)
 
 
 def test_events_become_a_trial():
-    assert self_test.read_trial([{"event": "started"}, ENDED, WAVE]) == WELL
+    assert self_test.read_trial([Started(run="doctor", attempt=1), ENDED, WAVE]) == WELL
 
 
-def test_a_crashed_probe_tells_its_cause():
-    cause = {"kind": "signal", "message": "Illegal instruction", "type": "SIGILL"}
-    ended = {**ENDED, "outcome": "crashed", "cause": cause, "metrics": {}}
+def test_a_probe_without_an_end():
+    found = self_test.read_trial([Started(run="doctor", attempt=1), WAVE])
+    assert found.failure == "the run of the probe never ended"
+
+
+def test_a_crashed_probe_says_its_cause():
+    cause = Cause(CauseKind.SIGNAL, "Illegal instruction", "SIGILL")
+    ended = replace(ENDED, outcome=Outcome.CRASHED, cause=cause, metrics={})
     found = self_test.read_trial([ended, WAVE])
     assert found.failure == "the run of the probe crashed: SIGILL: Illegal instruction"
     assert self_test.ray_line(found).verdict == "ok"
@@ -46,7 +50,7 @@ def test_ray_that_does_not_start():
 
 
 def test_ray_that_dies_on_its_way_out():
-    found = self_test.read_trial([ENDED, {**WAVE, "shutdown_s": None}])
+    found = self_test.read_trial([ENDED, replace(WAVE, shutdown_s=None)])
     assert self_test.ray_line(found).verdict == "problem"
     assert self_test.worker_line(found).verdict == "ok"
 

@@ -24,11 +24,12 @@ from typing import NamedTuple
 
 import psutil
 import pytest
-from support import SWEEP, Bench, ended, mount_namespace, wait_until
+from support import SWEEP, Bench, ended, mount_namespace, of_kind, wait_until
 
 from sweeper.engine.recovery import interrupted_ends
 from sweeper.engine.scratch import Scratch, reap_dead_launches
 from sweeper.records import JournalWriter
+from sweeper.records.events import Started
 
 pytestmark = pytest.mark.faults
 
@@ -111,8 +112,8 @@ def assert_nothing_is_left(bench: Bench) -> None:
 def assert_every_attempt_is_told(bench: Bench, group: str) -> None:
     """Each start has one end, and is of an attempt of its own."""
     events = bench.events(group)
-    started = Counter((e["run"], e["attempt"]) for e in events if e["event"] == "started")
-    told = Counter((e["run"], e["attempt"]) for e in ended(events))
+    started = Counter((e.run, e.attempt) for e in of_kind(Started, events))
+    told = Counter((e.run, e.attempt) for e in ended(events))
     assert set(started.values()) <= {1}
     assert started == told
 
@@ -148,7 +149,7 @@ def kill_in_mid_wave(bench: Bench, victim: str) -> Killed:
     launch = bench.start("launch", bench.write("turn", IN_TURN), "--cpus", 2)
     wait_until(
         lambda: (
-            any(event["event"] == "started" for event in bench.events("turn"))
+            of_kind(Started, bench.events("turn"))
             and any(victim in line for line in processes_of(launch.pid).values())
         ),
         state=lambda: (bench.events("turn"), processes_of(launch.pid)),
@@ -364,7 +365,7 @@ PATIENT = "trainer: sabotage\ngroup: patient\ndeed: wait for stop\nseeds: 3\n"
 
 def _until_two_run(bench: Bench) -> None:
     wait_until(
-        lambda: sum(event["event"] == "started" for event in bench.events("patient")) == 2,
+        lambda: len(of_kind(Started, bench.events("patient"))) == 2,
         state=lambda: bench.events("patient"),
     )
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import psutil
 import pytest
-from support import ended, wait_until
+from support import ended, of_kind, wait_until
 
 from sweeper.engine.scratch import reap_dead_launches
+from sweeper.records.events import Started
 
 SLOW = """\
 trainer: sabotage
@@ -24,8 +25,8 @@ seeds: 6
 """
 
 
-def started(bench: Any, group: str) -> list[dict[str, Any]]:
-    return [event for event in bench.events(group) if event["event"] == "started"]
+def started(bench: Any, group: str) -> list[Started]:
+    return of_kind(Started, bench.events(group))
 
 
 def interrupt_twice(bench: Any, launch: Any) -> str:
@@ -54,7 +55,7 @@ def test_one_interrupt_stops_at_the_next_step_and_launching_again_goes_on(bench:
     launch = bench.start("launch", file, "--cpus", 2)
     wait_until(
         lambda: (
-            sum(e["outcome"] == "finished" for e in ended(bench.events("stop"))) == 3
+            sum(e.outcome is Outcome.FINISHED for e in ended(bench.events("stop"))) == 3
             and len(started(bench, "stop")) == 5
         ),
         state=lambda: bench.events("stop"),
@@ -82,7 +83,7 @@ def test_two_interrupts_stop_at_once(bench: Any) -> None:
     output = interrupt_twice(bench, launch)
     assert launch.returncode == 130, output
     ends = ended(bench.events("hang"))
-    assert [end["outcome"] for end in ends] == ["stopped", "stopped"]
+    assert [end.outcome for end in ends] == ["stopped", "stopped"]
     assert bench.marked_processes() == []
 
 
@@ -118,7 +119,7 @@ def test_a_killed_supervisor_loses_nothing(bench: Any, undisturbed: Any) -> None
     lost = [run for run in state.runs.values() if len(run.attempts) > 1]
     assert len(lost) == 2
     assert all(run.attempts[0].outcome == "lost" for run in lost)
-    assert set(Counter(event["run"] for event in started(bench, "slow")).values()) == {1, 2}
+    assert set(Counter(event.run for event in started(bench, "slow")).values()) == {1, 2}
 
     # What was disturbed ends with the very records of what wasn't.
     calm = undisturbed.state("slow")
@@ -150,9 +151,7 @@ def test_a_finished_sweep_is_not_run_again(undisturbed: Any) -> None:
     before = undisturbed.events("slow")
     again = undisturbed.sweep("launch", undisturbed.path / "slow.yaml")
     assert again.returncode == 0
-    assert [e for e in undisturbed.events("slow") if e["event"] == "started"] == [
-        e for e in before if e["event"] == "started"
-    ]
+    assert of_kind(Started, undisturbed.events("slow")) == of_kind(Started, before)
 
 
 def test_a_second_launch_of_a_group_says_who_runs_it(bench: Any) -> None:

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from support import of_kind
 from trainers.mischief import FLOOD_BYTES, found_state
 
 from sweeper.records import GroupState, RunFolder, RunState, read_rows
+from sweeper.records.events import Ended, Recorded, Started
 
 pytestmark = pytest.mark.faults
 
@@ -73,7 +75,7 @@ SAME_PROCESS = ("write by logging", "write by logging again")
 class Swept(NamedTuple):
     bench: Any
     result: subprocess.CompletedProcess[str]
-    events: list[dict[str, Any]]
+    events: list[Recorded]
     state: GroupState
 
     def run(self, deed: str, lane_of: str | None = None) -> RunState:
@@ -132,8 +134,8 @@ def test_the_sweep_ends_in_order(swept: Swept) -> None:
 
 
 def test_each_run_is_executed_exactly_once(swept: Swept) -> None:
-    started = Counter(event["run"] for event in swept.events if event["event"] == "started")
-    ended = Counter(event["run"] for event in swept.events if event["event"] == "ended")
+    started = Counter(event.run for event in of_kind(Started, swept.events))
+    ended = Counter(event.run for event in of_kind(Ended, swept.events))
     assert set(started.values()) == {1}
     assert started == ended
     assert started.keys() == swept.state.runs.keys()

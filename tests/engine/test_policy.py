@@ -79,6 +79,17 @@ def test_failures_alike_are_told_and_others_are_not() -> None:
     assert failing_alike([diverged] * 8, 8) is None  # data, no fault
 
 
+def test_what_strikes_anywhere_is_one_failure_wherever_it_struck() -> None:
+    """As in the report: eight MemoryErrors on eight lines are one cause."""
+    memory = [
+        (CRASHED, Cause(CauseKind.OUT_OF_MEMORY, f"{n} GB", "MemoryError", f"train.py:{n}"))
+        for n in range(8)
+    ]
+    assert str(failing_alike(memory, 8)).startswith("the last 8 runs all ended as crashed")
+    values = [crash(place=f"train.py:{n}") for n in range(8)]
+    assert failing_alike(values, 8) is None
+
+
 def test_failures_without_a_place_are_alike_by_the_shape_of_their_message() -> None:
     """What was killed or ran out of time has no place; its message holds numbers of its own."""
     lost = [(LOST, Cause(CauseKind.HOST, f"its wave died at step {n}")) for n in range(8)]

@@ -12,17 +12,19 @@ import shlex
 import signal
 import stat
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import SWEEP, Bench, ended, mount_namespace, wait_until
+from support import SWEEP, Bench, ended, mount_namespace, of_kind, wait_until
 from trainers.sabotage import Config
 
 from sweeper.config import plain, run_id, to_yaml
 from sweeper.engine.environment import wave_environment
 from sweeper.records import GroupFolder
+from sweeper.records.events import Ended, Launched, Recorded, Started
 
 # A trainer of these tests; what it is told to do, it does at once.
 ACTOR = """
@@ -93,11 +95,12 @@ def acting(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     return bench
 
 
-def at_most_at_once(events: Iterable[Mapping[str, Any]], wave: int) -> int:
+def at_most_at_once(events: Iterable[Recorded], wave: int) -> int:
     running, most = 0, 0
-    for event in events:
-        if event.get("wave") == wave and event["event"] in {"started", "ended"}:
-            running += 1 if event["event"] == "started" else -1
+    for recorded in events:
+        event = recorded.event
+        if isinstance(event, Started | Ended) and event.wave == wave:
+            running += 1 if isinstance(event, Started) else -1
             most = max(most, running)
     return most
 
@@ -130,9 +133,9 @@ def measured(new_bench: Callable[[], Bench]) -> dict[str, list[dict[str, Any]]]:
     assert done.returncode == 3, done.stderr
     found = {}
     for run in bench.state("told").runs.values():
-        (event,) = [event for event in ended(bench.events("told")) if event["run"] == run.id]
+        (event,) = [event for event in ended(bench.events("told")) if event.run == run.id]
         result = json.loads(bench.group("told").run(run.id).result_file.read_text())
-        found[run.axis_values["deed"]] = [dict(event), result]
+        found[run.axis_values["deed"]] = [asdict(event), result]
     return found
 
 
@@ -309,22 +312,24 @@ def hungry(new_bench: Callable[[], Bench]) -> Bench:
     return bench
 
 
-def starts_beside_others(events: list[dict[str, Any]]) -> list[bool]:
+def starts_beside_others(events: list[Recorded]) -> list[bool]:
     """For each start of one writer, whether another run was going on."""
     running, beside = set(), []
-    for event in events:
-        if event["event"] == "started":
-            beside.append(bool(running))
-            running.add(event["run"])
-        elif event["event"] == "ended":
-            running.discard(event["run"])
+    for recorded in events:
+        match recorded.event:
+            case Started(run=run):
+                beside.append(bool(running))
+                running.add(run)
+            case Ended(run=run):
+                running.discard(run)
     return beside
 
 
-def of_launch(bench: Bench, number: int) -> list[dict[str, Any]]:
-    launches = [e for e in bench.events("it") if e["event"] == "launched"]
-    writer = sorted(launches, key=lambda e: e["time"])[number]["writer"]
-    return sorted((e for e in bench.events("it") if e["writer"] == writer), key=lambda e: e["seq"])
+def of_launch(bench: Bench, number: int) -> list[Recorded]:
+    events = bench.events("it")
+    launches = [recorded for recorded in events if isinstance(recorded.event, Launched)]
+    writer = sorted(launches, key=lambda recorded: recorded.time)[number].writer
+    return sorted((e for e in events if e.writer == writer), key=lambda e: e.seq)
 
 
 @pytest.mark.faults
@@ -385,7 +390,7 @@ def test_retry_trains_what_was_interrupted_and_nothing_else(bench: Bench) -> Non
     )
     launch = bench.start("launch", file, "--cpus", 2)
     wait_until(
-        lambda: sum(e["event"] == "started" for e in bench.events("slow")) >= 3,
+        lambda: len(of_kind(Started, bench.events("slow"))) >= 3,
         state=lambda: bench.events("slow"),
     )
     busy = bench.sweep("retry", "slow", "--trainer", "sabotage")
@@ -433,7 +438,7 @@ def retry_some(bench: Bench) -> str:
     said = bench.sweep("retry", "some", "--trainer", "sabotage", timeout=20)
     assert said.returncode == 2, said.stdout
     assert "Traceback" not in said.stderr
-    assert [event["event"] for event in bench.events("some")].count("launched") == 1
+    assert len(of_kind(Launched, bench.events("some"))) == 1
     return said.stderr
 
 

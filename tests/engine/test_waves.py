@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 
 import psutil
 import pytest
+from support import of_kind
 
 from sweeper.records import GroupState, RunFolder, RunState, read_rows
+from sweeper.records.events import Ended, Recorded, Started
 
 GROUP = "sabotage"
 ENDS = {
@@ -41,7 +43,7 @@ ENDS = {
 class Swept(NamedTuple):
     bench: Any
     result: subprocess.CompletedProcess[str]
-    events: list[dict[str, Any]]
+    events: list[Recorded]
     state: GroupState
     ray_before: object
 
@@ -95,8 +97,8 @@ def test_exit_status_says_that_some_runs_ended_badly(swept: Swept) -> None:
 
 
 def test_each_run_is_executed_exactly_once(swept: Swept) -> None:
-    started = Counter(event["run"] for event in swept.events if event["event"] == "started")
-    ended = Counter(event["run"] for event in swept.events if event["event"] == "ended")
+    started = Counter(event.run for event in of_kind(Started, swept.events))
+    ended = Counter(event.run for event in of_kind(Ended, swept.events))
     assert set(started.values()) == {1}
     assert started == ended
     assert started.keys() == swept.state.runs.keys()
@@ -104,11 +106,12 @@ def test_each_run_is_executed_exactly_once(swept: Swept) -> None:
 
 def test_never_more_than_two_runs_at_once(swept: Swept) -> None:
     running, most = set(), 0
-    for event in sorted(swept.events, key=lambda event: event["seq"]):
-        if event["event"] == "started":
-            running.add(event["run"])
-        elif event["event"] == "ended":
-            running.discard(event["run"])
+    for recorded in sorted(swept.events, key=lambda recorded: recorded.seq):
+        match recorded.event:
+            case Started(run=run):
+                running.add(run)
+            case Ended(run=run):
+                running.discard(run)
         most = max(most, len(running))
     assert most == 2
 

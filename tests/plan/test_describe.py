@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from support import folded
 
 from sweeper.config import RunSpec, read_sweep
 from sweeper.plan import describe, remaining
 from sweeper.plan.preflight import invalid_groups
-from sweeper.records import fold
 
 TRAINER = """
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ def sweep(tmp_path_factory):
 
 
 def test_a_plan_of_a_real_sweep_file(sweep):
-    plan = describe(remaining(sweep, fold([])), sweep)
+    plan = describe(remaining(sweep, folded([])), sweep)
     json.dumps(plan, allow_nan=False)
     assert (plan["group"], plan["total"], plan["to_train"]) == ("segments", 24, 20)
     assert plan["axes"][0] == {"key": "segment", "label": "segment", "values": [4, 18, 72]}
@@ -86,7 +86,7 @@ def test_a_plan_after_a_part_is_done(sweep):
         {"event": "ended", "run": run.id, "outcome": "finished", "wall_s": 10.0} for run in runs[:4]
     ]
     events += [{"event": "ended", "run": runs[4].id, "outcome": "crashed"}]
-    plan = describe(remaining(sweep, fold(events)), sweep)
+    plan = describe(remaining(sweep, folded(events)), sweep)
     assert plan["done"] == {"finished": 4}
     assert plan["to_train"] == 16
     assert plan["estimate_s"] == pytest.approx(160.0)

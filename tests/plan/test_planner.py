@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import folded
 
 from sweeper.config import RunSpec
 from sweeper.errors import TrainerError
 from sweeper.plan import invalid_cause, plan_runs
 from sweeper.plan.programs import Programs
-from sweeper.records import Outcome, fold
+from sweeper.records import Outcome
 
 OUTCOMES = [str(outcome) for outcome in Outcome]
 
@@ -75,7 +76,7 @@ def state_of(outcomes, walls=None, messages=None):
         for index, (run, outcome) in enumerate(outcomes.items())
     ]
     values = {run: {"head": "a", "steps": 1} for run in outcomes}
-    return fold([{"event": "planned", "runs": values}, *events])
+    return folded([{"event": "planned", "runs": values}, *events])
 
 
 def ids(plan):
@@ -132,7 +133,7 @@ def test_reasons_are_single_lines_and_a_check_that_raises_is_one():
         spec(3, head="broken"),
         spec(4),
     ]
-    plan = plan_runs(runs, fold([]), SmallTrainer())
+    plan = plan_runs(runs, folded([]), SmallTrainer())
     assert {s.id: reasons for s, reasons in plan.invalid} == {
         "run0": ("13 steps bring bad luck",),
         "run1": ("check failed with KeyError: 'steps table'",),
@@ -156,7 +157,7 @@ def test_an_invalid_run_is_recorded_once_for_the_same_reason():
 
 def test_without_history_the_grid_order_stays_and_programs_keep_together():
     runs = [spec(i, head=head) for i, head in enumerate("abab")]
-    plan = plan_runs(runs, fold([]), SmallTrainer())
+    plan = plan_runs(runs, folded([]), SmallTrainer())
     assert ids(plan) == ["run0", "run2", "run1", "run3"]
     assert plan.estimate_s is None
     assert all(run.estimate_s is None for pack in plan.packs for run in pack.runs)
@@ -169,7 +170,7 @@ def test_longest_first_by_what_finished():
         {"event": "ended", "run": "run0", "outcome": "finished", "wall_s": 1.0},
         {"event": "ended", "run": "run1", "outcome": "finished", "wall_s": 5.0},
     ]
-    plan = plan_runs(runs, fold(events), SmallTrainer())
+    plan = plan_runs(runs, folded(events), SmallTrainer())
     assert ids(plan) == ["run2", "run3"]
     assert [pack.estimate_s for pack in plan.packs] == [5.0, 1.0]
     assert plan.estimate_s == 6.0
@@ -193,7 +194,7 @@ def test_what_failed_before_comes_after_all_that_did_not(outcomes, pack_size):
 
 def test_packs_of_one_program_are_as_equal_as_can_be():
     runs = [spec(i, seed=i) for i in range(10)]
-    plan = plan_runs(runs, fold([]), SmallTrainer(pack_size=4))
+    plan = plan_runs(runs, folded([]), SmallTrainer(pack_size=4))
     assert sorted(len(pack.runs) for pack in plan.packs) == [3, 3, 4]
 
 
@@ -204,7 +205,7 @@ def test_a_pack_lasts_as_long_as_its_longest_run():
         {"event": "ended", "run": "x", "outcome": "finished", "wall_s": 1.0},
         {"event": "ended", "run": "y", "outcome": "finished", "wall_s": 5.0},
     ]
-    plan = plan_runs(runs, fold(events), SmallTrainer(pack_size=3))
+    plan = plan_runs(runs, folded(events), SmallTrainer(pack_size=3))
     # 3 for steps=5: one finished run agrees in the head, the other in the steps.
     assert [[run.spec.axis_values["steps"] for run in p.runs] for p in plan.packs] == [
         [5, 5],
@@ -226,30 +227,30 @@ def test_a_pack_lasts_as_long_as_its_longest_run():
 )
 def test_waves(runs, per_wave, waves):
     plan = plan_runs(
-        [spec(i, seed=i) for i in range(runs)], fold([]), SmallTrainer(), runs_per_wave=per_wave
+        [spec(i, seed=i) for i in range(runs)], folded([]), SmallTrainer(), runs_per_wave=per_wave
     )
     assert [wave.runs for wave in plan.waves] == waves
 
 
 def test_a_pack_is_never_cut_by_a_wave():
     runs = [spec(i, seed=i) for i in range(8)]
-    plan = plan_runs(runs, fold([]), SmallTrainer(pack_size=4), runs_per_wave=3)
+    plan = plan_runs(runs, folded([]), SmallTrainer(pack_size=4), runs_per_wave=3)
     assert [wave.runs for wave in plan.waves] == [4, 4]
 
 
 def test_the_same_run_twice_is_planned_once():
-    plan = plan_runs([spec(0), spec(0), spec(1)], fold([]), SmallTrainer())
+    plan = plan_runs([spec(0), spec(0), spec(1)], folded([]), SmallTrainer())
     assert (plan.total, ids(plan)) == (2, ["run0", "run1"])
 
 
 def test_a_pack_size_below_one_is_the_trainers_fault():
     with pytest.raises(TrainerError, match="`pack_size >= 1` must hold"):
-        plan_runs([], fold([]), SmallTrainer(pack_size=0))
+        plan_runs([], folded([]), SmallTrainer(pack_size=0))
 
 
 def test_keys_that_cannot_be_hashed_are_told_apart_by_their_repr():
     runs = [spec(0, layers=[1]), spec(1, layers=[1]), spec(2, layers=[2])]
-    plan = plan_runs(runs, fold([]), SmallTrainer())
+    plan = plan_runs(runs, folded([]), SmallTrainer())
     programs = {run.spec.id: run.program for pack in plan.packs for run in pack.runs}
     assert programs["run0"] == programs["run1"] != programs["run2"]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sweeper.records import CauseKind, JournalWriter, Outcome, fold, read_events, status
+from sweeper.records import Cause, CauseKind, JournalWriter, Outcome, fold, read_events, status
+from sweeper.records.events import Ended, Event, Launched, LaunchEnded, Planned, Started
 from sweeper.records.layout import GroupFolder
 
 
@@ -16,21 +17,21 @@ class Clock:
         return self.now
 
 
-LOST = {"kind": str(CauseKind.HOST), "message": "its wave died"}
-RAISED = {"kind": str(CauseKind.EXCEPTION), "message": "no", "type": "ValueError"}
+LOST = Cause(CauseKind.HOST, "its wave died")
+RAISED = Cause(CauseKind.EXCEPTION, "no", "ValueError")
 
 
-def launched(launch: str, sha: str = "a", total: int = 1) -> dict[str, object]:
-    return {"event": "launched", "launch": launch, "sweep_sha": sha, "total": total}
+def launched(launch: str, sha: str = "a", total: int = 1) -> Launched:
+    return Launched(launch=launch, sweep_sha=sha, total=total)
 
 
-def planned(*runs: str) -> dict[str, object]:
-    return {"event": "planned", "runs": {run: {} for run in runs}}
+def planned(*runs: str) -> Planned:
+    return Planned(runs={run: {} for run in runs})
 
 
-def attempt(run: str, number: int, outcome: str, **more: object) -> list[dict[str, object]]:
-    same = {"run": run, "attempt": number}
-    return [{"event": "started", **same}, {"event": "ended", **same, "outcome": outcome, **more}]
+def attempt(run: str, number: int, outcome: str, cause: Cause | None = None) -> list[Event]:
+    end = Ended(run=run, attempt=number, outcome=Outcome(outcome), cause=cause)
+    return [Started(run=run, attempt=number), end]
 
 
 def test_the_latest_attempt_of_a_launch_decides(tmp_path: Path) -> None:
@@ -50,12 +51,12 @@ def test_the_latest_launch_decides(tmp_path: Path) -> None:
     with JournalWriter(tmp_path, "first", clock=Clock(10_000.0)) as journal:
         journal.append(launched("one", "old", total=2), planned("kept", "dropped"))
         journal.append(*attempt("kept", 1, "crashed", cause=RAISED))
-        journal.append({"event": "launch_ended", "launch": "one", "reason": "done"})
+        journal.append(LaunchEnded(launch="one", reason="done"))
     with JournalWriter(tmp_path, "second", clock=Clock(6_400.0)) as journal:
         journal.append(launched("two", "new", total=2), planned("kept", "added"))
         journal.append(*attempt("kept", 2, "diverged"))
         journal.append(*attempt("added", 1, "finished"))
-        journal.append({"event": "launch_ended", "launch": "two", "reason": "done"})
+        journal.append(LaunchEnded(launch="two", reason="done"))
     state = fold(read_events(tmp_path))
     assert [launch.id for launch in state.launches] == ["one", "two"]
     assert state.runs["kept"].outcome is Outcome.DIVERGED
@@ -69,7 +70,7 @@ def test_times_shown_are_never_negative(tmp_path: Path) -> None:
     with JournalWriter(folder.journal_dir, "w", clock=clock) as journal:
         journal.append(launched("one"), planned("run"))
         clock.now = 4_000.0
-        journal.append({"event": "started", "run": "run", "attempt": 1})
+        journal.append(Started(run="run", attempt=1))
         told = status(folder, now=4_001.0)
     assert told["wall_s"] >= 0
     assert all(run["since_s"] >= 0 for run in told["running"])

@@ -7,8 +7,9 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import folded
 
-from sweeper.records import STANDINGS, CauseKind, GroupState, Outcome, fold
+from sweeper.records import STANDINGS, CauseKind, GroupState, Outcome
 from sweeper.records.jsonl import encode, parse
 
 OUTCOMES = [str(outcome) for outcome in Outcome]
@@ -71,11 +72,11 @@ def histories(draw):
 @settings(max_examples=150)
 @given(histories(), st.data())
 def test_order_and_repetition_change_nothing(events, data):
-    expected = fold(events)
+    expected = folded(events)
     again = data.draw(st.lists(st.sampled_from(events), max_size=6)) if events else []
     shuffled = data.draw(st.permutations(events + again))
-    assert fold(shuffled) == expected
-    assert list(fold(shuffled).runs) == list(expected.runs)
+    assert folded(shuffled) == expected
+    assert list(folded(shuffled).runs) == list(expected.runs)
 
 
 @settings(max_examples=150)
@@ -83,7 +84,7 @@ def test_order_and_repetition_change_nothing(events, data):
 def test_counts_add_up_and_a_finished_run_stays_finished(events):
     finished = set()
     for upto in range(len(events) + 1):
-        state = fold(events[:upto])
+        state = folded(events[:upto])
         counts = state.counts()
         assert tuple(counts) == STANDINGS
         assert sum(counts.values()) == state.total
@@ -95,7 +96,7 @@ def test_counts_add_up_and_a_finished_run_stays_finished(events):
 
 @given(histories())
 def test_the_outcome_is_finished_or_the_latest(events):
-    state = fold(events)
+    state = folded(events)
     for run in RUNS:
         ends = [e for e in events if e["event"] == "ended" and e["run"] == run]
         if not ends:
@@ -121,11 +122,11 @@ def test_bytes_lost_at_either_writers_end_never_raise(events, data):
     for text in lines.values():
         torn = text[: data.draw(st.integers(0, len(text)))]
         kept += parse(torn)[0]
-    state = fold(kept)
+    state = folded(kept)
     assert sum(state.counts().values()) == state.total
-    for run in fold(kept).runs.values():
+    for run in folded(kept).runs.values():
         if run.standing == "finished":
-            assert fold(events).runs[run.id].standing == "finished"
+            assert folded(events).runs[run.id].standing == "finished"
 
 
 values = st.recursive(
@@ -156,14 +157,14 @@ strange_events = st.builds(
 @settings(max_examples=150)
 @given(st.lists(strange_events, max_size=8), st.randoms())
 def test_no_event_however_strange_makes_it_raise(events, random):
-    state = fold(events)
+    state = folded(events)
     assert sum(state.counts().values()) == state.total
     for run in state.runs.values():
         run.id.encode()
         assert run.standing in STANDINGS
         (run.cause.message if run.cause else "").encode()
     random.shuffle(events)
-    assert repr(fold(events)) == repr(state)  # by text, because NaN differs from itself
+    assert repr(folded(events)) == repr(state)  # by text, because NaN differs from itself
 
 
 def test_a_plain_launch():
@@ -176,7 +177,7 @@ def test_a_plain_launch():
         ended("aaa", "finished", wall_s=2.5, last_step=10, metrics={"test/mean": 2}, cpu_s=2.0),
         ended("bbb", "crashed", cause={"kind": "signal", "message": "killed", "type": "SIGKILL"}),
     )
-    state = fold(events)
+    state = folded(events)
     assert state.counts() == {
         **dict.fromkeys(STANDINGS, 0),
         "finished": 1,
@@ -195,12 +196,12 @@ def test_a_plain_launch():
     )
     assert state.runs["bbb"].cause.kind is CauseKind.SIGNAL
     assert state.runs["bbb"].cause.headline() == "SIGKILL: killed"
-    assert fold([]) == GroupState()
+    assert folded([]) == GroupState()
 
 
 def test_runs_are_in_planned_order():
     events = story(planned("ddd", "aaa"), started("aaa"), planned("bbb"), started("ccc"))
-    assert list(fold(events).runs) == ["ddd", "aaa", "bbb", "ccc"]
+    assert list(folded(events).runs) == ["ddd", "aaa", "bbb", "ccc"]
 
 
 def test_a_retry_that_finishes_beats_the_crash_and_the_crash_stays_readable():
@@ -210,17 +211,17 @@ def test_a_retry_that_finishes_beats_the_crash_and_the_crash_stays_readable():
         started("aaa", 2),
         ended("aaa", "finished", 2, last_step=9, metrics={"loss": 1.0}),
     )
-    running = fold(events[:3]).runs["aaa"]
+    running = folded(events[:3]).runs["aaa"]
     assert running.standing == "running"
     assert running.outcome is Outcome.CRASHED
-    run = fold(events).runs["aaa"]
+    run = folded(events).runs["aaa"]
     assert (run.standing, run.last_step, run.metrics) == ("finished", 9, {"loss": 1.0})
     assert [str(attempt.outcome) for attempt in run.attempts] == ["crashed", "finished"]
 
 
 def test_a_finished_run_is_not_taken_back_by_a_later_end():
     events = story(started("aaa"), ended("aaa", "finished", last_step=9), ended("aaa", "lost"))
-    run = fold(events).runs["aaa"]
+    run = folded(events).runs["aaa"]
     assert run.outcome is Outcome.FINISHED
     assert run.last_step == 9
     assert len(run.attempts) == 1
@@ -228,15 +229,15 @@ def test_a_finished_run_is_not_taken_back_by_a_later_end():
 
 def test_an_attempt_without_an_end_stops_running_when_its_launch_ends():
     events = story(launched(1), planned("aaa"), started("aaa"))
-    assert fold(events).runs["aaa"].standing == "running"
-    state = fold([*events, *story({}, {}, {}, {"event": "launch_ended", "launch": "L"})[3:]])
+    assert folded(events).runs["aaa"].standing == "running"
+    state = folded([*events, *story({}, {}, {}, {"event": "launch_ended", "launch": "L"})[3:]])
     assert state.runs["aaa"].standing == "interrupted"
 
 
 def test_a_goodbye_of_another_writer_ends_nothing():
     events = story(launched(1), started("aaa"))
     other = story({"event": "launch_ended", "launch": "L"}, writer="other", start=500)
-    assert fold([*events, *other]).runs["aaa"].standing == "running"
+    assert folded([*events, *other]).runs["aaa"].standing == "running"
 
 
 def test_a_continued_writer_has_a_goodbye_only_for_what_came_before():
@@ -247,7 +248,7 @@ def test_a_continued_writer_has_a_goodbye_only_for_what_came_before():
         launched(2),
         started("bbb"),
     )
-    state = fold(events)
+    state = folded(events)
     assert state.runs["aaa"].standing == "interrupted"
     assert state.runs["bbb"].standing == "running"
 
@@ -256,7 +257,7 @@ def test_a_continued_writer_has_a_goodbye_only_for_what_came_before():
 def test_a_later_launch_closes_the_attempt_of_a_dead_one(hint):
     dead = story(launched(1), started("aaa"), writer="dead")
     later = story(launched(1), ended("aaa", "lost", **hint), writer="later", start=900)
-    run = fold([*dead, *later]).runs["aaa"]
+    run = folded([*dead, *later]).runs["aaa"]
     assert run.standing == "lost"
     assert [(a.writer, str(a.outcome)) for a in run.attempts] == [("dead", "lost")]
 
@@ -264,7 +265,7 @@ def test_a_later_launch_closes_the_attempt_of_a_dead_one(hint):
 def test_two_writers_with_the_same_attempt_number_are_two_attempts():
     first = story(started("aaa"), ended("aaa", "crashed"), writer="w1")
     second = story(started("aaa"), ended("aaa", "timed out"), writer="w2", start=50)
-    run = fold([*first, *second]).runs["aaa"]
+    run = folded([*first, *second]).runs["aaa"]
     assert [(a.writer, str(a.outcome)) for a in run.attempts] == [
         ("w2", "timed out"),
         ("w1", "crashed"),
@@ -274,7 +275,7 @@ def test_two_writers_with_the_same_attempt_number_are_two_attempts():
 
 def test_an_attempt_whose_end_is_torn_away_does_not_run_beside_its_successor():
     events = story(launched(1), started("aaa", 1), started("aaa", 2), ended("aaa", "crashed", 2))
-    run = fold(events).runs["aaa"]
+    run = folded(events).runs["aaa"]
     assert not run.running
     assert run.standing == "crashed"
 
@@ -282,7 +283,7 @@ def test_an_attempt_whose_end_is_torn_away_does_not_run_beside_its_successor():
 def test_a_clock_that_jumps_back_does_not_reorder_one_writer():
     events = story(started("aaa"), {"event": "launch_ended", "launch": "L"})
     events[1]["time"] = events[0]["time"] - 3600
-    assert fold(events).runs["aaa"].standing == "interrupted"
+    assert folded(events).runs["aaa"].standing == "interrupted"
 
 
 def test_runs_of_an_older_text_that_never_started_are_left_out():
@@ -294,11 +295,21 @@ def test_runs_of_an_older_text_that_never_started_are_left_out():
         writer="w1",
     )
     new = story(launched(1, sweep_sha="new"), planned("bbb"), writer="w2", start=900)
-    state = fold([*old, *new])
+    state = folded([*old, *new])
     assert list(state.runs) == ["aaa", "bbb"]
     assert state.total == 2
     same = story(launched(3, sweep_sha="old"), planned("ddd"), writer="w2", start=900)
-    assert list(fold([*old, *same]).runs) == [*RUNS]
+    assert list(folded([*old, *same]).runs) == [*RUNS]
+
+
+def test_a_launch_that_only_evaluates_changes_neither_total_nor_text():
+    trained = story(launched(5, sweep_sha="one"), planned("aaa", "bbb"), writer="w1")
+    evaluation = {"event": "launched", "launch": "E", "purpose": "evaluate"}
+    state = folded([*trained, *story(evaluation, writer="w2", start=900)])
+    assert [launch.purpose for launch in state.launches] == ["train", "evaluate"]
+    assert (state.total, list(state.runs)) == (5, ["aaa", "bbb"])
+    other = {**evaluation, "purpose": "retry", "sweep_sha": "two", "total": 1}
+    assert folded([*trained, *story(other, writer="w2", start=900)]).runs == {}
 
 
 def test_an_outcome_or_cause_of_a_newer_version():
@@ -308,13 +319,13 @@ def test_an_outcome_or_cause_of_a_newer_version():
         started("bbb"),
         ended("bbb", "crashed", cause={"kind": "cosmic ray", "message": "bit 3", "energy": 1}),
     )
-    state = fold(events)
+    state = folded(events)
     assert state.runs["aaa"].outcome is None
     assert state.runs["bbb"].cause.message == "cosmic ray: bit 3"
 
 
 def test_which_writers_are_dead_decides_who_is_interrupted():
-    state = fold(
+    state = folded(
         [
             *story(launched(3), planned("aaa", "bbb"), started("aaa"), writer="w1"),
             *story(launched(3), started("bbb"), writer="w2"),
@@ -330,6 +341,6 @@ def test_a_run_that_was_invalid_is_interrupted_like_any_other_once_it_starts():
     events = story(
         ended("aaa", "invalid", 0), started("aaa"), {"event": "launch_ended", "launch": "L"}
     )
-    assert fold(events).runs["aaa"].standing == "interrupted"
+    assert folded(events).runs["aaa"].standing == "interrupted"
     events[0]["outcome"] = "diverged"
-    assert fold(events).runs["aaa"].standing == "diverged"
+    assert folded(events).runs["aaa"].standing == "diverged"

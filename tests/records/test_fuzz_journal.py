@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support import folded
 
 from sweeper import cli
 from sweeper.config import RunSpec
@@ -280,10 +281,10 @@ TRAINER: Any = SimpleNamespace(
 
 def check_order(_runs_dir: Path, found: list[dict[str, Any]]) -> None:
     """The fold of odd events doesn't depend on their order, nor on hearing them twice."""
-    state = fold(found)
+    state = folded(found)
     # In the order of the plan: with equal times that is the order of the text.
-    assert fold([*found, *reversed(found)]) == state
-    assert fold(reversed(found)) == state
+    assert folded([*found, *reversed(found)]) == state
+    assert folded(reversed(found)) == state
 
 
 Check = Callable[[Path, Any], None]

@@ -8,6 +8,7 @@ import pytest
 
 from sweeper.errors import RecordError
 from sweeper.records import GroupFolder, JournalWriter, find_group, find_run, latest_group
+from sweeper.records.events import Planned
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def runs_dir(tmp_path):
             folder.run(run_id).make()
         with JournalWriter(folder.journal_dir, "w") as journal:
             waiting = {f"{group[:3]}waiting2": {}}
-            journal.append({"event": "planned", "runs": {**{key: {} for key in ids}, **waiting}})
+            journal.append(Planned(runs={**{key: {} for key in ids}, **waiting}))
     return tmp_path
 
 

@@ -22,9 +22,10 @@ from sweeper.records import (
     show,
     snapshot,
     status,
-    table_rows,
     write_atomically,
 )
+from sweeper.records.events import Ended, Launched, LaunchEnded, Planned, Started
+from sweeper.records.outcomes import Cause, Outcome
 
 START = 1_000_000.0
 
@@ -40,20 +41,17 @@ class Recorder:
     def launch(self, total=4, slots=2, **more):
         me = {"host": host_name(), "pid": os.getpid(), "pid_start": process_start(os.getpid())}
         self.journal.append(
-            {"event": "launched", "launch": "L1", "total": total, "slots": slots, **me, **more},
-            {
-                "event": "planned",
-                "headline": "test/mean",
-                "runs": {f"run{i}": {"lr": 0.1 * i} for i in range(total)},
-            },
+            Launched(launch="L1", total=total, slots=slots, **{**me, **more}),
+            Planned(headline="test/mean", runs={f"run{i}": {"lr": 0.1 * i} for i in range(total)}),
         )
 
     def start(self, run, attempt=1, slot=0):
-        self.journal.append({"event": "started", "run": run, "attempt": attempt, "slot": slot})
+        self.journal.append(Started(run=run, attempt=attempt, slot=slot))
 
-    def end(self, run, outcome, attempt=1, **more):
+    def end(self, run, outcome, attempt=1, cause=None, **more):
+        why = Cause.from_plain(cause) if cause else None
         self.journal.append(
-            {"event": "ended", "run": run, "attempt": attempt, "outcome": outcome, **more}
+            Ended(run=run, attempt=attempt, outcome=Outcome(outcome), cause=why, **more)
         )
 
     def progress(self, run, fraction, step, moment):
@@ -122,7 +120,7 @@ def test_eta_without_data_and_at_the_end(recorder):
     for run in ("run0", "run1"):
         recorder.end(run, "finished", wall_s=1.0)
     assert status(recorder.folder, now=START + 5)["eta_s"] == 0.0
-    recorder.journal.append({"event": "launch_ended", "launch": "L1", "reason": "done"})
+    recorder.journal.append(LaunchEnded(launch="L1", reason="done"))
     report = status(recorder.folder, now=START + 500)
     assert report["eta_s"] is None
     assert report["wall_s"] == 0.0
@@ -138,7 +136,7 @@ def test_eta_counts_runs_that_an_earlier_launch_left_crashed(recorder):
     assert status(recorder.folder, now=START)["eta_s"] == 0.0
     with JournalWriter(recorder.folder.journal_dir, "w2", clock=lambda: START + 9) as second:
         me = {"host": host_name(), "pid": os.getpid()}
-        second.append({"event": "launched", "launch": "L2", "total": 2, "slots": 1, **me})
+        second.append(Launched(launch="L2", total=2, slots=1, **me))
     assert status(recorder.folder, now=START + 10)["eta_s"] == pytest.approx(10.0)
 
 
@@ -154,13 +152,14 @@ import os, sys
 from pathlib import Path
 from sweeper.host.processes import host_name, process_start
 from sweeper.records import GroupFolder, JournalWriter, acquire
+from sweeper.records.events import Launched, Planned, Started
 folder = GroupFolder(Path(sys.argv[1]), "heads").make()
 lock = acquire(folder.lock_file)
 me = {"host": host_name(), "pid": os.getpid(), "pid_start": process_start(os.getpid())}
 with JournalWriter(folder.journal_dir, "w") as journal:
-    journal.append({"event": "launched", "launch": "L1", "total": 2, **me})
-    journal.append({"event": "planned", "runs": {"run0": {"lr": 1}, "run1": {"lr": 2}}})
-    journal.append({"event": "started", "run": "run0", "attempt": 1})
+    journal.append(Launched(launch="L1", total=2, **me))
+    journal.append(Planned(runs={"run0": {"lr": 1}, "run1": {"lr": 2}}))
+    journal.append(Started(run="run0", attempt=1))
 print("ready", flush=True)
 sys.stdin.read()
 """
@@ -192,7 +191,7 @@ def test_a_launch_that_was_killed_leaves_interrupted_runs(tmp_path):
     assert after["eta_s"] is None
     assert (after["counts"]["interrupted"], after["counts"]["waiting"]) == (1, 1)
     (item,) = crashed(folder)
-    assert (item["id"], item["outcome"], item["last_step"]) == ("run0", "interrupted", 7)
+    assert (item.id, item.outcome, item.last_step) == ("run0", "interrupted", 7)
     # Another launch that holds the lock doesn't bring the dead one back to life.
     with acquire(folder.lock_file):
         assert status(folder)["counts"]["running"] == 0
@@ -238,7 +237,7 @@ def test_crashed_lists_every_bad_end_by_cause(recorder):
     run = recorder.folder.run("run1").make()
     write_atomically(run.log_file, "log")
     write_atomically(run.stack_file, "stack")
-    items = crashed(recorder.folder)
+    items = [item.plain() for item in crashed(recorder.folder)]
     json.dumps(items, allow_nan=False)
     assert [(item["cause"], item["outcome"], item["id"]) for item in items] == [
         ("exception", "crashed", "run5"),
@@ -292,29 +291,10 @@ def test_show_gives_everything_about_one_run(recorder):
         show(recorder.folder.run("other"))
 
 
-def test_table_rows_are_flat_and_in_planned_order(recorder):
-    recorder.launch(total=2)
-    recorder.end("run1", "finished", metrics={"test/mean": 2.5}, wall_s=3.0, last_step=9)
-    rows = table_rows(snapshot(recorder.folder).state)
-    assert [(row["id"], row["standing"]) for row in rows] == [
-        ("run0", "waiting"),
-        ("run1", "finished"),
-    ]
-    assert rows[1] == {
-        "id": "run1",
-        "standing": "finished",
-        "axis_values": {"lr": 0.1},
-        "metrics": {"test/mean": 2.5},
-        "last_step": 9,
-        "wall_s": 3.0,
-        "attempts": 1,
-    }
-
-
 def test_a_strange_run_id_in_the_journal_is_shown_and_opens_no_file(recorder):
     recorder.end("../../etc", "crashed", cause={"kind": "exit", "message": "code 3"})
     (item,) = crashed(recorder.folder)
-    assert (item["id"], item["log"]) == ("../../etc", None)
+    assert (item.id, item.log) == ("../../etc", None)
 
 
 def test_damage_is_counted_and_a_missing_group_is_an_error(recorder):
@@ -334,12 +314,9 @@ def test_status_is_fast_for_an_ordinary_group(recorder):
     for begin in range(0, len(runs), 500):
         batch = runs[begin : begin + 500]
         recorder.journal.append(
-            {"event": "planned", "runs": {run: {"a": 1, "b": "x"} for run in batch}},
-            *({"event": "started", "run": run, "attempt": 1} for run in batch),
-            *(
-                {"event": "ended", "run": run, "attempt": 1, "outcome": "finished", "wall_s": 1.0}
-                for run in batch
-            ),
+            Planned(runs={run: {"a": 1, "b": "x"} for run in batch}),
+            *(Started(run=run, attempt=1) for run in batch),
+            *(Ended(run=run, attempt=1, outcome=Outcome.FINISHED, wall_s=1.0) for run in batch),
         )
     code = (
         "import sys, time; from pathlib import Path\n"

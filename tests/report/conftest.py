@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from sweeper.records import GroupFolder, JournalWriter, append_rows, fold, read_events
+from sweeper.records.events import Ended, Launched, Planned
+from sweeper.records.outcomes import Outcome
 
 ACTIVATIONS = ["tanh", "leaky_relu"]
 HEADS = ["mlp_4D_signed", "mlp_4D", "mlp_4D_unit_softplus"]
@@ -42,19 +44,13 @@ def record(folder, runs, outcomes=None, headline=f"{TEST_SETS[1]}/mean"):
     outcomes = outcomes or {}
     with JournalWriter(folder.make().journal_dir, "w", clock=lambda: 1000.0) as journal:
         journal.append(
-            {"event": "launched", "launch": "L", "total": len(runs)},
-            {
-                "event": "planned",
-                "headline": headline,
-                "runs": {run: values for run, (values, _) in runs.items()},
-            },
+            Launched(launch="L", total=len(runs)),
+            Planned(headline=headline, runs={run: values for run, (values, _) in runs.items()}),
         )
         for run, (_, metrics) in runs.items():
             outcome = outcomes.get(run, "finished")
             if outcome is not None:
-                journal.append(
-                    {"event": "ended", "run": run, "outcome": outcome, "metrics": metrics}
-                )
+                journal.append(Ended(run=run, outcome=Outcome(outcome), metrics=metrics, attempt=1))
     return fold(read_events(folder.journal_dir))
 
 

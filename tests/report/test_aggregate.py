@@ -7,9 +7,9 @@ import statistics
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import folded
 
 from sweeper.errors import RecordError
-from sweeper.records import fold
 from sweeper.report.aggregate import Statistic, group_table, results_table
 
 MEANS = [f"complex_TBP_planar_{n}_test/mean" for n in (1, 10, 100)]
@@ -29,7 +29,7 @@ def state_of(runs, headline="loss"):
         for i, (_, standing, metrics) in enumerate(runs)
         if standing != "waiting"
     ]
-    return fold(events)
+    return folded(events)
 
 
 def test_seeds_become_the_spread(quickstart):

@@ -10,6 +10,8 @@ import pytest
 from sweeper.cli.text import crashed_text
 from sweeper.diagnosis.explain import crash_groups
 from sweeper.records import GroupFolder, JournalWriter, write_atomically
+from sweeper.records.events import Ended, Launched, Planned
+from sweeper.records.outcomes import Cause, Outcome
 
 AXES = {
     "data.dataset_name": [f"complex_TBP_planar_{n}_train" for n in (1, 10)],
@@ -45,15 +47,20 @@ def heads(tmp_path, monkeypatch):
     runs = {f"run{i:04d}": point for i, point in enumerate(points)}
     with JournalWriter(folder.journal_dir, "w", clock=lambda: 1000.0) as journal:
         journal.append(
-            {"event": "launched", "launch": "L", "total": len(runs)},
-            {"event": "planned", "runs": runs},
+            Launched(launch="L", total=len(runs)),
+            Planned(runs=runs),
         )
         for number, (run, point) in enumerate(runs.items()):
             outcome, cause = end_of(number, *list(point.values())[:4])
-            event = {"event": "ended", "run": run, "attempt": 1, "outcome": outcome}
-            if outcome == "diverged":
-                event["last_step"] = 10 * number
-            journal.append(event | ({"cause": cause} if cause else {}))
+            journal.append(
+                Ended(
+                    run=run,
+                    attempt=1,
+                    outcome=Outcome(outcome),
+                    cause=Cause.from_plain(cause) if cause else None,
+                    last_step=10 * number if outcome == "diverged" else None,
+                )
+            )
             if outcome == "crashed":
                 write_atomically(folder.run(run).make().log_file, "what it printed")
     return folder
@@ -89,9 +96,9 @@ def test_nothing_crashed(tmp_path):
 def test_all_crashed(tmp_path):
     folder = GroupFolder(tmp_path / "runs", "g").make()
     with JournalWriter(folder.journal_dir, "w") as journal:
-        journal.append({"event": "planned", "runs": {"a": {"x": 1}, "b": {"x": 2}}})
+        journal.append(Planned(runs={"a": {"x": 1}, "b": {"x": 2}}))
         for run in "ab":
-            journal.append({"event": "ended", "run": run, "outcome": "timed out"})
+            journal.append(Ended(run=run, outcome=Outcome.TIMED_OUT, attempt=1))
     text = crashed_text(crash_groups(folder))
     assert text.startswith(
         "g: 2 runs without a good outcome, 1 cause\n"

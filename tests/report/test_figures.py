@@ -6,6 +6,7 @@ import math
 from itertools import pairwise
 
 import pytest
+from support import folded
 
 from sweeper.errors import RecordError
 from sweeper.records import GroupFolder, append_rows, fold, read_events
@@ -30,7 +31,7 @@ def state_of(combinations, seeds=2):
         for index, values in enumerate(combinations)
         for seed in range(seeds)
     }
-    return fold(
+    return folded(
         [
             {
                 "event": "planned",
@@ -105,7 +106,7 @@ def test_a_scale_is_linear_within_a_decade_or_with_values_below_zero():
         {"event": "ended", "run": "a", "outcome": "finished", "metrics": {"loss": -100.0}},
         {"event": "ended", "run": "b", "outcome": "finished", "metrics": {"loss": 3.0}},
     ]
-    info = errors_info(results_table({"g": fold(events)}))
+    info = errors_info(results_table({"g": folded(events)}))
     assert not info.panels[0].log
     (axes,) = errors_figure(info).axes
     low, high = axes.get_xlim()
@@ -203,7 +204,7 @@ def test_figures_are_saved_as_png_and_svg_the_same_each_time(quickstart, tmp_pat
 
 
 def test_nothing_finished_nothing_drawn(tmp_path):
-    state = fold([{"event": "planned", "runs": {"a": {"x": 1}}}])
+    state = folded([{"event": "planned", "runs": {"a": {"x": 1}}}])
     assert save_errors_figure(results_table({"g": state}), tmp_path / "results") == []
     assert not (tmp_path / "results").exists()
     with pytest.raises(ValueError, match="no metric"):
@@ -255,7 +256,7 @@ def test_long_curves_are_thinned_by_medians_so_that_no_spike_makes_a_hill(quicks
 def test_many_runs_of_one_look_become_median_and_range(tmp_path):
     folder = GroupFolder(tmp_path, "g").make()
     runs = {f"run{seed}": {"seed": seed} for seed in range(MOST_LINES + 2)}
-    state = fold([{"event": "planned", "runs": runs}])
+    state = folded([{"event": "planned", "runs": runs}])
     curves_of(folder, {run: [10.0 + i, 5.0 + i, 1.0 + i] for i, run in enumerate(runs)})
     (curve,) = curves_info(folder, state).curves
     assert curve.runs == tuple(runs)

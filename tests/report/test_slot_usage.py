@@ -9,8 +9,9 @@ from itertools import combinations, pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import folded, recorded
 
-from sweeper.records import GroupFolder, fold
+from sweeper.records import GroupFolder
 from sweeper.report.figures import save_timeline_figure, timeline_figure, timeline_info
 from sweeper.report.figures.timeline import FEW_BARS, PIXELS, WORD_COLOURS, thinned
 from sweeper.report.final_report import ending
@@ -63,7 +64,7 @@ def two_waves():
 
 
 def test_slots_and_rays_of_two_waves():
-    found = occupancy(two_waves())
+    found = occupancy(recorded(two_waves()))
     assert spans(found) == [
         (0, 6, 20, "finished"),
         (0, 21, 40, "diverged"),
@@ -92,7 +93,7 @@ def test_a_lost_attempt_lasts_until_its_launch_s_last_sign_of_life():
     again.tell(86_400, "ended", **lost)
     again.attempt("b", 0, 86_405, 86_425, attempt=2)
     again.end(86_430)
-    found = occupancy(events)
+    found = occupancy(recorded(events))
     assert spans(found) == [
         (0, 5, 10, "finished"),
         (0, 11, 40, "lost"),
@@ -113,9 +114,9 @@ def test_without_any_later_sign_the_last_event_is_the_end():
     launch = Teller(events, slots=1)
     launch.attempt("a", 0, 5, None)
     launch.tell(9, "wave_started", wave=2, runs=1, slots=1)
-    assert spans(occupancy(events)) == [(0, 5, 9, "running")]
+    assert spans(occupancy(recorded(events))) == [(0, 5, 9, "running")]
     launch.end(12, reason="error")
-    assert spans(occupancy(events)) == [(0, 5, 12, "interrupted")]
+    assert spans(occupancy(recorded(events))) == [(0, 5, 12, "interrupted")]
 
 
 def test_an_end_that_was_lost_is_where_the_slot_goes_on():
@@ -124,7 +125,7 @@ def test_an_end_that_was_lost_is_where_the_slot_goes_on():
     launch.attempt("a", 0, 5, None)
     launch.attempt("b", 0, 8, 10)
     launch.end(12)
-    assert spans(occupancy(events)) == [(0, 5, 8, "interrupted"), (0, 8, 10, "finished")]
+    assert spans(occupancy(recorded(events))) == [(0, 5, 8, "interrupted"), (0, 8, 10, "finished")]
 
 
 @pytest.mark.parametrize("end", [9.0, None])
@@ -134,7 +135,7 @@ def test_a_pack_is_one_bar_and_shows_its_rarest_outcome(end):
     for run in ("a", "b", "c"):
         launch.attempt(run, 0, 5, end, outcome="crashed" if run == "b" else "finished")
     launch.end(12)
-    (bar,) = occupancy(events).bars
+    (bar,) = occupancy(recorded(events)).bars
     assert (bar.start, bar.end, bar.attempts) == (5, end or 12, 3)
     assert bar.word == ("crashed" if end else "interrupted")
 
@@ -150,7 +151,7 @@ def test_launches_at_the_same_time_have_rows_of_their_own():
     three = Teller(events, "three", slots=3, at=25, host="beta")
     three.attempt("c", 0, 26, 27)
     three.end(28)
-    found = occupancy(events)
+    found = occupancy(recorded(events))
     assert spans(found) == [
         (1, 5, 30, "finished"),
         (2, 26, 27, "finished"),
@@ -171,13 +172,13 @@ def test_a_writer_of_two_launches_is_two_launches():
     launch.end(12)
     launch.tell(100, "launched", launch="second", slots=1)
     launch.attempt("b", 0, 101, 104)
-    assert spans(occupancy(events)) == [(0, 5, 10, "finished"), (0, 13, 16, "finished")]
+    assert spans(occupancy(recorded(events))) == [(0, 5, 10, "finished"), (0, 13, 16, "finished")]
 
 
 def test_launches_that_found_nothing_to_do_are_left_out():
     events = two_waves()
     Teller(events, "idle", at=1000).end(1001)
-    found = occupancy(events)
+    found = occupancy(recorded(events))
     assert (found.relaunches, found.span_s) == ((), 43)
 
 
@@ -188,7 +189,7 @@ def test_a_wave_that_died_has_no_shutdown():
     launch.attempt("a", 0, 6, 20, outcome="lost")
     launch.tell(21, "wave_ended", wave=1, reason="signal 9", startup_s=4.0, training_s=15.0)
     launch.end(22)
-    (ray,) = occupancy(events).rays
+    (ray,) = occupancy(recorded(events)).rays
     assert (ray.ready, ray.began, ray.over, ray.end, ray.died) == (5, 6, 21, 21, True)
 
 
@@ -197,7 +198,18 @@ def test_evaluations_are_no_attempts():
     place = {"writer": "evaluation", "time": T0 + 100}
     events.append({"event": "wave_started", "wave": 1, "runs": 1, "slots": 1, "seq": 0, **place})
     events.append({"event": "evaluation_started", "run": "a", "slot": 0, "seq": 1, **place})
-    assert occupancy(events) == occupancy(two_waves())
+    assert occupancy(recorded(events)) == occupancy(recorded(two_waves()))
+
+
+@pytest.mark.parametrize("purpose", ["train", "evaluate"])
+def test_a_launch_that_evaluates_is_left_out(purpose):
+    events = two_waves()
+    place = {"writer": "evaluation", "time": T0 + 100}
+    launched = {"event": "launched", "launch": "E", "slots": 1, "purpose": purpose}
+    events.append({**launched, "seq": 0, **place})
+    events.append({"event": "wave_started", "wave": 1, "runs": 1, "slots": 1, "seq": 1, **place})
+    same = occupancy(recorded(events)) == occupancy(recorded(two_waves()))
+    assert same == (purpose == "evaluate")
 
 
 def test_nothing_started():
@@ -240,8 +252,8 @@ journals = st.lists(
 
 @given(journals)
 def test_whatever_the_journal_says_slots_do_one_thing_at_a_time(events):
-    found = occupancy(events)
-    assert found == occupancy(events[::-1], fold(events))
+    found = occupancy(recorded(events))
+    assert found == occupancy(recorded(events[::-1]), folded(events))
     rows = sum(block.count for block in found.blocks)
     for bar in found.bars:
         assert 0 <= bar.row < rows
@@ -313,7 +325,7 @@ def boxes_of(figure):
 
 
 def test_thousands_of_runs_on_few_slots_are_joined_and_still_told():
-    found = occupancy(long_sweep(20_000, 2, 3.0))
+    found = occupancy(recorded(long_sweep(20_000, 2, 3.0)))
     began = time.process_time()
     info = timeline_info(found)
     figure = timeline_figure(info)
@@ -342,7 +354,7 @@ def test_title_note_and_legend_say_all_that_is_drawn():
     again = Teller(events, "again", at=7243)
     again.attempt("d", 0, 7244, 7250, outcome="crashed")
     again.end(7251)
-    info = timeline_info(occupancy(events))
+    info = timeline_info(occupancy(recorded(events)))
     assert info.title == ("4 runs, 2 waves, 2 launches on 2 slots: busy for 61.8 % of the time")
     assert info.note.startswith("slot time: 61.8 % busy, ")
     assert (info.unit, info.unit_s) == ("s", 1.0)
@@ -376,7 +388,7 @@ def test_the_unit_fits_the_span(span, unit):
     launch = Teller(events)
     launch.attempt("a", 0, 0, span)
     launch.end(span)
-    info = timeline_info(occupancy(events))
+    info = timeline_info(occupancy(recorded(events)))
     assert info.unit == unit
     low, high = timeline_figure(info).axes[1].get_xlim()
     assert low == 0
@@ -400,7 +412,7 @@ def test_labels_overlap_nowhere_and_stay_on_the_page(slots):
         launch = Teller(events, f"at {start}", slots=slots, at=start)
         launch.attempt("s", 0, start, end)
         launch.end(end)
-    figure = timeline_figure(timeline_info(occupancy(events)))
+    figure = timeline_figure(timeline_info(occupancy(recorded(events))))
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     above, below = figure.axes
@@ -423,7 +435,7 @@ def test_labels_overlap_nowhere_and_stay_on_the_page(slots):
 def test_a_launch_leaves_its_timeline_beside_the_table(tmp_path):
     folder = GroupFolder(tmp_path, "g")
     write_journal(folder, two_waves())
-    answer = ending(folder, fold(two_waves()), reason="done")
+    answer = ending(folder, folded(two_waves()), reason="done")
     names = [file.rpartition("/")[2] for file in answer["files"]]
     assert names[:2] == ["table.md", "table.csv"]
     assert names[-2:] == ["timeline.png", "timeline.svg"]
@@ -437,7 +449,7 @@ def test_a_sweep_of_which_nothing_finished_has_a_timeline_too(tmp_path):
     launch.attempt("a", 0, 5, 6, outcome="crashed")
     launch.end(7)
     write_journal(folder, events)
-    files = ending(folder, fold(events), reason="done")["files"]
+    files = ending(folder, folded(events), reason="done")["files"]
     assert [file.rpartition("/")[2] for file in files] == ["timeline.png", "timeline.svg"]
 
 

@@ -7,9 +7,9 @@ import io
 import json
 
 import pytest
+from support import folded
 
 from sweeper.errors import SweeperError
-from sweeper.records import fold
 from sweeper.report.tables import group_table, render, results_table
 
 
@@ -55,7 +55,7 @@ def test_csv_and_json_have_every_digit(quickstart):
 def nasty():
     values = {"pa|th": "a|b\nc", "x": [1, [2]], "markup": "[bold]no[/bold]", "wide": "変数"}
     other = {**values, "pa|th": "=cmd", "x": None, "markup": "", "wide": "ü"}
-    return fold(
+    return folded(
         [
             {"event": "planned", "headline": "loss", "runs": {"a": values, "b": other}},
             {"event": "ended", "run": "a", "outcome": "finished", "metrics": {"loss": 1e-7}},
@@ -78,9 +78,11 @@ def test_strange_values_break_no_format():
 
 
 def test_nothing_has_finished_yet(golden):
-    state = fold([{"event": "planned", "headline": "loss", "runs": {"a": {"x": 1}, "b": {"x": 2}}}])
+    state = folded(
+        [{"event": "planned", "headline": "loss", "runs": {"a": {"x": 1}, "b": {"x": 2}}}]
+    )
     golden("nothing-table.txt", render(results_table({"g": state}, metrics=["loss"])))
-    assert render(results_table({"g": fold([])}))
+    assert render(results_table({"g": folded([])}))
 
 
 def test_a_narrow_terminal_folds_columns(quickstart):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from soak.driver import SoakBench
+from support import of_kind
 from trainers.soaked import Config, fault
 
 from sweeper.records import GroupState, RunState
+from sweeper.records.events import Recorded, Started
 
 # What each fault must be called: outcome, kind of cause, type. What is missing finishes.
 EXPECTED: dict[tuple[str, str], tuple[str, str, str | None]] = {
@@ -98,9 +99,9 @@ def _wrong_ends(state: GroupState, plan: int) -> Iterator[str]:
 
 
 def _wrong_attempts(
-    state: GroupState, events: list[dict[str, Any]], executed: Mapping[str, int]
+    state: GroupState, events: list[Recorded], executed: Mapping[str, int]
 ) -> Iterator[str]:
-    starts = Counter(event["run"] for event in events if event["event"] == "started")
+    starts = Counter(event.run for event in of_kind(Started, events))
     for run in state.runs.values():
         numbers = [attempt.number for attempt in run.attempts]
         if len(numbers) != len(set(numbers)):

@@ -12,7 +12,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from sweeper.errors import RecordError
-from sweeper.records import GroupFolder, GroupState, read_rows, table_rows
+from sweeper.records import GroupFolder, GroupState, RunState, read_rows
 from sweeper.report.aggregate import AxisColumn, varying_axes
 from sweeper.report.figures import style
 from sweeper.report.format import value_text
@@ -77,21 +77,21 @@ def curves_info(
     if there are more than three. Long curves are thinned to medians of neighbouring steps, and of
     very many runs an even choice is drawn. Raises `RecordError` when no run has logged the metric.
     """
-    rows = table_rows(state)
-    axes = varying_axes(rows)
-    points = [row["axis_values"] for row in rows]
+    runs = list(state.runs.values())
+    axes = varying_axes(runs)
+    points = [run.axis_values for run in runs]
     hue = style.first_axis(axes, points)
     panel = style.first_axis([axis for axis in axes if axis != hue], points, MOST_PANELS)
     panels, hues = _values(panel, points), _values(hue, points)
     curves = []
-    for row in _even_choice(rows):
-        series = _series(folder, row["id"], metric)
+    for run in _even_choice(runs):
+        series = _series(folder, run.id, metric)
         if series:
             curves.append(
                 _curve(
-                    row["id"],
-                    panels.index(_value(panel, row["axis_values"])),
-                    hues.index(_value(hue, row["axis_values"])),
+                    run.id,
+                    panels.index(_value(panel, run.axis_values)),
+                    hues.index(_value(hue, run.axis_values)),
                     series,
                 )
             )
@@ -104,13 +104,13 @@ def curves_info(
         hue=hue.label if hue else None,
         hues=tuple(hues),
         curves=tuple(_merged(curves)),
-        note=_note(curves, len(rows)),
+        note=_note(curves, len(runs)),
     )
 
 
-def _even_choice(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    count = min(len(rows), MOST_RUNS)
-    return [rows[len(rows) * index // count] for index in range(count)]
+def _even_choice(runs: Sequence[RunState]) -> list[RunState]:
+    count = min(len(runs), MOST_RUNS)
+    return [runs[len(runs) * index // count] for index in range(count)]
 
 
 def _values(axis: AxisColumn | None, points: Sequence[Mapping[str, Any]]) -> list[str]:
