@@ -151,9 +151,7 @@ def read_trial(
     wave = next((event for event in events if isinstance(event, WaveEnded)), None)
     run = next((event for event in events if isinstance(event, Ended)), None)
     if failure is None and (run is None or run.outcome is not Outcome.FINISHED):
-        ending = "never ended" if run is None else run.outcome
-        cause = run.cause.headline() if run and run.cause else "the cause is unknown"
-        failure = f"the run of the probe {ending}: {cause}"
+        failure = f"the run of the probe {_ending(run)}"
     return WaveTrial(
         failure=failure,
         startup_s=wave.startup_s if wave else None,
@@ -164,6 +162,12 @@ def read_trial(
         left=left,
         left_bytes=left_bytes,
     )
+
+
+def _ending(run: Ended | None) -> str:
+    if run is None:
+        return "never ended"
+    return f"{run.outcome}: {run.cause.headline()}" if run.cause else str(run.outcome)
 
 
 def ray_line(trial: WaveTrial) -> Line:
