@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,9 +18,11 @@ from sweeper.errors import HostError
 
 SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(300)"]
 
+Start = Callable[[Mark | None], subprocess.Popen[bytes]]
+
 
 @pytest.fixture
-def start() -> Iterator[object]:
+def start() -> Iterator[Start]:
     started: list[subprocess.Popen[bytes]] = []
 
     def start_marked(mark: Mark | None) -> subprocess.Popen[bytes]:
@@ -34,8 +36,7 @@ def start() -> Iterator[object]:
     yield start_marked
     for process in started:
         process.kill()
-        process.wait()
-        process.stdout.close()
+        process.communicate()
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_who_is_provably_dead(dead_mark: Mark) -> None:
     assert not replace(dead_mark, namespace="pid:[1]").is_provably_dead()
 
 
-def test_only_processes_of_dead_launches_are_reaped(start, dead_mark: Mark) -> None:
+def test_only_processes_of_dead_launches_are_reaped(start: Start, dead_mark: Mark) -> None:
     orphan = start(dead_mark)
     living = start(Mark.of_this_process("living/w1"))
     stranger = start(None)
