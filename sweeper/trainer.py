@@ -302,7 +302,8 @@ def _entry_points(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
     """What installed distributions declare; read again if `path`, which is `sys.path`, changes."""
     from importlib.metadata import entry_points  # a few milliseconds for a hundred distributions
 
-    return tuple(entry_points(group=ENTRY_POINT_GROUP))
+    found = entry_points(group=ENTRY_POINT_GROUP)
+    return tuple(entry for entry in found if entry.pattern.match(entry.value))  # others are broken
 
 
 def _path(entry: EntryPoint) -> str:

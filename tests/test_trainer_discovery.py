@@ -360,6 +360,11 @@ def test_nothing_is_suggested_for_what_is_like_nothing(site: Path, project: Path
     )
 
 
+def test_a_broken_declaration_harms_no_other(site: Path, project: Path) -> None:
+    declare(site, "broken", "0.1", "gone = no module: at all")
+    assert len(plan(project, "trainer: rocket\n", path=(site,))) == 1
+
+
 def test_a_declared_module_that_is_missing_is_told(site: Path, project: Path) -> None:
     declare(site, "broken", "0.1", "gone = gone_training")
     assert refusal(project, "trainer: gone\n", path=(site,)) == (
