@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SWEEP_FILE ?= configs/sweeps/quickstart.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test faults soak lint format types bench constraints clean
+.PHONY: help sweep test coverage faults soak lint format types bench constraints clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,12 @@ sweep: $(VENV)/.installed  ## set up, then run the quickstart sweep (SWEEP_FILE=
 
 test: $(VENV)/.installed-test  ## set up, then the whole quick test suite
 	$(BIN)/python -m pytest
+
+coverage: $(VENV)/.installed-test  ## the quick suite, then the lines that it never ran
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
 
 faults: $(VENV)/.installed-test  ## real faults of host and runs, and security
 	$(BIN)/python -m pytest -m faults
@@ -43,7 +49,7 @@ constraints: $(VENV)/.installed-dev  ## pin what is installed now
 	mv constraints.new constraints.txt
 
 clean:  ## remove the environment and caches, never results
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
 
 # pip before 25.1 doesn't know dependency groups: the pinned pip of the environment does.
 $(VENV)/.installed: pyproject.toml constraints.txt

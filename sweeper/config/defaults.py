@@ -9,8 +9,8 @@ from sweeper.config.axes import ConfigPart
 from sweeper.config.section_types import Form, Section
 from sweeper.config.sweep_keys import RESERVED
 from sweeper.config.yaml_nodes import MappingNode, ScalarNode, parse, read_text
-from sweeper.errors import Problem
-from sweeper.trainer import DEFAULT_TRAINER
+from sweeper.errors import Problem, TrainerError
+from sweeper.trainer import DEFAULT_TRAINER, canonical_name
 
 __all__ = ["Defaults", "read_defaults"]
 
@@ -28,7 +28,7 @@ class Defaults:
 
 
 def read_defaults(sweep_file: Path, trainer_name: str, form: Form) -> Defaults:
-    """The defaults for a sweep file.
+    """The defaults for a sweep file whose trainer has the canonical name `trainer_name`.
 
     Looked for in the file's folder, then in the one above. A file for another trainer is passed
     over: its `trainer` must be the sweep's.
@@ -42,8 +42,12 @@ def read_defaults(sweep_file: Path, trainer_name: str, form: Form) -> Defaults:
         root = parse(text, report) if text is not None else None
         if root is None:
             return Defaults(own, _short(file), tuple(report.errors()))
-        if _trainer_of(root) != trainer_name:
-            continue
+        try:
+            if _trainer_of(root) != trainer_name:
+                continue
+        except TrainerError as error:  # its short name is declared twice
+            report.error(root.mark, str(error))
+            return Defaults(own, _short(file), tuple(report.errors()))
         for entry in root.entries:
             if entry.key in RESERVED and entry.key != "trainer":
                 report.error(entry.mark, f"{entry.key}: belongs in a sweep file, not in defaults")
@@ -58,7 +62,8 @@ def _trainer_of(root: MappingNode) -> object:
     entry = root.get("trainer")
     if entry is None or not isinstance(entry.value, ScalarNode):
         return DEFAULT_TRAINER
-    return entry.value.value
+    name = entry.value.value
+    return canonical_name(name) if isinstance(name, str) else name
 
 
 def _short(file: Path) -> Path:

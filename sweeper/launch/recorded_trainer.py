@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sweeper.errors import RecordError
 from sweeper.records import GroupState
-from sweeper.trainer import DEFAULT_TRAINER, Trainer, load_trainer
+from sweeper.trainer import DEFAULT_TRAINER, Trainer, canonical_name, load_trainer
 
 __all__ = ["trainer_of"]
 
@@ -24,6 +24,6 @@ def trainer_of(group: str, state: GroupState, named: str | None) -> Trainer:
             f"group `{group}` was trained by {recorded!r}; a name in records is never imported on "
             f"its own word: if you trust it, add\n  --trainer {recorded}"
         )
-    if named is not None and named != recorded:
+    if named is not None and canonical_name(named) != recorded:
         raise RecordError(f"group `{group}` was trained by {recorded!r}, not by {named!r}")
     return load_trainer(recorded, search=[Path.cwd()])

@@ -152,7 +152,10 @@ def typed(draw: st.DrawFn, depth: int = 3) -> tuple[Any, st.SearchStrategy[Any]]
     """A type that a field can have, with a strategy for its values."""
     shape = draw(st.integers(0, 8)) if depth else 0
     if shape <= 2:
-        return draw(st.sampled_from(SINGLE))
+        single: tuple[Any, st.SearchStrategy[Any]] = draw(st.sampled_from(SINGLE))
+        return single
+    annotation: Any
+    other: Any
     annotation, values = draw(typed(depth - 1))
     if shape == 3:
         return tuple[annotation, ...], st.lists(values, max_size=3).map(tuple)
@@ -172,7 +175,8 @@ def typed(draw: st.DrawFn, depth: int = 3) -> tuple[Any, st.SearchStrategy[Any]]
 def dataclass_types(draw: st.DrawFn, depth: int = 3) -> tuple[Any, st.SearchStrategy[Any]]:
     """A dataclass with a strategy for its instances; perhaps one of two told apart by a tag."""
     options = []
-    for tag in draw(st.sampled_from([[None], ["one", "two"]])):
+    choices: list[list[str | None]] = [[None], ["one", "two"]]
+    for tag in draw(st.sampled_from(choices)):
         fields = {f"f{n}": draw(typed(depth)) for n in range(draw(st.integers(1, 3)))}
         if tag is not None:
             fields["kind"] = literal(tag)

@@ -84,7 +84,8 @@ class Swept(NamedTuple):
         return next(run for run in self.state.runs.values() if run.axis_values == values)
 
     def folder(self, deed: str, lane_of: str | None = None) -> RunFolder:
-        return self.bench.group(GROUP).run(self.run(deed, lane_of).id)
+        folder: RunFolder = self.bench.group(GROUP).run(self.run(deed, lane_of).id)
+        return folder
 
 
 def _lane(deed: str) -> int:

@@ -110,7 +110,8 @@ def attempts(bench: Bench, group: str, deed: str) -> list[tuple[str | None, str 
     runs = bench.state(group).runs.values()
     (run,) = [run for run in runs if run.axis_values["deed"] == deed]
     return [
-        (a.outcome and a.outcome.value, a.cause and a.cause.kind.value)  # (None while it runs)
+        # None while it runs.
+        (a.outcome.value if a.outcome else None, a.cause.kind.value if a.cause else None)
         for a in run.attempts
     ]
 
@@ -314,7 +315,8 @@ def hungry(new_bench: Callable[[], Bench]) -> Bench:
 
 def starts_beside_others(events: list[Recorded]) -> list[bool]:
     """For each start of one writer, whether another run was going on."""
-    running, beside = set(), []
+    running: set[str] = set()
+    beside = []
     for recorded in events:
         match recorded.event:
             case Started(run=run):

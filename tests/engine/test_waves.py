@@ -51,7 +51,8 @@ class Swept(NamedTuple):
         return next(run for run in self.state.runs.values() if run.axis_values["deed"] == deed)
 
     def folder(self, deed: str) -> RunFolder:
-        return self.bench.group(GROUP).run(self.run(deed).id)
+        folder: RunFolder = self.bench.group(GROUP).run(self.run(deed).id)
+        return folder
 
 
 def _look_at_default_ray() -> object:

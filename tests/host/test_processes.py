@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,9 +24,11 @@ from sweeper.host.processes import (
 
 SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(300)"]
 
+Start = Callable[[ProcessMark | None], subprocess.Popen[bytes]]
+
 
 @pytest.fixture
-def start() -> Iterator[object]:
+def start() -> Iterator[Start]:
     started: list[subprocess.Popen[bytes]] = []
 
     def start_marked(mark: ProcessMark | None) -> subprocess.Popen[bytes]:
@@ -40,8 +42,7 @@ def start() -> Iterator[object]:
     yield start_marked
     for process in started:
         process.kill()
-        process.wait()
-        process.stdout.close()
+        process.communicate()
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_who_is_provably_dead(dead_mark: ProcessMark) -> None:
     assert not replace(dead_mark, namespace="pid:[1]").is_provably_dead()
 
 
-def test_only_processes_of_dead_launches_are_reaped(start, dead_mark: ProcessMark) -> None:
+def test_only_processes_of_dead_launches_are_reaped(start: Start, dead_mark: ProcessMark) -> None:
     orphan = start(dead_mark)
     living = start(ProcessMark.of_this_process("living/w1"))
     stranger = start(None)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 from support import SWEEP, Bench
@@ -130,7 +131,7 @@ def _kill(launched: subprocess.Popen[bytes], victim: str) -> bool:
 
 
 @contextmanager
-def _started(bench: SoakBench, file: Path, output: object) -> Iterator[subprocess.Popen[bytes]]:
+def _started(bench: SoakBench, file: Path, output: BinaryIO) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
         [SWEEP, "launch", file, "--cpus", "2"],
         env=bench.env,

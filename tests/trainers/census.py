@@ -25,7 +25,11 @@ def train(configs: Sequence[Config], runs: Sequence[Run]) -> Any:
     import jax.numpy as jnp
 
     hits = Counter[str]()
-    jax.monitoring.register_event_listener(lambda name, **_: hits.update([name]))
+
+    def count(event: str, **_: str | int) -> None:
+        hits[event] += 1
+
+    jax.monitoring.register_event_listener(count)
     matrix = jnp.ones((configs[0].size, configs[0].size))
     # Large enough for XLA to want its pool.
     total = jax.jit(lambda x: jnp.linalg.eigh(x @ x.T + jnp.eye(len(x)))[0].sum())(matrix)

@@ -98,7 +98,7 @@ def _deeds(config: Config, run: Run) -> Any:  # noqa: PLR0912, PLR0915  (a list 
             import jax
             import jax.numpy as jnp
 
-            print(jax.block_until_ready(jnp.ones((1 << 31,), jnp.uint8)).sum())
+            print(jnp.ones((1 << 31,), jnp.uint8).block_until_ready().sum())
         case "loop for ever in jax":
             import jax
 
@@ -190,7 +190,7 @@ def _log_odd_metrics(run: Run) -> dict[Any, Any]:
             "n" * 10_000: 8.0,
         },
     )
-    run.log(4, time=-1.0, huge=1e308, tiny=5e-324, inf=float("inf"), numpy=np.float32(0.5))
+    run.log(4, time=-1.0, huge=1e308, tiny=5e-324, inf=float("inf"), numpy=np.float32(0.5))  # type: ignore[arg-type]  # what users do
     return {7: True, "minus": -0.0, "last": np.int64(3)}
 
 

@@ -76,7 +76,7 @@ def _deeds(config: Config, run: Run) -> Any:  # noqa: PLR0912  (a list of deeds)
         case "raise":
             raise ValueError("asked to raise\nwith a second line")
         case "raise oddly":
-            raise OddError(1, 2, three=(x for x in ()))
+            raise OddError(1, 2, three=(x for x in list[int]()))
         case "sys.exit(0)":
             sys.exit(0)
         case "os._exit(0)":
