@@ -196,7 +196,7 @@ class Parameters:
     planar_constraint: bool = True
     epsilon: Annotated[float, Interval(ge=1e-12, le=1e-2)] = 1e-8
 
-    loss: Loss = "percent_error"
+    loss_fcn: Loss = "percent_error"
     mse_weight: Weight = 1.0
     attraction_weight: Weight = 1.0
     l1_weight: Weight = 0.0

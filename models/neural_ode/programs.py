@@ -43,7 +43,7 @@ def program_of(config: Config, places: int, samples: int, platform: str) -> Prog
     p = config.parameters
     return Program(
         architecture=p.architecture(),
-        loss=p.loss,
+        loss=p.loss_fcn,
         energy=p.energy_weight > 0,
         optimiser=_without_decay(p.optimiser),
         places=places,
@@ -87,7 +87,7 @@ def key(config: Config) -> Hashable:
     shapes = {_shape(config, phase) for phase in phases(p)}
     return (
         p.architecture(),
-        p.loss,
+        p.loss_fcn,
         p.energy_weight > 0,
         _without_decay(p.optimiser),
         p.max_steps,

@@ -113,5 +113,5 @@ def validate(stage: Stage, model: NeuralODE, workspace: Workspace) -> tuple[Meas
         total = Sums(
             *(a + float(np.asarray(b)[:steps].sum()) for a, b in zip(total, rows.sums, strict=True))
         )
-    loss = value(stage.config.parameters.loss, total, stage.knobs.weights)
+    loss = value(stage.config.parameters.loss_fcn, total, stage.knobs.weights)
     return Measured(float(loss), float(percent(total)), float(rms(total))), workspace

@@ -194,7 +194,7 @@ OTHER_PROGRAM = {
     "width": {"width": 32},
     "activation": {"activation": "tanh"},
     "head": {"output_layer": "mlp_4D"},
-    "loss": {"loss": "percent_error_plus_nmse"},
+    "loss": {"loss_fcn": "percent_error_plus_nmse"},
     "segment length": {"segment_length_strategy": (10,)},
     "batch size": {"batch_size": 64},
     "energy term": {"energy_weight": 1.0},

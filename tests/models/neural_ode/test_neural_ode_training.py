@@ -177,7 +177,7 @@ def test_orbits_in_space_are_learned(trained, tiny_config):
             planar_constraint=False,
             feature_layer="sph_4D_rinv_vrvt",
             output_layer="mlp_rtn",
-            loss="mean_squared_error",
+            loss_fcn="mean_squared_error",
             optimiser=AdamW(),
             lr_schedule="exponential",
             gradient_clip=1.0,
