@@ -13,10 +13,10 @@ import pytest
 
 from models import devices, two_body
 from models.neural_ode import evaluate, load
+from models.neural_ode.compiled_phases import make_stages, validate
 from models.neural_ode.config import Adam, AdamW, Config, Sgd
 from models.neural_ode.model import NeuralODE
 from models.neural_ode.optimisers import build, weight_decay
-from models.neural_ode.stages import make_stages, validate
 from models.neural_ode.step import fresh_state
 from models.neural_ode.storage import ModelFileError
 from models.two_body import Units
