@@ -1,7 +1,7 @@
 """The forms in which users write their sweep files: each plans, and means what it means to them.
 
-The files are written after the description of the users' own (keys, brackets, quotes, comments); one
-form a file. Each must give exactly these axes and these runs, in this order.
+The files follow the description of the users' own (keys, brackets, quotes, comments), one form a
+file. Each must give exactly these axes and these runs, in this order.
 """
 
 import itertools
