@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.two_body.datasets import Dataset
+from models.two_body.dataset import Dataset
 from models.two_body.errors import DatasetError
 
 __all__ = ["read_file", "write_file"]
