@@ -16,13 +16,13 @@ import numpy.typing as npt
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from models.devices import on
 from models.latent_ode.config import Config
 from models.latent_ode.evaluation import evaluate_series, figures, named
 from models.latent_ode.model import LatentOde, SolverSettings
 from models.latent_ode.objective import elbo
 from models.latent_ode.series import Scales, Series, observe, windows
-from models.latent_ode.store import MODEL_FILE, Trained, build, write
+from models.latent_ode.storage import MODEL_FILE, Trained, build, write
+from models.training.device import on
 from models.two_body import DatasetError, load
 from sweeper.trainer import Diverged, Run
 

@@ -28,7 +28,7 @@ from models.neural_ode.curriculum import turning
 from models.neural_ode.model import NeuralODE, acceleration, vector_field
 from models.neural_ode.programs import lanes_for
 from models.neural_ode.solve import Control, Problems, Workspace, forward, row_count
-from models.neural_ode.statistics import acceleration_statistics, drift_statistics
+from models.training.statistics import acceleration_statistics, drift_statistics
 from models.two_body import Dataset, Units
 from models.two_body.orbits import acceleration as true_acceleration
 

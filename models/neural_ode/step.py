@@ -24,9 +24,9 @@ from models.neural_ode.config import Optimiser
 from models.neural_ode.curriculum import Batches
 from models.neural_ode.losses import Sums, Weights, percent, rms, sum_up, value
 from models.neural_ode.model import NeuralODE, acceleration, vector_field
-from models.neural_ode.optimisers import build
 from models.neural_ode.programs import Program
 from models.neural_ode.solve import Control, Problems, Workspace, forward, row_count
+from models.training.optimisers import build
 
 __all__ = ["Chunk", "Knobs", "Orders", "Rows", "State", "compiled", "fresh_state"]
 

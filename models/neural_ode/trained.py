@@ -11,11 +11,11 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
-from models.devices import choose
 from models.neural_ode import storage
 from models.neural_ode.config import Config
 from models.neural_ode.evaluation import Solver, measure, predict
 from models.neural_ode.model import NeuralODE, acceleration
+from models.training.device import choose
 from models.two_body import Dataset, Units, load
 
 __all__ = ["Trained", "evaluate_run", "load_run"]

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import jax
 import numpy as np
 
-from models.devices import choose
 from models.neural_ode import storage
 from models.neural_ode.compiled_phases import Stage, make_stages, validate
 from models.neural_ode.config import Config
@@ -20,6 +19,7 @@ from models.neural_ode.model import NeuralODE
 from models.neural_ode.phases import segment_ratio
 from models.neural_ode.solve import Workspace
 from models.neural_ode.step import Orders, Rows, State, fresh_state
+from models.training.device import choose
 from models.two_body import Dataset, Units, load
 from sweeper.trainer import Diverged, Run
 

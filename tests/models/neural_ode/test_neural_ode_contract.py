@@ -89,8 +89,8 @@ def test_words_and_catalogues_are_the_same():
     from models.neural_ode.features import LAYERS
     from models.neural_ode.heads import HEADS
     from models.neural_ode.losses import LOSSES
-    from models.neural_ode.optimisers import BUILDERS
-    from models.neural_ode.schedules import SCHEDULES
+    from models.training.optimisers import BUILDERS
+    from models.training.schedules import SCHEDULES
 
     assert get_args(words.FeatureLayer) == tuple(LAYERS)
     assert get_args(words.OutputLayer) == tuple(HEADS)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from models.neural_ode.curriculum import blocks, cut, draw, split
 from models.neural_ode.phases import segment_count, segment_ratio, window_bounds
 from models.neural_ode.programs import shape_of_batch
-from models.neural_ode.schedules import SCHEDULES, learning_rates
+from models.training.schedules import SCHEDULES, learning_rates
 from models.two_body import Dataset, Units, load
 
 DATA = load("complex_TBP_planar_4_train")

@@ -11,14 +11,15 @@ import numpy as np
 import optax
 import pytest
 
-from models import devices, two_body
+from models import two_body
 from models.neural_ode import evaluate, load
 from models.neural_ode.compiled_phases import make_stages, validate
 from models.neural_ode.config import Adam, AdamW, Config, Sgd
 from models.neural_ode.model import NeuralODE
-from models.neural_ode.optimisers import build, weight_decay
 from models.neural_ode.step import fresh_state
 from models.neural_ode.storage import ModelFileError
+from models.training import device as devices
+from models.training.optimisers import build, weight_decay
 from models.two_body import Units
 from sweeper.trainer import Diverged
 

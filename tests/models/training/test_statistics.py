@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from models.neural_ode.statistics import (
+from models.training.statistics import (
     acceleration_statistics,
     describe,
     drift_statistics,
