@@ -22,17 +22,22 @@ from models.latent_ode.model import LatentOde, SolverSettings
 from models.latent_ode.objective import elbo
 from models.latent_ode.series import Scales, Series, observe, windows
 from models.latent_ode.storage import MODEL_FILE, Trained, build, write
+from models.training.config import Adam
 from models.training.device import on
+from models.training.optimisers import build as build_optimiser
+from models.training.optimisers import clipped
+from models.training.schedules import SCHEDULES
+from models.training.split import split
 from models.two_body import DatasetError, load
 from sweeper.trainer import Diverged, Run
 
-__all__ = ["Rates", "rates_of", "split", "train_one"]
+__all__ = ["Rates", "rates_of", "split_series", "train_one"]
 
 # Steps per compiled call: few enough that a request to stop is heard within seconds.
 _CHUNK = 50
 
 _log = logging.getLogger(__name__)
-_adam = optax.scale_by_adam()
+_adam = build_optimiser(Adam())
 
 
 class Shape(NamedTuple):
@@ -84,9 +89,7 @@ def rates_of(config: Config) -> Rates:
     """
     parameters = config.parameters
     done = np.arange(parameters.steps) / parameters.steps
-    lr = np.full(parameters.steps, parameters.lr)
-    if parameters.lr_schedule == "cosine":
-        lr = lr * 0.5 * (1 + np.cos(np.pi * done))
+    lr = parameters.lr * SCHEDULES[parameters.lr_schedule](done, 0.0)
     warmup = max(1.0, parameters.kl_warmup * parameters.steps)
     weight = parameters.kl_weight * np.minimum(1.0, (np.arange(parameters.steps) + 1) / warmup)
     return Rates(lr.astype(np.float32), weight.astype(np.float32))
@@ -127,8 +130,7 @@ def _run_chunk(
         (value, (likelihood, kl, failed)), gradient = jax.value_and_grad(loss, has_aux=True)(
             weights, batch, kl_weight, noise_key
         )
-        norm = optax.tree.norm(gradient)
-        gradient = jax.tree.map(lambda g: g * jnp.minimum(1.0, clip / norm), gradient)
+        gradient, norm = clipped(gradient, clip)
         updates, optimiser = _adam.update(gradient, optimiser)
         weights = jax.tree.map(lambda w, u: w - lr * u, weights, updates)
         figures = StepFigures(
@@ -163,7 +165,7 @@ def _train(config: Config, run: Run) -> dict[str, float]:
     whole = load(data.dataset_name, seed=data.data_seed)
     dataset = whole.first(parameters.num_trajs)
     scales = Scales.of(dataset)
-    training, validation = split(observe(dataset, data, scales), parameters.train_val_split)
+    training, validation = split_series(observe(dataset, data, scales), parameters.train_val_split)
     seen, target = windows(config, training.t.shape[1])
     if seen < 2:
         raise DatasetError(
@@ -214,16 +216,15 @@ def _train(config: Config, run: Run) -> dict[str, float]:
     return result
 
 
-def split(series: Series, share: float) -> tuple[Series, Series]:
+def split_series(series: Series, share: float) -> tuple[Series, Series]:
     """Training and validation orbits: the first `share` of them, and the rest.
 
     When nothing is left to validate with, the training orbits serve for both, and the log says so.
     """
-    training = max(1, round(share * len(series)))
-    if training == len(series):
+    training, validation = split(len(series), share)
+    if training == validation:
         _log.warning("every orbit trains, so validation uses the training orbits")
-        return series, series
-    return series.take(slice(0, training)), series.take(slice(training, None))
+    return series.take(training), series.take(validation)
 
 
 def _next(step: int, interval: int) -> int:

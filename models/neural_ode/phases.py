@@ -18,7 +18,6 @@ __all__ = [
     "problems",
     "segment_count",
     "segment_ratio",
-    "train_orbits",
     "window_bounds",
 ]
 
@@ -73,11 +72,6 @@ def segment_count(window: tuple[float, float], segment: int, samples: int) -> in
 def segment_ratio(segment: int, samples: int) -> float:
     """The length of a segment as a fraction of its orbit: 18 of 360 samples are 0.05."""
     return segment / samples
-
-
-def train_orbits(orbits: int, split: float) -> int:
-    """How many of the orbits train, at least one; the rest validates."""
-    return max(1, min(orbits, round(orbits * split)))
 
 
 def problems(config: Config) -> list[str]:

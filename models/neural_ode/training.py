@@ -13,13 +13,14 @@ import numpy as np
 from models.neural_ode import storage
 from models.neural_ode.compiled_phases import Stage, make_stages, validate
 from models.neural_ode.config import Config
-from models.neural_ode.curriculum import draw, split
+from models.neural_ode.curriculum import draw
 from models.neural_ode.evaluation import Solver, measure
 from models.neural_ode.model import NeuralODE
 from models.neural_ode.phases import segment_ratio
 from models.neural_ode.solve import Workspace
 from models.neural_ode.step import Orders, Rows, State, fresh_state
 from models.training.device import choose
+from models.training.split import split
 from models.two_body import Dataset, Units, load
 from sweeper.trainer import Diverged, Run
 

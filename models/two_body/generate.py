@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import numpy.typing as npt
 
+from models.training.draws import uniform
 from models.two_body.constants import (
     EARTH_RADIUS,
     GEOSTATIONARY_RADIUS,
@@ -37,20 +36,20 @@ def make(name: DatasetName, seed: int = 0) -> Dataset:
     `circular`. In three dimensions cos i in [−1, 1], Ω and ω in [0, 360)°: no direction is
     preferred. Planar orbits have their periapsis on the +x axis. ν₀ in [0, 360)°, or 0.
     """
-    uniform = _uniform(name, seed)
+    drawn = _uniform(name, seed)
     a_low = EARTH_RADIUS + LOWEST_ALTITUDE
-    a = a_low + (GEOSTATIONARY_RADIUS - a_low) * uniform[:, 0]
+    a = a_low + (GEOSTATIONARY_RADIUS - a_low) * drawn[:, 0]
     if name.family == "complex":
-        e = np.minimum(0.99, 1 - EARTH_RADIUS / a) * uniform[:, 1]
+        e = np.minimum(0.99, 1 - EARTH_RADIUS / a) * drawn[:, 1]
     elif name.family == "simple":
-        e = 0.1 * uniform[:, 1]
+        e = 0.1 * drawn[:, 1]
     else:
         e = np.zeros_like(a)
     undefined = np.full_like(a, np.nan)
-    i = np.zeros_like(a) if name.planar else np.degrees(np.arccos(1 - 2 * uniform[:, 2]))
-    Omega = undefined if name.planar else 360 * uniform[:, 3]
-    omega = undefined if name.planar or name.family == "circular" else 360 * uniform[:, 4]
-    nu0 = np.zeros_like(a) if name.fixnu0 else 360 * uniform[:, 5]
+    i = np.zeros_like(a) if name.planar else np.degrees(np.arccos(1 - 2 * drawn[:, 2]))
+    Omega = undefined if name.planar else 360 * drawn[:, 3]
+    omega = undefined if name.planar or name.family == "circular" else 360 * drawn[:, 4]
+    nu0 = np.zeros_like(a) if name.fixnu0 else 360 * drawn[:, 5]
     elements = np.stack([a, e, i, Omega, omega, nu0], axis=-1)
 
     fractions = np.arange(ORBIT_SAMPLES) / ORBIT_SAMPLES
@@ -60,15 +59,7 @@ def make(name: DatasetName, seed: int = 0) -> Dataset:
 
 
 def _uniform(name: DatasetName, seed: int) -> Array:
-    """Numbers (N, 6), uniform in [0, 1), that depend on the name and the seed alone.
-
-    Raw 64-bit words of PCG64 rather than `numpy.random.Generator`: NumPy promises the former's
-    stream for all versions, and not the latter's.
-    """
+    """Numbers (N, 6), uniform in [0, 1), that depend on the name and the seed alone."""
     if seed < 0:
         raise DatasetError(f"`data_seed >= 0` must hold, but got data_seed={seed}")
-    digest = hashlib.sha256(f"{_RECIPE}\n{name}\n{seed}".encode()).digest()
-    bits = np.random.PCG64(np.random.SeedSequence(int.from_bytes(digest, "big")))
-    words = bits.random_raw(6 * name.orbits)
-    uniform: Array = (words >> np.uint64(11)).astype(np.float64).reshape(name.orbits, 6) * 2.0**-53
-    return uniform
+    return uniform(f"{_RECIPE}\n{name}\n{seed}", 6 * name.orbits).reshape(name.orbits, 6)

@@ -12,7 +12,7 @@ from models import latent_ode, two_body
 from models.latent_ode import Config, Data, Parameters
 from models.latent_ode.evaluation import evaluate_series, predict
 from models.latent_ode.series import Scales, observe
-from models.latent_ode.training import rates_of, split
+from models.latent_ode.training import rates_of, split_series
 from sweeper.trainer import Diverged
 
 TEST_SET = "circular_TBP_planar_6_test"
@@ -272,12 +272,12 @@ def test_a_stopped_run_keeps_its_model(tmp_path):
 def test_without_a_held_out_orbit_validation_uses_the_training_and_says_so(caplog):
     data = two_body.load("circular_TBP_planar_10_train")
     series = observe(data, Data(), Scales.of(data))
-    training, validation = split(series, 0.8)
+    training, validation = split_series(series, 0.8)
     assert (len(training), len(validation)) == (8, 2)
     assert np.array_equal(np.concatenate([training.y, validation.y]), series.y)
     assert not caplog.text
     for few, share in ((series, 1.0), (series.take(slice(0, 1)), 0.5)):
-        training, validation = split(few, share)
+        training, validation = split_series(few, share)
         assert len(training) == len(validation) == len(few)
         assert "validation uses the training orbits" in caplog.text
         caplog.clear()

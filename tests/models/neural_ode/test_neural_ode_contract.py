@@ -13,8 +13,10 @@ import yaml
 from models import neural_ode
 from models.neural_ode import Config, check, program_key
 from models.neural_ode import config as words
-from models.neural_ode.config import Adam, AdamW, Parameters, Sgd
+from models.neural_ode.config import Parameters
 from models.neural_ode.phases import Phase, phases
+from models.training import config as shared_words
+from models.training.config import Adam, AdamW, Sgd
 from sweeper.config import plain
 from sweeper.trainer import load_trainer
 
@@ -96,8 +98,8 @@ def test_words_and_catalogues_are_the_same():
     assert get_args(words.OutputLayer) == tuple(HEADS)
     assert get_args(words.Activation) == tuple(ACTIVATIONS)
     assert get_args(words.Loss) == tuple(LOSSES)
-    assert get_args(words.LrSchedule) == tuple(SCHEDULES)
-    assert [cls().name for cls in get_args(words.Optimiser)] == list(BUILDERS)
+    assert get_args(shared_words.LrSchedule) == tuple(SCHEDULES)
+    assert [cls().name for cls in get_args(shared_words.Optimiser)] == list(BUILDERS)
 
 
 def test_catalogues_cannot_be_changed():

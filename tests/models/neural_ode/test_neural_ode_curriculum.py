@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.neural_ode.curriculum import blocks, cut, draw, split
+from models.neural_ode.curriculum import blocks, cut, draw
 from models.neural_ode.phases import segment_count, segment_ratio, window_bounds
 from models.neural_ode.programs import shape_of_batch
 from models.training.schedules import SCHEDULES, learning_rates
+from models.training.split import split
 from models.two_body import Dataset, Units, load
 
 DATA = load("complex_TBP_planar_4_train")

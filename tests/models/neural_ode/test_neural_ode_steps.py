@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from models.neural_ode.compiled_phases import make_stages, validate
-from models.neural_ode.config import Adam, AdamW, Sgd
 from models.neural_ode.curriculum import Batches, blocks, cut, draw
 from models.neural_ode.model import NeuralODE
 from models.neural_ode.step import Orders, fresh_state
+from models.training.config import Adam, AdamW, Sgd
 from models.training.device import choose
 from models.two_body import Units, load
 

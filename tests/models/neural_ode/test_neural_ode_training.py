@@ -14,11 +14,12 @@ import pytest
 from models import two_body
 from models.neural_ode import evaluate, load
 from models.neural_ode.compiled_phases import make_stages, validate
-from models.neural_ode.config import Adam, AdamW, Config, Sgd
+from models.neural_ode.config import Config
 from models.neural_ode.model import NeuralODE
 from models.neural_ode.step import fresh_state
 from models.neural_ode.storage import ModelFileError
 from models.training import device as devices
+from models.training.config import Adam, AdamW, Sgd
 from models.training.optimisers import build, weight_decay
 from models.two_body import Units
 from sweeper.trainer import Diverged
