@@ -87,7 +87,7 @@ def evaluate(config: Config, folder: Path, datasets: Sequence[str]) -> dict[str,
 def load(run_folder: Path | str) -> Trained:
     """The trained model of a run, with its config and its scales, from the run's folder.
 
-    Raises FileNotFoundError or ValueError.
+    Raises ModelFileError, a ValueError that says why, if it can't be read.
     """
     from models.latent_ode.storage import load as load_trained
 

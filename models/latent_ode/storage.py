@@ -1,12 +1,12 @@
-"""A trained latent ODE in one file: a line of JSON, then the arrays."""
+"""A trained latent ODE in a file: what its header holds."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import equinox as eqx
 import jax.random as jr
@@ -14,11 +14,12 @@ import jax.random as jr
 from models.latent_ode.config import Config, config_from_plain
 from models.latent_ode.model import LatentOde
 from models.latent_ode.series import Scales
+from models.training import checkpoints
 
-__all__ = ["MODEL_FILE", "Trained", "build", "load", "write"]
+__all__ = ["Trained", "build", "load", "write"]
 
-MODEL_FILE = "model.eqx"
-_FORMAT = "latent_ode 1"
+_FAMILY = "latent_ode"
+_NAME = "final"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,37 +39,25 @@ def build(config: Config) -> LatentOde:
 def write(trained: Trained, path: Path) -> None:
     """Write the model's file."""
     header = {
-        "format": _FORMAT,
         "config": dataclasses.asdict(trained.config),
         "scales": trained.scales.plain(),
     }
-    with path.open("wb") as file:
-        file.write(json.dumps(header).encode() + b"\n")
-        eqx.tree_serialise_leaves(file, trained.model)
+    checkpoints.write(path, _FAMILY, header, {_NAME: trained.model})
 
 
 def load(run_folder: Path | str) -> Trained:
-    """The trained model of a run, from its folder.
-
-    Raises FileNotFoundError when the run left none, ValueError when the file is none of this
-    version's models.
-    """
-    path = Path(run_folder) / MODEL_FILE
-    if not path.is_file():
-        raise FileNotFoundError(f"no trained model: {path} isn't there; did the run finish?")
-    with path.open("rb") as file:
-        try:
-            return _read(file)
-        except (ValueError, KeyError, TypeError, RuntimeError, EOFError) as error:
-            raise ValueError(
-                f"{path} holds no latent ODE that this version reads: {error}"
-            ) from error
+    """The trained model of a run, from its folder. Raises ModelFileError."""
+    path = Path(run_folder) / checkpoints.FILE
+    (config, scales), models = checkpoints.read(
+        path,
+        _FAMILY,
+        header_of=_header,
+        blank_of=lambda header: eqx.filter_eval_shape(build, header[0]),
+    )
+    if _NAME not in models:
+        raise checkpoints.ModelFileError(f"{path} has no model {_NAME!r}: it is damaged")
+    return Trained(config, scales, models[_NAME])
 
 
-def _read(file: IO[bytes]) -> Trained:
-    header = json.loads(file.readline())
-    if header["format"] != _FORMAT:
-        raise ValueError(f"its format is {header['format']!r}, not {_FORMAT!r}")
-    config = config_from_plain(header["config"])
-    model = eqx.tree_deserialise_leaves(file, eqx.filter_eval_shape(build, config))
-    return Trained(config, Scales.from_plain(header["scales"]), model)
+def _header(data: Mapping[str, Any]) -> tuple[Config, Scales]:
+    return config_from_plain(data["config"]), Scales.from_plain(data["scales"])

@@ -21,7 +21,8 @@ from models.latent_ode.evaluation import evaluate_series, figures, named
 from models.latent_ode.model import LatentOde, SolverSettings
 from models.latent_ode.objective import elbo
 from models.latent_ode.series import Scales, Series, observe, windows
-from models.latent_ode.storage import MODEL_FILE, Trained, build, write
+from models.latent_ode.storage import Trained, build, write
+from models.training.checkpoints import FILE
 from models.training.config import Adam
 from models.training.device import on
 from models.training.optimisers import build as build_optimiser
@@ -204,7 +205,7 @@ def _train(config: Config, run: Run) -> dict[str, float]:
         run.progress(step / parameters.steps)
 
     trained = Trained(config, scales, state.model)
-    run.save(MODEL_FILE, lambda path: write(trained, path))
+    run.save(FILE, lambda path: write(trained, path))
     if step < parameters.steps:
         return {}
     final = evaluate_series(trained, validation)

@@ -19,6 +19,7 @@ from models.neural_ode.model import NeuralODE
 from models.neural_ode.phases import segment_ratio
 from models.neural_ode.solve import Workspace
 from models.neural_ode.step import Orders, Rows, State, fresh_state
+from models.training import checkpoints
 from models.training.device import choose
 from models.training.split import split
 from models.two_body import Dataset, Units, load
@@ -85,7 +86,7 @@ def train_one(config: Config, run: Run) -> dict[str, float]:
             if progress.stopped:
                 break
         bundle, best_loss = _bundle(units, model, bests, stages[len(bests) - 1])
-        run.save(storage.FILE, lambda path: storage.write(path, bundle))
+        run.save(checkpoints.FILE, lambda path: storage.write(path, bundle))
 
         result = {
             **progress.last,
@@ -250,7 +251,6 @@ def _bundle(
     header = storage.Header(
         architecture=final.architecture,
         units=units,
-        names=("final", *names),
         best=names[int(np.argmin(ranked))],
         rtol=p.rtol,
         atol=p.atol,

@@ -45,7 +45,8 @@ def acceleration_statistics(
 
     ``mean``, ``median``, ``std``, ``q1``, ``q3``, ``outliers_pct``, ``skewness``, ``mode``,
     ``pearson_sk1``, ``pearson_sk2`` and ``bowley`` describe the percent errors of all samples (see
-    `models.training.statistics.describe`), and with the prefix ``orbit_`` the means of each orbit's percent errors.
+    `training.statistics.describe`), and with the prefix ``orbit_`` the means of each orbit's
+    percent errors.
     ``theta_deg`` is the mean angle between prediction and truth; ``radial_pct`` the percentage of
     predictions that point outward (a·r > 0); ``slope`` and ``slope_truth`` the slopes of ln‖a‖
     against ln r, −2 for the truth; ``orbits`` and ``samples`` how many of each went in. What can't

@@ -13,6 +13,7 @@ from models.latent_ode import Config, Data, Parameters
 from models.latent_ode.evaluation import evaluate_series, predict
 from models.latent_ode.series import Scales, observe
 from models.latent_ode.training import rates_of, split_series
+from models.training.checkpoints import ModelFileError
 from sweeper.trainer import Diverged
 
 TEST_SET = "circular_TBP_planar_6_test"
@@ -148,20 +149,17 @@ def test_a_saved_model_is_the_same_model(trained):
 
 def test_a_model_file_that_does_not_fit_is_refused(trained, tmp_path):
     run, _ = trained
-    with pytest.raises(FileNotFoundError, match="did the run finish"):
-        latent_ode.load(tmp_path)
-    whole = (run.folder / "model.eqx").read_bytes()
-    line, arrays = whole.split(b"\n", 1)
-    for broken in (
-        b"no model\n" + arrays,
-        line.replace(b"latent_ode 1", b"latent_ode 0") + b"\n" + arrays,
-        line.replace(b'"hidden_size": 16', b'"hidden_size": 17') + b"\n" + arrays,
-        line.replace(b'"hidden_size"', b'"hidden_sizes"') + b"\n" + arrays,
-        whole[: len(whole) // 2],
-        b"",
+    line, arrays = (run.folder / "model.eqx").read_bytes().split(b"\n", 1)
+    for old, new, told in (
+        (b'"hidden_size": 16', b'"hidden_size": 17', "is damaged: an array has shape"),
+        (b'"hidden_size"', b'"hidden_sizes"', "has no entry `hidden_sizes`"),
+        (b'"softplus"', b'"softminus"', "'softminus', which this version does not know"),
+        (b'"length_km"', b'"length_miles"', "length_km"),
+        (b'"final"', b'"last"', "no model 'final'"),
     ):
-        (tmp_path / "model.eqx").write_bytes(broken)
-        with pytest.raises(ValueError, match="holds no latent ODE that this version reads"):
+        assert line.count(old) == 1
+        (tmp_path / "model.eqx").write_bytes(line.replace(old, new) + b"\n" + arrays)
+        with pytest.raises(ModelFileError, match=told):
             latent_ode.load(tmp_path)
 
 

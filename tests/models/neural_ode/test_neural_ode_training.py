@@ -17,8 +17,8 @@ from models.neural_ode.compiled_phases import make_stages, validate
 from models.neural_ode.config import Config
 from models.neural_ode.model import NeuralODE
 from models.neural_ode.step import fresh_state
-from models.neural_ode.storage import ModelFileError
 from models.training import device as devices
+from models.training.checkpoints import ModelFileError
 from models.training.config import Adam, AdamW, Sgd
 from models.training.optimisers import build, weight_decay
 from models.two_body import Units
