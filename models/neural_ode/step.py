@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Int
 
 from models.neural_ode.adjoint import backward
 from models.neural_ode.curriculum import Batches
-from models.neural_ode.losses import Sums, Weights, percent, rms, sum_up, value
+from models.neural_ode.losses import LOSSES, Sums, Weights, percent, rms, sum_up, value
 from models.neural_ode.model import NeuralODE, acceleration, vector_field
 from models.neural_ode.programs import Program
 from models.neural_ode.solve import Control, Problems, Workspace, forward, row_count
@@ -180,7 +180,7 @@ def _chunk_of(program: Program) -> Any:
 def _step_of(program: Program) -> Any:
     """One step: solve, compare, go back, update."""
     optimiser = build(program.optimiser)
-    attracted = program.loss == "percent_error_with_attraction"
+    accelerations = LOSSES[program.loss].accelerations
 
     def step(
         state: State,
@@ -201,7 +201,7 @@ def _step_of(program: Program) -> Any:
         )
 
         def objective(model: NeuralODE, predicted: Float[Array, "B S 6"]) -> Any:
-            asked = (lambda z: acceleration(model, z)) if attracted else None
+            asked = (lambda z: acceleration(model, z)) if accelerations else None
             sums = sum_up(predicted, y, counted, acceleration=asked, energy=program.energy)
             return value(program.loss, sums, knobs.weights) + _penalty(model, knobs.weights), sums
 
