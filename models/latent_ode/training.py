@@ -106,7 +106,10 @@ def _run_chunk(
     clip: Float[Array, ""],
     shape: Shape,
 ) -> tuple[State, StepFigures]:
-    """`_CHUNK` steps; `rates` has each one's learning rate, KL weight, and whether it is taken."""
+    """`_CHUNK` steps; `rates` has each one's learning rate, KL weight, and whether it is taken.
+
+    None is taken after one whose loss or gradient is not finite: failing solves take longest.
+    """
     weights, rest = eqx.partition(state.model, eqx.is_inexact_array)
 
     def loss(
@@ -140,13 +143,17 @@ def _run_chunk(
         return (weights, optimiser, key), figures
 
     def step_or_not(carry: Any, rate: tuple[Array, Array, Array]) -> tuple[Any, StepFigures]:
+        trained, finite = carry
         nothing = StepFigures(*(jnp.zeros(()) for _ in StepFigures._fields))
-        taken: tuple[Any, StepFigures]
-        taken = jax.lax.cond(rate[2], step, lambda carry, _: (carry, nothing), carry, rate)
-        return taken
+        figures: StepFigures
+        trained, figures = jax.lax.cond(
+            rate[2] & finite, step, lambda trained, _: (trained, nothing), trained, rate
+        )
+        finite &= jnp.isfinite(figures.loss) & jnp.isfinite(figures.gradient_norm)
+        return (trained, finite), figures
 
-    carry = (weights, state.optimiser, state.key)
-    (weights, optimiser, key), reported = jax.lax.scan(step_or_not, carry, rates)
+    carry = ((weights, state.optimiser, state.key), jnp.bool_(True))
+    ((weights, optimiser, key), _), reported = jax.lax.scan(step_or_not, carry, rates)
     return State(eqx.combine(weights, rest), optimiser, key), reported
 
 

@@ -168,6 +168,7 @@ def test_the_best_model_of_each_phase_and_of_all_is_kept(trained, tiny_config):
     assert validated(stages[1], "best") == first
 
 
+@pytest.mark.usefixtures("quickly_compiled")
 def test_orbits_in_space_are_learned(trained, tiny_config):
     run = trained(
         tiny_config(
