@@ -153,12 +153,11 @@ def _named(key: str, name: str, said: list[str]) -> tuple[int, bool] | None:
     """Orbits and planarity of a dataset's name; None for a file or artifact, or after a fault."""
     from pathlib import Path
 
-    from models.two_body import DatasetError, parse_name
+    from models.two_body import DatasetError, is_name, parse_name
+    from models.two_body.names import ARTIFACT_PREFIX
 
-    if name.startswith("wandb:"):
-        return None
-    if "/" in name or name.endswith((".npz", ".parquet")):
-        if not Path(name).is_file():
+    if not is_name(name):
+        if not name.startswith(ARTIFACT_PREFIX) and not Path(name).is_file():
             said.append(f"`{key}`: there is no file {name}")
         return None
     try:
