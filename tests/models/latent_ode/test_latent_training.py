@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from models import latent_ode, two_body
-from models.latent_ode import Config, Data, Parameters
+from models.latent_ode import Config, Data, Parameters, training
 from models.latent_ode.evaluation import evaluate_series, predict
 from models.latent_ode.series import Scales, observe
 from models.latent_ode.training import rates_of, split_series
@@ -258,6 +258,25 @@ def test_leaving_the_finite_numbers_is_a_divergence(parameters, step, told, tmp_
     assert caught.value.step == step
     assert [logged for logged, _ in run.rows] == list(range(1, step + 1))
     assert not (tmp_path / "model.eqx").exists()
+
+
+def test_no_step_follows_one_that_left_the_finite_numbers(monkeypatch, tmp_path):
+    """Failing solves take longest, and nothing that comes of them is kept."""
+    reported = []
+    run_chunk = training._run_chunk
+
+    def listen(*arguments, **named):
+        state, figures = run_chunk(*arguments, **named)
+        reported.append(np.asarray(figures.gradient_norm))
+        return state, figures
+
+    monkeypatch.setattr(training, "_run_chunk", listen)
+    with pytest.raises(Diverged):
+        latent_ode.train([changed(lr=1e9)], [FolderRun(tmp_path)])
+    [norms] = reported
+    assert norms[0] > 0
+    assert not np.isfinite(norms[1])
+    assert (norms[2:] == 0).all()
 
 
 def test_a_stopped_run_keeps_its_model(tmp_path):
