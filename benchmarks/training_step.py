@@ -53,10 +53,10 @@ def compare(orbits: int, segment: int, steps: int) -> str:
     import jax
     import numpy as np
 
+    from models.neural_ode.compiled_phases import make_stages
     from models.neural_ode.config import Config, Data
     from models.neural_ode.curriculum import draw
     from models.neural_ode.model import NeuralODE
-    from models.neural_ode.stages import make_stages
     from models.two_body import Units, load
 
     config = Config(data=Data(dataset_name=f"complex_TBP_planar_{orbits}_train"), device="cpu")

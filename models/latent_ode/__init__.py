@@ -15,7 +15,7 @@ from models.two_body.names import name_problems
 from sweeper.trainer import Run
 
 if TYPE_CHECKING:
-    from models.latent_ode.store import Trained
+    from models.latent_ode.storage import Trained
 
 __all__ = [
     "Config",
@@ -72,8 +72,8 @@ def program_key(config: Config) -> Hashable:
 def evaluate(config: Config, folder: Path, datasets: Sequence[str]) -> dict[str, float]:
     """Figures of a trained run on the named datasets, as ``<dataset>/<figure>``."""
     from models import two_body
-    from models.devices import on
     from models.latent_ode.evaluation import figures, named
+    from models.training.device import on
 
     result: dict[str, float] = {}
     with on(config.device):
@@ -87,8 +87,8 @@ def evaluate(config: Config, folder: Path, datasets: Sequence[str]) -> dict[str,
 def load(run_folder: Path | str) -> Trained:
     """The trained model of a run, with its config and its scales, from the run's folder.
 
-    Raises FileNotFoundError or ValueError.
+    Raises ModelFileError, a ValueError that says why, if it can't be read.
     """
-    from models.latent_ode.store import load as load_trained
+    from models.latent_ode.storage import load as load_trained
 
     return load_trained(run_folder)

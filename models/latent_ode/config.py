@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Interval, Le, MinLen
+from annotated_types import Ge, Interval, Le, MinLen
 
+from models.training.config import Count, Device, Positive, Weight
 from models.two_body import ORBIT_SAMPLES
 from models.two_body.names import is_name, name_problems
 
@@ -18,8 +19,6 @@ __all__ = ["COMPONENTS", "Component", "Config", "Data", "Parameters", "config_fr
 Component = Literal["x", "y", "z", "vx", "vy", "vz"]
 COMPONENTS: tuple[Component, ...] = ("x", "y", "z", "vx", "vy", "vz")
 Fraction = Annotated[float, Interval(gt=0, le=1)]
-Positive = Annotated[float, Gt(0)]
-Count = Annotated[int, Ge(1)]
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class Parameters:
     observed_window: Fraction = 0.5
     target_window: Fraction = 0.5
     noise: Positive = 0.1
-    kl_weight: Annotated[float, Ge(0)] = 1.0
+    kl_weight: Weight = 1.0
     kl_warmup: Annotated[float, Interval(ge=0, le=1)] = 0.1
     lr: Positive = 3e-3
     lr_schedule: Literal["constant", "cosine"] = "cosine"
@@ -86,7 +85,7 @@ class Config:
     data: Data = field(default_factory=Data)
     parameters: Parameters = field(default_factory=Parameters)
     seed: Annotated[int, Ge(0)] = 0
-    device: Literal["cpu", "gpu", "auto"] = "auto"
+    device: Device = "auto"
 
 
 def problems(config: Config) -> list[str]:

@@ -16,7 +16,7 @@ from models.latent_ode.config import COMPONENTS
 from models.latent_ode.model import LatentOde, SolverSettings
 from models.latent_ode.objective import elbo
 from models.latent_ode.series import Series, observe, windows
-from models.latent_ode.store import Trained
+from models.latent_ode.storage import Trained
 from models.two_body import Dataset
 
 __all__ = ["Prediction", "evaluate_series", "figures", "named", "predict"]

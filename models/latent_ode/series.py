@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.latent_ode.config import COMPONENTS, Config, Data
+from models.training.draws import uniform
 from models.two_body import Dataset, DatasetError
 
 __all__ = ["Scales", "Series", "observe", "windows"]
@@ -118,11 +118,9 @@ def _observed(name: str, data: Data, shape: tuple[int, int]) -> npt.NDArray[np.b
         steps = np.floor((np.arange(samples) + 1e-9) * data.observed_fraction)
         even = np.diff(steps, prepend=-1.0) > 0
         return np.broadcast_to(even, shape)
-    digest = hashlib.sha256(f"latent_ode observations\n{name}\n{data.data_seed}".encode()).digest()
-    words = np.random.PCG64(int.from_bytes(digest, "big")).random_raw(orbits * samples)
-    uniform = ((words >> np.uint64(11)) * 2.0**-53).reshape(shape)
+    drawn = uniform(f"latent_ode observations\n{name}\n{data.data_seed}", orbits * samples)
     # By rank within each orbit, so that each has the same number of observations.
-    rank = np.argsort(np.argsort(uniform, axis=-1), axis=-1)
+    rank = np.argsort(np.argsort(drawn.reshape(shape), axis=-1), axis=-1)
     return rank < max(2, round(data.observed_fraction * samples))
 
 

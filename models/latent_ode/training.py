@@ -16,23 +16,29 @@ import numpy.typing as npt
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from models.devices import on
 from models.latent_ode.config import Config
 from models.latent_ode.evaluation import evaluate_series, figures, named
 from models.latent_ode.model import LatentOde, SolverSettings
 from models.latent_ode.objective import elbo
 from models.latent_ode.series import Scales, Series, observe, windows
-from models.latent_ode.store import MODEL_FILE, Trained, build, write
+from models.latent_ode.storage import Trained, build, write
+from models.training.checkpoints import FILE
+from models.training.config import Adam
+from models.training.device import on
+from models.training.optimisers import build as build_optimiser
+from models.training.optimisers import clipped
+from models.training.schedules import SCHEDULES
+from models.training.split import split
 from models.two_body import DatasetError, load
 from sweeper.trainer import Diverged, Run
 
-__all__ = ["Rates", "rates_of", "split", "train_one"]
+__all__ = ["Rates", "rates_of", "split_series", "train_one"]
 
 # Steps per compiled call: few enough that a request to stop is heard within seconds.
 _CHUNK = 50
 
 _log = logging.getLogger(__name__)
-_adam = optax.scale_by_adam()
+_adam = build_optimiser(Adam())
 
 
 class Shape(NamedTuple):
@@ -84,9 +90,7 @@ def rates_of(config: Config) -> Rates:
     """
     parameters = config.parameters
     done = np.arange(parameters.steps) / parameters.steps
-    lr = np.full(parameters.steps, parameters.lr)
-    if parameters.lr_schedule == "cosine":
-        lr = lr * 0.5 * (1 + np.cos(np.pi * done))
+    lr = parameters.lr * SCHEDULES[parameters.lr_schedule](done, 0.0)
     warmup = max(1.0, parameters.kl_warmup * parameters.steps)
     weight = parameters.kl_weight * np.minimum(1.0, (np.arange(parameters.steps) + 1) / warmup)
     return Rates(lr.astype(np.float32), weight.astype(np.float32))
@@ -102,7 +106,10 @@ def _run_chunk(
     clip: Float[Array, ""],
     shape: Shape,
 ) -> tuple[State, StepFigures]:
-    """`_CHUNK` steps; `rates` has each one's learning rate, KL weight, and whether it is taken."""
+    """`_CHUNK` steps; `rates` has each one's learning rate, KL weight, and whether it is taken.
+
+    None is taken after one whose loss or gradient is not finite: failing solves take longest.
+    """
     weights, rest = eqx.partition(state.model, eqx.is_inexact_array)
 
     def loss(
@@ -127,8 +134,7 @@ def _run_chunk(
         (value, (likelihood, kl, failed)), gradient = jax.value_and_grad(loss, has_aux=True)(
             weights, batch, kl_weight, noise_key
         )
-        norm = optax.tree.norm(gradient)
-        gradient = jax.tree.map(lambda g: g * jnp.minimum(1.0, clip / norm), gradient)
+        gradient, norm = clipped(gradient, clip)
         updates, optimiser = _adam.update(gradient, optimiser)
         weights = jax.tree.map(lambda w, u: w - lr * u, weights, updates)
         figures = StepFigures(
@@ -137,13 +143,17 @@ def _run_chunk(
         return (weights, optimiser, key), figures
 
     def step_or_not(carry: Any, rate: tuple[Array, Array, Array]) -> tuple[Any, StepFigures]:
+        trained, finite = carry
         nothing = StepFigures(*(jnp.zeros(()) for _ in StepFigures._fields))
-        taken: tuple[Any, StepFigures]
-        taken = jax.lax.cond(rate[2], step, lambda carry, _: (carry, nothing), carry, rate)
-        return taken
+        figures: StepFigures
+        trained, figures = jax.lax.cond(
+            rate[2] & finite, step, lambda trained, _: (trained, nothing), trained, rate
+        )
+        finite &= jnp.isfinite(figures.loss) & jnp.isfinite(figures.gradient_norm)
+        return (trained, finite), figures
 
-    carry = (weights, state.optimiser, state.key)
-    (weights, optimiser, key), reported = jax.lax.scan(step_or_not, carry, rates)
+    carry = ((weights, state.optimiser, state.key), jnp.bool_(True))
+    ((weights, optimiser, key), _), reported = jax.lax.scan(step_or_not, carry, rates)
     return State(eqx.combine(weights, rest), optimiser, key), reported
 
 
@@ -163,7 +173,7 @@ def _train(config: Config, run: Run) -> dict[str, float]:
     whole = load(data.dataset_name, seed=data.data_seed)
     dataset = whole.first(parameters.num_trajs)
     scales = Scales.of(dataset)
-    training, validation = split(observe(dataset, data, scales), parameters.train_val_split)
+    training, validation = split_series(observe(dataset, data, scales), parameters.train_val_split)
     seen, target = windows(config, training.t.shape[1])
     if seen < 2:
         raise DatasetError(
@@ -202,7 +212,7 @@ def _train(config: Config, run: Run) -> dict[str, float]:
         run.progress(step / parameters.steps)
 
     trained = Trained(config, scales, state.model)
-    run.save(MODEL_FILE, lambda path: write(trained, path))
+    run.save(FILE, lambda path: write(trained, path))
     if step < parameters.steps:
         return {}
     final = evaluate_series(trained, validation)
@@ -214,16 +224,15 @@ def _train(config: Config, run: Run) -> dict[str, float]:
     return result
 
 
-def split(series: Series, share: float) -> tuple[Series, Series]:
+def split_series(series: Series, share: float) -> tuple[Series, Series]:
     """Training and validation orbits: the first `share` of them, and the rest.
 
     When nothing is left to validate with, the training orbits serve for both, and the log says so.
     """
-    training = max(1, round(share * len(series)))
-    if training == len(series):
+    training, validation = split(len(series), share)
+    if training == validation:
         _log.warning("every orbit trains, so validation uses the training orbits")
-        return series, series
-    return series.take(slice(0, training)), series.take(slice(training, None))
+    return series.take(training), series.take(validation)
 
 
 def _next(step: int, interval: int) -> int:

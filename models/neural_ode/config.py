@@ -3,7 +3,8 @@
 No JAX here: sweep files are read, checked and planned on machines where it is never imported.
 The closed sets of words are `Literal` types, so that a misspelt word is told at its line; each has
 a catalogue of the same words that says what they mean (`features.LAYERS`, `heads.HEADS`,
-`activations.ACTIVATIONS`, `losses.LOSSES`, `optimisers.BUILDERS`).
+`activations.ACTIVATIONS`, `losses.LOSSES`; those that all families share are in
+`models.training.config`).
 """
 
 from __future__ import annotations
@@ -13,21 +14,25 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Interval, Le, MinLen
 
+from models.training.config import (
+    Adam,
+    Count,
+    Device,
+    LrSchedule,
+    Optimiser,
+    Positive,
+    Weight,
+)
+
 __all__ = [
     "Activation",
-    "Adam",
-    "AdamW",
     "Architecture",
     "Config",
     "Data",
-    "Device",
     "FeatureLayer",
     "Loss",
-    "LrSchedule",
-    "Optimiser",
     "OutputLayer",
     "Parameters",
-    "Sgd",
 ]
 
 FeatureLayer = Literal[
@@ -80,46 +85,7 @@ Loss = Literal[
     "percent_error_with_attraction",
 ]
 
-LrSchedule = Literal["constant", "cosine", "exponential"]
-Device = Literal["cpu", "gpu", "auto"]
-
 Fraction = Annotated[float, Interval(ge=0, le=1)]
-Positive = Annotated[float, Gt(0)]
-Weight = Annotated[float, Ge(0)]
-Count = Annotated[int, Ge(1)]
-
-
-@dataclass(frozen=True)
-class Adam:
-    """Adam (Kingma and Ba, arXiv:1412.6980)."""
-
-    name: Literal["adam"] = "adam"
-    b1: Annotated[float, Interval(ge=0, lt=1)] = 0.9
-    b2: Annotated[float, Interval(ge=0, lt=1)] = 0.999
-    eps: Positive = 1e-8
-
-
-@dataclass(frozen=True)
-class AdamW:
-    """Adam with decoupled weight decay (Loshchilov and Hutter, arXiv:1711.05101)."""
-
-    name: Literal["adamw"] = "adamw"
-    b1: Annotated[float, Interval(ge=0, lt=1)] = 0.9
-    b2: Annotated[float, Interval(ge=0, lt=1)] = 0.999
-    eps: Positive = 1e-8
-    weight_decay: Weight = 1e-4
-
-
-@dataclass(frozen=True)
-class Sgd:
-    """Stochastic gradient descent with momentum, Nesterov's or plain."""
-
-    name: Literal["sgd"] = "sgd"
-    momentum: Annotated[float, Interval(ge=0, lt=1)] = 0.9
-    nesterov: bool = False
-
-
-Optimiser = Adam | AdamW | Sgd
 
 
 @dataclass(frozen=True)
@@ -196,7 +162,7 @@ class Parameters:
     planar_constraint: bool = True
     epsilon: Annotated[float, Interval(ge=1e-12, le=1e-2)] = 1e-8
 
-    loss: Loss = "percent_error"
+    loss_fcn: Loss = "percent_error"
     mse_weight: Weight = 1.0
     attraction_weight: Weight = 1.0
     l1_weight: Weight = 0.0

@@ -1,4 +1,4 @@
-"""From orbits to batches of segments: windows, segments, the split, the draws. NumPy only."""
+"""From orbits to batches of segments: windows, segments, the draws. NumPy only."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from models.neural_ode.phases import train_orbits, window_bounds
+from models.neural_ode.phases import window_bounds
 from models.two_body import Dataset, Units
 
-__all__ = ["Batches", "Segments", "blocks", "cut", "draw", "split", "turning"]
+__all__ = ["Batches", "Segments", "blocks", "cut", "draw", "turning"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -50,17 +50,6 @@ class Batches(NamedTuple):
             return self
         widths = [((0, missing),) + ((0, 0),) * (array.ndim - 1) for array in self]
         return Batches(*(np.pad(a, width) for a, width in zip(self, widths, strict=True)))
-
-
-def split(orbits: int, fraction: float) -> tuple[slice, slice]:
-    """The orbits that train and those that validate.
-
-    The first `fraction` trains. Where nothing would be left to validate (fraction 1, one orbit),
-    validation uses the training orbits.
-    """
-    first = train_orbits(orbits, fraction)
-    training = slice(0, first)
-    return training, slice(first, orbits) if first < orbits else training
 
 
 def cut(dataset: Dataset, units: Units, window: tuple[float, float], segment: int) -> Segments:

@@ -4,7 +4,7 @@
 samples, and compare its acceleration along its own path with Newton's there. `in_time`: the same
 accelerations, compared with those of the true orbit at the same times, so that an orbit that runs
 ahead of the truth errs by its phase as well, which at periapsis is most of the error. `pointwise`:
-at the true states. Percent errors are of the acceleration, per sample (see `statistics`).
+at the true states. Percent errors are of the acceleration, per sample (see `two_body.statistics`).
 
 The users' words ("the true one at the same times") allow either of the first two; only the first
 gives figures of the order of theirs (docs/results.md has both).
@@ -28,9 +28,9 @@ from models.neural_ode.curriculum import turning
 from models.neural_ode.model import NeuralODE, acceleration, vector_field
 from models.neural_ode.programs import lanes_for
 from models.neural_ode.solve import Control, Problems, Workspace, forward, row_count
-from models.neural_ode.statistics import acceleration_statistics, drift_statistics
 from models.two_body import Dataset, Units
 from models.two_body.orbits import acceleration as true_acceleration
+from models.two_body.statistics import acceleration_statistics, drift_statistics
 
 __all__ = ["Prediction", "Solver", "measure", "predict"]
 

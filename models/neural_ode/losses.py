@@ -7,6 +7,7 @@ blocks, is one addition away from its value.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from jaxtyping import Array, Bool, Float
 
 from models.neural_ode.config import Loss
 
-__all__ = ["LOSSES", "Sums", "Weights", "percent", "rms", "sum_up", "value"]
+__all__ = ["LOSSES", "LossEntry", "Sums", "Weights", "percent", "rms", "sum_up", "value"]
 
 _SMALLEST_NORM = 1e-8
 
@@ -150,16 +151,29 @@ def _mean_squared_error(sums: Sums, weights: Weights) -> Scalar:
     return mean_square(sums)
 
 
-LOSSES: Mapping[str, Callable[[Sums, Weights], Scalar]] = MappingProxyType(
+@dataclass(frozen=True)
+class LossEntry:
+    """A loss as a function of sums; `accelerations` says that it needs the sum `outward`.
+
+    That sum asks the model for its acceleration at every predicted state.
+    """
+
+    function: Callable[[Sums, Weights], Scalar]
+    accelerations: bool = False
+
+
+LOSSES: Mapping[str, LossEntry] = MappingProxyType(
     {
-        "mean_squared_error": _mean_squared_error,
-        "percent_error": _percent_error,
-        "percent_error_plus_nmse": _percent_error_plus_nmse,
-        "percent_error_with_attraction": _percent_error_with_attraction,
+        "mean_squared_error": LossEntry(_mean_squared_error),
+        "percent_error": LossEntry(_percent_error),
+        "percent_error_plus_nmse": LossEntry(_percent_error_plus_nmse),
+        "percent_error_with_attraction": LossEntry(
+            _percent_error_with_attraction, accelerations=True
+        ),
     }
 )
 
 
 def value(name: Loss, sums: Sums, weights: Weights) -> Scalar:
     """The loss `name`, without the weights of the network but with the energy's regulariser."""
-    return LOSSES[name](sums, weights) + weights.energy * sums.energy / sums.points
+    return LOSSES[name].function(sums, weights) + weights.energy * sums.energy / sums.points

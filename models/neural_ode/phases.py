@@ -18,7 +18,6 @@ __all__ = [
     "problems",
     "segment_count",
     "segment_ratio",
-    "train_orbits",
     "window_bounds",
 ]
 
@@ -73,11 +72,6 @@ def segment_count(window: tuple[float, float], segment: int, samples: int) -> in
 def segment_ratio(segment: int, samples: int) -> float:
     """The length of a segment as a fraction of its orbit: 18 of 360 samples are 0.05."""
     return segment / samples
-
-
-def train_orbits(orbits: int, split: float) -> int:
-    """How many of the orbits train, at least one; the rest validates."""
-    return max(1, min(orbits, round(orbits * split)))
 
 
 def problems(config: Config) -> list[str]:
@@ -159,12 +153,11 @@ def _named(key: str, name: str, said: list[str]) -> tuple[int, bool] | None:
     """Orbits and planarity of a dataset's name; None for a file or artifact, or after a fault."""
     from pathlib import Path
 
-    from models.two_body import DatasetError, parse_name
+    from models.two_body import DatasetError, is_name, parse_name
+    from models.two_body.names import ARTIFACT_PREFIX
 
-    if name.startswith("wandb:"):
-        return None
-    if "/" in name or name.endswith((".npz", ".parquet")):
-        if not Path(name).is_file():
+    if not is_name(name):
+        if not name.startswith(ARTIFACT_PREFIX) and not Path(name).is_file():
             said.append(f"`{key}`: there is no file {name}")
         return None
     try:

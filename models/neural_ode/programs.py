@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from models.neural_ode.config import Adam, AdamW, Architecture, Config, Loss, Optimiser
-from models.neural_ode.phases import Phase, phases, segment_count, train_orbits
+from models.neural_ode.config import Architecture, Config, Loss
+from models.neural_ode.phases import Phase, phases, segment_count
+from models.training.config import Adam, AdamW, Optimiser
+from models.training.split import train_count
 
 __all__ = ["Program", "key", "lanes_for", "program_of", "shape_of_batch"]
 
@@ -43,7 +45,7 @@ def program_of(config: Config, places: int, samples: int, platform: str) -> Prog
     p = config.parameters
     return Program(
         architecture=p.architecture(),
-        loss=p.loss,
+        loss=p.loss_fcn,
         energy=p.energy_weight > 0,
         optimiser=_without_decay(p.optimiser),
         places=places,
@@ -87,7 +89,7 @@ def key(config: Config) -> Hashable:
     shapes = {_shape(config, phase) for phase in phases(p)}
     return (
         p.architecture(),
-        p.loss,
+        p.loss_fcn,
         p.energy_weight > 0,
         _without_decay(p.optimiser),
         p.max_steps,
@@ -106,7 +108,7 @@ def _shape(config: Config, phase: Phase) -> Hashable:
     except DatasetError:
         return name, p.num_trajs, p.train_val_split, p.batch_size, phase.window, phase.segment
     taken = orbits if p.num_trajs < 0 else min(orbits, p.num_trajs)
-    segments = train_orbits(taken, p.train_val_split) * segment_count(
+    segments = train_count(taken, p.train_val_split) * segment_count(
         phase.window, phase.segment, ORBIT_SAMPLES
     )
     return shape_of_batch(segments, p.batch_size), phase.segment

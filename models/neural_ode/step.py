@@ -15,18 +15,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax import lax
 from jaxtyping import Array, Float, Int
 
 from models.neural_ode.adjoint import backward
-from models.neural_ode.config import Optimiser
 from models.neural_ode.curriculum import Batches
-from models.neural_ode.losses import Sums, Weights, percent, rms, sum_up, value
+from models.neural_ode.losses import LOSSES, Sums, Weights, percent, rms, sum_up, value
 from models.neural_ode.model import NeuralODE, acceleration, vector_field
-from models.neural_ode.optimisers import build
 from models.neural_ode.programs import Program
 from models.neural_ode.solve import Control, Problems, Workspace, forward, row_count
+from models.training.config import Optimiser
+from models.training.optimisers import build, clipped
 
 __all__ = ["Chunk", "Knobs", "Orders", "Rows", "State", "compiled", "fresh_state"]
 
@@ -181,7 +180,7 @@ def _chunk_of(program: Program) -> Any:
 def _step_of(program: Program) -> Any:
     """One step: solve, compare, go back, update."""
     optimiser = build(program.optimiser)
-    attracted = program.loss == "percent_error_with_attraction"
+    accelerations = LOSSES[program.loss].accelerations
 
     def step(
         state: State,
@@ -202,7 +201,7 @@ def _step_of(program: Program) -> Any:
         )
 
         def objective(model: NeuralODE, predicted: Float[Array, "B S 6"]) -> Any:
-            asked = (lambda z: acceleration(model, z)) if attracted else None
+            asked = (lambda z: acceleration(model, z)) if accelerations else None
             sums = sum_up(predicted, y, counted, acceleration=asked, energy=program.energy)
             return value(program.loss, sums, knobs.weights) + _penalty(model, knobs.weights), sums
 
@@ -214,10 +213,9 @@ def _step_of(program: Program) -> Any:
         tape = tape._replace(last=jnp.where(learn & finite, tape.last, -1))
         through = backward(vector_field, state.model, tape, pull, workspace)
         gradient = jax.tree.map(jnp.add, through, direct)
-        norm = optax.tree.norm(gradient)
+        gradient, norm = clipped(gradient, knobs.clip)
         finite &= jnp.isfinite(norm) | ~learn
-        clipped = jax.tree.map(lambda g: g * jnp.minimum(1, knobs.clip / norm), gradient)
-        direction, memory = optimiser.update(clipped, state.optimiser, state.model)
+        direction, memory = optimiser.update(gradient, state.optimiser, state.model)
         model = jax.tree.map(lambda p, d: p - lr * (d + knobs.decay * p), state.model, direction)
         new = jax.tree.map(
             lambda a, b: jnp.where(learn & finite, a, b), State(model, memory), state

@@ -11,11 +11,12 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
-from models.devices import choose
 from models.neural_ode import storage
 from models.neural_ode.config import Config
 from models.neural_ode.evaluation import Solver, measure, predict
 from models.neural_ode.model import NeuralODE, acceleration
+from models.training import checkpoints
+from models.training.device import choose
 from models.two_body import Dataset, Units, load
 
 __all__ = ["Trained", "evaluate_run", "load_run"]
@@ -68,7 +69,7 @@ _outputs = jax.jit(jax.vmap(lambda model, y: model.output(y), (None, 0)))
 
 def load_run(folder: Path, which: str) -> Trained:
     """The model `which` of a run's folder. Raises ModelFileError."""
-    bundle = storage.read(folder / storage.FILE)
+    bundle = storage.read(folder / checkpoints.FILE)
     header = bundle.header
     solver = Solver(header.rtol, header.atol, header.max_steps, jax.devices()[0])
     return Trained(bundle.model(which), header.units, solver)
@@ -80,7 +81,7 @@ def evaluate_run(config: Config, folder: Path, datasets: Sequence[str]) -> dict[
     Raises ModelFileError if the run has no model or one of another architecture.
     """
     p = config.parameters
-    bundle = storage.read(folder / storage.FILE, expected=p.architecture())
+    bundle = storage.read(folder / checkpoints.FILE, expected=p.architecture())
     device = choose(config.device)
     solver = Solver(p.rtol, p.atol, p.max_steps, device)
     loaded = [load(name, seed=config.data.data_seed) for name in datasets]

@@ -10,16 +10,18 @@ from dataclasses import dataclass, field
 import jax
 import numpy as np
 
-from models.devices import choose
 from models.neural_ode import storage
+from models.neural_ode.compiled_phases import Stage, make_stages, validate
 from models.neural_ode.config import Config
-from models.neural_ode.curriculum import draw, split
+from models.neural_ode.curriculum import draw
 from models.neural_ode.evaluation import Solver, measure
 from models.neural_ode.model import NeuralODE
 from models.neural_ode.phases import segment_ratio
 from models.neural_ode.solve import Workspace
-from models.neural_ode.stages import Stage, make_stages, validate
 from models.neural_ode.step import Orders, Rows, State, fresh_state
+from models.training import checkpoints
+from models.training.device import choose
+from models.training.split import split
 from models.two_body import Dataset, Units, load
 from sweeper.trainer import Diverged, Run
 
@@ -84,7 +86,7 @@ def train_one(config: Config, run: Run) -> dict[str, float]:
             if progress.stopped:
                 break
         bundle, best_loss = _bundle(units, model, bests, stages[len(bests) - 1])
-        run.save(storage.FILE, lambda path: storage.write(path, bundle))
+        run.save(checkpoints.FILE, lambda path: storage.write(path, bundle))
 
         result = {
             **progress.last,
@@ -249,7 +251,6 @@ def _bundle(
     header = storage.Header(
         architecture=final.architecture,
         units=units,
-        names=("final", *names),
         best=names[int(np.argmin(ranked))],
         rtol=p.rtol,
         atol=p.atol,

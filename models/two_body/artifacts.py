@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from models.two_body.datasets import Dataset
+from models.two_body.dataset import Dataset
 from models.two_body.errors import DatasetError
 from models.two_body.files import SUFFIXES, read_file
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.two_body.datasets import Dataset
+from models.two_body.dataset import Dataset
 from models.two_body.errors import DatasetError
 
 __all__ = ["read_file", "write_file"]
@@ -35,9 +35,7 @@ def read_file(path: Path) -> Dataset:
     """The dataset in a file, named after the file. Raises DatasetError."""
     read = {".npz": _read_npz, ".parquet": _read_parquet}.get(path.suffix)
     if read is None:
-        raise DatasetError(
-            f"dataset file {path}: its name must end in one of {', '.join(SUFFIXES)}"
-        )
+        raise DatasetError(f"dataset file {path}: {_ENDINGS}")
     if not path.is_file():
         raise DatasetError(f"dataset file {path}: there is no such file{_nearest_file(path)}")
     try:
@@ -60,9 +58,7 @@ def write_file(dataset: Dataset, path: Path) -> None:
     elif path.suffix == ".parquet":
         _write_parquet(dataset, path)
     else:
-        raise DatasetError(
-            f"dataset file {path}: its name must end in one of {', '.join(SUFFIXES)}"
-        )
+        raise DatasetError(f"dataset file {path}: {_ENDINGS}")
 
 
 def _nearest_file(path: Path) -> str:

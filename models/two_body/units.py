@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.two_body.constants import MU
-from models.two_body.datasets import Dataset
+from models.two_body.dataset import Dataset
 
 __all__ = ["Units"]
 

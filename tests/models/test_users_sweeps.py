@@ -91,7 +91,7 @@ def test_the_users_grid():
         assert p.lr_strategy == (1e-3, 1e-3, 1e-4)
         assert p.steps_strategy == (1000, 1000, 1000)
         assert (p.width, p.train_val_split, p.batch_size) == (64, 1.0, 256)
-        assert p.loss == "percent_error_plus_nmse"
+        assert p.loss_fcn == "percent_error_plus_nmse"
     assert Counter(found) == Counter(grid)
 
 
@@ -162,12 +162,14 @@ def test_the_rows_of_the_users_table():
             assert (p.width, p.depth, p.lr_strategy, p.train_val_split) == (64, 2, (1e-3,), 1)
             assert (p.feature_layer, p.planar_constraint) == ("sph_4D_rinv_vel", True)
             [segment] = p.segment_length_strategy
-            found.append((orbits, p.steps_strategy, p.loss, segment, p.activation, p.output_layer))
+            found.append(
+                (orbits, p.steps_strategy, p.loss_fcn, segment, p.activation, p.output_layer)
+            )
         assert Counter(found) == Counter(rows), name
     for config in points(sweep_named("heads-10-orbits")):
         p = config.parameters
         assert config.data.dataset_name == "complex_TBP_planar_10_train"
-        assert (p.steps_strategy, p.loss, p.mse_weight) == ((2000,), nmse, 1.0)
+        assert (p.steps_strategy, p.loss_fcn, p.mse_weight) == ((2000,), nmse, 1.0)
 
 
 def test_segments_of_the_curriculum():
@@ -183,7 +185,7 @@ def test_segments_of_the_curriculum():
     for config in points(sweep_named("curriculum-segments")):
         p = config.parameters
         assert (config.data.dataset_name, p.width) == ("complex_TBP_planar_16_train", 16)
-        loss = (p.loss, p.mse_weight)
+        loss = (p.loss_fcn, p.mse_weight)
         found.append((p.segment_length_strategy, p.steps_strategy, p.lr_strategy, loss))
     assert Counter(found) == Counter(grid)
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from models import latent_ode, two_body
-from models.latent_ode import Config, Data, Parameters
+from models.latent_ode import Config, Data, Parameters, training
 from models.latent_ode.evaluation import evaluate_series, predict
 from models.latent_ode.series import Scales, observe
-from models.latent_ode.training import rates_of, split
+from models.latent_ode.training import rates_of, split_series
+from models.training.checkpoints import ModelFileError
 from sweeper.trainer import Diverged
 
 TEST_SET = "circular_TBP_planar_6_test"
@@ -148,20 +149,17 @@ def test_a_saved_model_is_the_same_model(trained):
 
 def test_a_model_file_that_does_not_fit_is_refused(trained, tmp_path):
     run, _ = trained
-    with pytest.raises(FileNotFoundError, match="did the run finish"):
-        latent_ode.load(tmp_path)
-    whole = (run.folder / "model.eqx").read_bytes()
-    line, arrays = whole.split(b"\n", 1)
-    for broken in (
-        b"no model\n" + arrays,
-        line.replace(b"latent_ode 1", b"latent_ode 0") + b"\n" + arrays,
-        line.replace(b'"hidden_size": 16', b'"hidden_size": 17') + b"\n" + arrays,
-        line.replace(b'"hidden_size"', b'"hidden_sizes"') + b"\n" + arrays,
-        whole[: len(whole) // 2],
-        b"",
+    line, arrays = (run.folder / "model.eqx").read_bytes().split(b"\n", 1)
+    for old, new, told in (
+        (b'"hidden_size": 16', b'"hidden_size": 17', "is damaged: an array has shape"),
+        (b'"hidden_size"', b'"hidden_sizes"', "has no entry `hidden_sizes`"),
+        (b'"softplus"', b'"softminus"', "'softminus', which this version does not know"),
+        (b'"length_km"', b'"length_miles"', "length_km"),
+        (b'"final"', b'"last"', "no model 'final'"),
     ):
-        (tmp_path / "model.eqx").write_bytes(broken)
-        with pytest.raises(ValueError, match="holds no latent ODE that this version reads"):
+        assert line.count(old) == 1
+        (tmp_path / "model.eqx").write_bytes(line.replace(old, new) + b"\n" + arrays)
+        with pytest.raises(ModelFileError, match=told):
             latent_ode.load(tmp_path)
 
 
@@ -262,6 +260,25 @@ def test_leaving_the_finite_numbers_is_a_divergence(parameters, step, told, tmp_
     assert not (tmp_path / "model.eqx").exists()
 
 
+def test_no_step_follows_one_that_left_the_finite_numbers(monkeypatch, tmp_path):
+    """Failing solves take longest, and nothing that comes of them is kept."""
+    reported = []
+    run_chunk = training._run_chunk
+
+    def listen(*arguments, **named):
+        state, figures = run_chunk(*arguments, **named)
+        reported.append(np.asarray(figures.gradient_norm))
+        return state, figures
+
+    monkeypatch.setattr(training, "_run_chunk", listen)
+    with pytest.raises(Diverged):
+        latent_ode.train([changed(lr=1e9)], [FolderRun(tmp_path)])
+    [norms] = reported
+    assert norms[0] > 0
+    assert not np.isfinite(norms[1])
+    assert (norms[2:] == 0).all()
+
+
 def test_a_stopped_run_keeps_its_model(tmp_path):
     run = RunContext(tmp_path, stop_after=40)
     assert latent_ode.train([CONFIG], [run]) == [{}]
@@ -272,12 +289,12 @@ def test_a_stopped_run_keeps_its_model(tmp_path):
 def test_without_a_held_out_orbit_validation_uses_the_training_and_says_so(caplog):
     data = two_body.load("circular_TBP_planar_10_train")
     series = observe(data, Data(), Scales.of(data))
-    training, validation = split(series, 0.8)
+    training, validation = split_series(series, 0.8)
     assert (len(training), len(validation)) == (8, 2)
     assert np.array_equal(np.concatenate([training.y, validation.y]), series.y)
     assert not caplog.text
     for few, share in ((series, 1.0), (series.take(slice(0, 1)), 0.5)):
-        training, validation = split(few, share)
+        training, validation = split_series(few, share)
         assert len(training) == len(validation) == len(few)
         assert "validation uses the training orbits" in caplog.text
         caplog.clear()

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import jax
 import pytest
 from jaxtyping import install_import_hook
 
@@ -104,6 +105,14 @@ def trained(tmp_path):
         return run_training(config, tmp_path / f"run{next(count)}", stop)
 
     return go
+
+
+@pytest.fixture
+def quickly_compiled():
+    """XLA leaves most optimisations out: for programs that no other test shares."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,8 @@ def train_in_a_new_process(cache, *arguments):
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        # How well programs are compiled is no matter of the cache.
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }
     script = SCRIPT.format(folder=str(Path(__file__).parent))
     done = subprocess.run(

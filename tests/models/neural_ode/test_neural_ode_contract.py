@@ -13,8 +13,10 @@ import yaml
 from models import neural_ode
 from models.neural_ode import Config, check, program_key
 from models.neural_ode import config as words
-from models.neural_ode.config import Adam, AdamW, Parameters, Sgd
+from models.neural_ode.config import Parameters
 from models.neural_ode.phases import Phase, phases
+from models.training import config as shared_words
+from models.training.config import Adam, AdamW, Sgd
 from sweeper.config import plain
 from sweeper.trainer import load_trainer
 
@@ -89,15 +91,15 @@ def test_words_and_catalogues_are_the_same():
     from models.neural_ode.features import LAYERS
     from models.neural_ode.heads import HEADS
     from models.neural_ode.losses import LOSSES
-    from models.neural_ode.optimisers import BUILDERS
-    from models.neural_ode.schedules import SCHEDULES
+    from models.training.optimisers import BUILDERS
+    from models.training.schedules import SCHEDULES
 
     assert get_args(words.FeatureLayer) == tuple(LAYERS)
     assert get_args(words.OutputLayer) == tuple(HEADS)
     assert get_args(words.Activation) == tuple(ACTIVATIONS)
     assert get_args(words.Loss) == tuple(LOSSES)
-    assert get_args(words.LrSchedule) == tuple(SCHEDULES)
-    assert [cls().name for cls in get_args(words.Optimiser)] == list(BUILDERS)
+    assert get_args(shared_words.LrSchedule) == tuple(SCHEDULES)
+    assert [cls().name for cls in get_args(shared_words.Optimiser)] == list(BUILDERS)
 
 
 def test_catalogues_cannot_be_changed():
@@ -194,7 +196,7 @@ OTHER_PROGRAM = {
     "width": {"width": 32},
     "activation": {"activation": "tanh"},
     "head": {"output_layer": "mlp_4D"},
-    "loss": {"loss": "percent_error_plus_nmse"},
+    "loss": {"loss_fcn": "percent_error_plus_nmse"},
     "segment length": {"segment_length_strategy": (10,)},
     "batch size": {"batch_size": 64},
     "energy term": {"energy_weight": 1.0},

@@ -1,4 +1,4 @@
-"""Windows, segments, splits, batches and learning rates."""
+"""Windows, segments and batches."""
 
 import dataclasses
 import itertools
@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.neural_ode.curriculum import blocks, cut, draw, split
+from models.neural_ode.curriculum import blocks, cut, draw
 from models.neural_ode.phases import segment_count, segment_ratio, window_bounds
 from models.neural_ode.programs import shape_of_batch
-from models.neural_ode.schedules import SCHEDULES, learning_rates
+from models.training.split import split
 from models.two_body import Dataset, Units, load
 
 DATA = load("complex_TBP_planar_4_train")
@@ -78,20 +78,6 @@ def test_windows_that_follow_each_other_share_no_sample(edges):
     assert all(a[1] == b[0] for a, b in itertools.pairwise(bounds))
 
 
-@pytest.mark.parametrize(
-    ("orbits", "fraction", "training", "validation"),
-    [
-        (10, 0.8, (0, 8), (8, 10)),
-        (10, 1.0, (0, 10), (0, 10)),
-        (1, 0.5, (0, 1), (0, 1)),
-        (3, 0.01, (0, 1), (1, 3)),
-        (2, 0.99, (0, 2), (0, 2)),
-    ],
-)
-def test_the_split_is_by_orbit(orbits, fraction, training, validation):
-    assert split(orbits, fraction) == (slice(*training), slice(*validation))
-
-
 def test_batches_are_drawn_without_repetition():
     segments = cut(DATA, UNITS, (0.0, 1.0), 18)
     batches = draw(segments, 32, 50, np.random.default_rng(0))
@@ -135,22 +121,6 @@ def test_blocks_hold_every_segment_once(places):
 )
 def test_batches_have_few_shapes(segments, batch_size, places):
     assert shape_of_batch(segments, batch_size) == places
-
-
-@pytest.mark.parametrize("schedule", SCHEDULES)
-def test_schedules_run_from_the_rate_to_its_fraction(schedule):
-    rates = learning_rates(schedule, 1e-2, 11, 0.1)
-    assert rates.shape == (11,)
-    assert rates[0] == pytest.approx(1e-2)
-    middle, last = {
-        "constant": (1e-2, 1e-2),
-        "cosine": (0.55e-2, 1e-3),
-        "exponential": (1e-2 * 0.1**0.5, 1e-3),
-    }[schedule]
-    assert rates[5] == pytest.approx(middle)
-    assert rates[-1] == pytest.approx(last)
-    assert (np.diff(rates) <= 0).all()
-    assert learning_rates(schedule, 1e-2, 1, 0.1) == pytest.approx([1e-2])
 
 
 def test_data_of_a_split_keeps_its_orbits_apart():

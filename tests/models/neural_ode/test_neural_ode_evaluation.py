@@ -6,10 +6,10 @@ from scipy.integrate import solve_ivp
 
 from models.neural_ode import load
 from models.neural_ode.evaluation import measure, predict
-from models.neural_ode.statistics import acceleration_statistics, drift_statistics
 from models.two_body import MU, Dataset
 from models.two_body import load as load_data
 from models.two_body.orbits import acceleration
+from models.two_body.statistics import acceleration_statistics, drift_statistics
 
 TEST_SETS = ("simple_TBP_planar_1_test", "simple_TBP_planar_2_test")
 

@@ -31,7 +31,7 @@ WIDEST = Parameters(
     width=8,
     depth=1,
     planar_constraint=False,
-    loss="percent_error_plus_nmse",
+    loss_fcn="percent_error_plus_nmse",
     max_steps=64,
 )
 FEATURES = LAYERS[WIDEST.feature_layer].size(WIDEST.harmonics_degree)

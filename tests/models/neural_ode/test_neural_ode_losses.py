@@ -115,3 +115,12 @@ def test_the_energy_term_is_the_drift_from_the_first_state(batch):
     weighed = WEIGHTS._replace(energy=0.5)
     more = value("percent_error", sums, weighed) - value("percent_error", sums, WEIGHTS)
     assert float(more) == pytest.approx(0.5 * drift.mean(), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_declares_whether_it_needs_accelerations(name, batch):
+    given, withheld = (
+        value(name, sum_up(*batch, jnp.ones(5, bool), acceleration=asked), WEIGHTS)
+        for asked in (outward, None)
+    )
+    assert LOSSES[name].accelerations == (float(given) != float(withheld))

@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from models.devices import choose
-from models.neural_ode.config import Adam, AdamW, Sgd
+from models.neural_ode.compiled_phases import make_stages, validate
 from models.neural_ode.curriculum import Batches, blocks, cut, draw
 from models.neural_ode.model import NeuralODE
-from models.neural_ode.stages import make_stages, validate
 from models.neural_ode.step import Orders, fresh_state
+from models.training.config import Adam, AdamW, Sgd
+from models.training.device import choose
 from models.two_body import Units, load
 
 
@@ -26,7 +26,7 @@ def step(tiny_config):
         # Both extra terms stay in the program, so that all steps share it.
         defaults = {
             "optimiser": Sgd(momentum=0.0),
-            "loss": "percent_error_with_attraction",
+            "loss_fcn": "percent_error_with_attraction",
             "energy_weight": 1e-12,
             "attraction_weight": 0.0,
         }
@@ -74,7 +74,7 @@ def test_the_gradient_is_clipped_by_its_norm(step):
 
 
 def test_weights_decay_apart_from_the_gradient(step):
-    shared = {"lr": 1e-2, "loss": "percent_error", "energy_weight": 0.0}
+    shared = {"lr": 1e-2, "loss_fcn": "percent_error", "energy_weight": 0.0}
     before, plain, row = step(optimiser=Adam(), **shared)
     _, decayed, other = step(optimiser=AdamW(weight_decay=0.5), **shared)
     np.testing.assert_allclose(

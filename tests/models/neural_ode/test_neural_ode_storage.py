@@ -12,7 +12,8 @@ from models.neural_ode.config import Parameters
 from models.neural_ode.features import LAYERS
 from models.neural_ode.heads import HEADS
 from models.neural_ode.model import NeuralODE
-from models.neural_ode.storage import Bundle, Header, ModelFileError, read, write
+from models.neural_ode.storage import Bundle, Header, read, write
+from models.training.checkpoints import ModelFileError
 from models.two_body import Units
 from models.two_body import load as load_data
 from models.two_body.orbits import acceleration
@@ -25,7 +26,7 @@ def bundle(seed=0, **parameters):
         name: NeuralODE(architecture, rng=np.random.default_rng([seed, k]))
         for k, name in enumerate(names)
     }
-    header = Header(architecture, Units(42164.0, 13713.4), names, "phase_1", 1e-6, 1e-8, 1024)
+    header = Header(architecture, Units(42164.0, 13713.4), "phase_1", 1e-6, 1e-8, 1024)
     return Bundle(header, models)
 
 
@@ -41,7 +42,8 @@ def test_what_is_read_is_what_was_written(parameters, tmp_path):
     write(tmp_path / "model.eqx", written)
     found = read(tmp_path / "model.eqx", expected=written.header.architecture)
     assert found.header == written.header
-    for name in written.header.names:
+    assert list(found.models) == list(written.models)
+    for name in written.models:
         for a, b in zip(
             jax.tree.leaves(found.models[name]), jax.tree.leaves(written.models[name]), strict=True
         ):
@@ -60,21 +62,18 @@ def edited(path, change):
     """The file with another header."""
     header, _, arrays = path.read_bytes().partition(b"\n")
     data = json.loads(header)
-    change(data)
+    change(data["header"])
     path.write_bytes(json.dumps(data).encode() + b"\n" + arrays)
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda d: d.update(format="sweeper neural ode 0"), "train the run again"),
         (lambda d: d["architecture"].update(width=6), "damaged"),
         (lambda d: d["architecture"].update(output_layer="mlp_5D"), "'mlp_5D'"),
         (lambda d: d["architecture"].pop("epsilon"), "epsilon"),
         (lambda d: d["architecture"].update(gates=3), "gates"),
         (lambda d: d["units"].update(time_s=-1), "time_s"),
-        (lambda d: d["names"].pop(), "more than its header"),
-        (lambda d: d["names"].append("phase_3"), "ends too early"),
         (lambda d: d.pop("units"), "units"),
     ],
 )
@@ -94,18 +93,6 @@ def test_another_architecture_is_refused_with_both_values(tmp_path):
         read(path, expected=other)
     for part in ("width 5 (config: 7)", "activation 'leaky_relu' (config: 'gelu')"):
         assert part in str(caught.value)
-
-
-def test_torn_and_foreign_files_are_refused(tmp_path):
-    path = tmp_path / "model.eqx"
-    write(path, bundle())
-    whole = path.read_bytes()
-    for length in (0, 10, len(whole) // 2, len(whole) - 1):
-        path.write_bytes(whole[:length])
-        with pytest.raises(ModelFileError):
-            read(path)
-    with pytest.raises(ModelFileError, match="does not exist"):
-        read(tmp_path / "nothing.eqx")
 
 
 def test_a_trained_run_is_loaded_in_one_line_with_its_units(tiny_run):

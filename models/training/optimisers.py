@@ -10,11 +10,14 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Float
 
-from models.neural_ode.config import Optimiser
+from models.training.config import Optimiser
 
-__all__ = ["BUILDERS", "build", "weight_decay"]
+__all__ = ["BUILDERS", "build", "clipped", "weight_decay"]
 
 
 def _adam(optimiser: Any) -> optax.GradientTransformation:
@@ -40,3 +43,9 @@ def build(optimiser: Optimiser) -> optax.GradientTransformation:
 def weight_decay(optimiser: Optimiser) -> float:
     """λ of the step θ ← θ − lr (direction + λ θ); 0 where an optimiser has none."""
     return float(getattr(optimiser, "weight_decay", 0.0))
+
+
+def clipped(gradient: Any, largest: Any) -> tuple[Any, Float[Array, ""]]:
+    """The gradient scaled to a global norm of at most `largest`, and the norm it had."""
+    norm = optax.tree.norm(gradient)
+    return jax.tree.map(lambda g: g * jnp.minimum(1, largest / norm), gradient), norm

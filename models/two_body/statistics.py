@@ -1,4 +1,4 @@
-"""What is measured of predicted accelerations: errors, angles, the shape of their distribution.
+"""What is measured of predicted accelerations and orbits: errors, angles, slopes, drifts.
 
 NumPy in, plain numbers out. Accelerations and positions are arrays (orbits, samples, 3) in any
 units; a sample whose truth is not finite is padding and doesn't count.
@@ -11,17 +11,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from models.training.statistics import describe, mean, percent_errors
 from models.two_body.orbits import angular_momentum, energy
 
 __all__ = [
     "LocalSlope",
     "acceleration_statistics",
-    "describe",
     "drift_statistics",
-    "half_sample_mode",
     "local_slope",
     "log_slope",
-    "percent_errors",
 ]
 
 Array = npt.NDArray[np.float64]
@@ -47,7 +45,8 @@ def acceleration_statistics(
 
     ``mean``, ``median``, ``std``, ``q1``, ``q3``, ``outliers_pct``, ``skewness``, ``mode``,
     ``pearson_sk1``, ``pearson_sk2`` and ``bowley`` describe the percent errors of all samples (see
-    `describe`), and with the prefix ``orbit_`` the means of each orbit's percent errors.
+    `training.statistics.describe`), and with the prefix ``orbit_`` the means of each orbit's
+    percent errors.
     ``theta_deg`` is the mean angle between prediction and truth; ``radial_pct`` the percentage of
     predictions that point outward (a·r > 0); ``slope`` and ``slope_truth`` the slopes of ln‖a‖
     against ln r, −2 for the truth; ``orbits`` and ``samples`` how many of each went in. What can't
@@ -73,77 +72,15 @@ def acceleration_statistics(
     orbit_means = np.array([errors[k][kept[k]].mean() for k in np.flatnonzero(kept.any(axis=-1))])
 
     figures = describe(errors[kept])
-    figures["theta_deg"] = _mean(np.degrees(_angle(truth, prediction)))
-    figures["radial_pct"] = 100.0 * _mean(_outward(prediction, position))
+    figures["theta_deg"] = mean(np.degrees(_angle(truth, prediction)))
+    figures["radial_pct"] = 100.0 * mean(_outward(prediction, position))
     figures["slope"] = log_slope(position, prediction)
     figures["slope_truth"] = log_slope(r_true[kept], truth)
     figures |= {f"orbit_{name}": value for name, value in describe(orbit_means).items()}
-    figures["failed_pct"] = _mean(100.0 * failed[tested].astype(np.float64))
+    figures["failed_pct"] = mean(100.0 * failed[tested].astype(np.float64))
     figures["orbits"] = float(tested.sum())
     figures["samples"] = float(kept.sum())
     return figures
-
-
-def percent_errors(a_true: npt.ArrayLike, a_pred: npt.ArrayLike) -> Array:
-    """100·‖â − a‖/‖a‖ of vectors (..., 3), as (...)."""
-    a_true = np.asarray(a_true, dtype=np.float64)
-    difference = np.linalg.norm(np.asarray(a_pred, dtype=np.float64) - a_true, axis=-1)
-    result: Array = 100.0 * difference / np.linalg.norm(a_true, axis=-1)
-    return result
-
-
-def describe(values: npt.ArrayLike) -> dict[str, float]:
-    """Location, spread and asymmetry of numbers (n,).
-
-    ``mean`` μ, ``median``, ``std`` σ (of the population), the quartiles ``q1`` and ``q3``,
-    ``outliers_pct``: percentage beyond 1.5 (Q3 − Q1) from the quartiles (Tukey's fences),
-    ``mode`` by `half_sample_mode`, and four measures of asymmetry: ``skewness`` E[(x − μ)³]/σ³,
-    ``pearson_sk1`` (μ − mode)/σ, ``pearson_sk2`` 3(μ − median)/σ,
-    ``bowley`` (Q3 + Q1 − 2·Q2)/(Q3 − Q1). All NaN without numbers; asymmetry NaN without spread.
-    """
-    x = np.sort(np.asarray(values, dtype=np.float64).ravel())
-    if not x.size:
-        names = "mean median std q1 q3 outliers_pct mode skewness pearson_sk1 pearson_sk2 bowley"
-        return dict.fromkeys(names.split(), float("nan"))
-    mean, std = x.mean(), x.std()
-    q1, median, q3 = np.percentile(x, [25, 50, 75])
-    mode = half_sample_mode(x)
-    fence = 1.5 * (q3 - q1)
-    figures = {
-        "mean": mean,
-        "median": median,
-        "std": std,
-        "q1": q1,
-        "q3": q3,
-        "outliers_pct": 100.0 * np.mean((x < q1 - fence) | (x > q3 + fence)),
-        "mode": mode,
-        "skewness": _ratio(float(np.mean((x - mean) ** 3)), std**3),
-        "pearson_sk1": _ratio(mean - mode, std),
-        "pearson_sk2": _ratio(3 * (mean - median), std),
-        "bowley": _ratio(q3 + q1 - 2 * median, q3 - q1),
-    }
-    return {name: float(value) for name, value in figures.items()}
-
-
-def half_sample_mode(values: npt.ArrayLike) -> float:
-    """The mode of a continuous sample (n,), n >= 1: half-sample mode.
-
-    Of all intervals that hold half of the sample the shortest is taken (the lowest of equals), then
-    its shortest half, until two or three numbers remain. It has no width to choose, unlike a
-    histogram or a kernel density, and outliers don't move it. Robertson and Cryer, JASA 69, 1974;
-    Bickel and Frühwirth, Computational Statistics & Data Analysis 50, 2006 (algorithm HSM).
-    """
-    x = np.sort(np.asarray(values, dtype=np.float64).ravel())
-    while x.size > 3:
-        half = (x.size + 1) // 2
-        start = int(np.argmin(x[half - 1 :] - x[: x.size - half + 1]))
-        x = x[start : start + half]
-    if x.size == 3:
-        low, high = x[1] - x[0], x[2] - x[1]
-        if low == high:
-            return float(x[1])
-        x = x[:2] if low < high else x[1:]
-    return float(x.mean())
 
 
 def log_slope(r: npt.ArrayLike, a: npt.ArrayLike) -> float:
@@ -212,7 +149,7 @@ def drift_statistics(states: npt.ArrayLike, *, mu: float) -> dict[str, float]:
     }
     figures = {}
     for name, drift in drifts.items():
-        figures[name] = _mean(drift[finite])
+        figures[name] = mean(drift[finite])
         figures[f"{name}_max"] = float(drift[finite].max()) if finite.any() else float("nan")
     return figures
 
@@ -247,11 +184,3 @@ def _slope(x: Array, y: Array) -> float:
         return float("nan")
     offset = x - x.mean()
     return float(offset @ y / (offset @ offset))
-
-
-def _mean(values: Array) -> float:
-    return float(values.mean()) if values.size else float("nan")
-
-
-def _ratio(numerator: float, denominator: float) -> float:
-    return numerator / denominator if denominator > 0 else float("nan")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from contextlib import AbstractContextManager
-from typing import Any, Literal
+from typing import Any
 
 import jax
+
+from models.training.config import Device
 
 __all__ = ["choose", "on"]
 
 
-def on(wanted: Literal["cpu", "gpu", "auto"]) -> AbstractContextManager[Any]:
+def on(wanted: Device) -> AbstractContextManager[Any]:
     """Within it JAX computes on the device `wanted`; raises what `choose` raises.
 
     `auto` changes nothing, so that what was compiled outside is not compiled again.
@@ -22,7 +24,7 @@ def on(wanted: Literal["cpu", "gpu", "auto"]) -> AbstractContextManager[Any]:
     return context
 
 
-def choose(wanted: Literal["cpu", "gpu", "auto"]) -> Any:
+def choose(wanted: Device) -> Any:
     """The JAX device for `cpu`, `gpu`, or `auto` (the first that JAX prefers).
 
     `cpu` keeps JAX from opening a GPU that other work may need, unless it is open already; a

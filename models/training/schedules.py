@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from models.neural_ode.config import LrSchedule
+from models.training.config import LrSchedule
 
 __all__ = ["SCHEDULES", "learning_rates"]
 

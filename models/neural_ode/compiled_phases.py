@@ -14,12 +14,12 @@ from models.neural_ode.config import Config
 from models.neural_ode.curriculum import Batches, Segments, blocks, cut
 from models.neural_ode.losses import Sums, Weights, percent, rms, value
 from models.neural_ode.model import NeuralODE
-from models.neural_ode.optimisers import weight_decay
 from models.neural_ode.phases import Phase, phases
 from models.neural_ode.programs import program_of, shape_of_batch
-from models.neural_ode.schedules import learning_rates
 from models.neural_ode.solve import Control, Workspace
 from models.neural_ode.step import Chunk, Knobs, Orders, compiled, fresh_state
+from models.training.optimisers import weight_decay
+from models.training.schedules import learning_rates
 from models.two_body import Dataset, Units
 
 __all__ = ["Measured", "Stage", "make_stages", "validate"]
@@ -113,5 +113,5 @@ def validate(stage: Stage, model: NeuralODE, workspace: Workspace) -> tuple[Meas
         total = Sums(
             *(a + float(np.asarray(b)[:steps].sum()) for a, b in zip(total, rows.sums, strict=True))
         )
-    loss = value(stage.config.parameters.loss, total, stage.knobs.weights)
+    loss = value(stage.config.parameters.loss_fcn, total, stage.knobs.weights)
     return Measured(float(loss), float(percent(total)), float(rms(total))), workspace

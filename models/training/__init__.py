@@ -1,0 +1,1 @@
+"""What every model family shares; it knows no family and no physics."""
