@@ -2,7 +2,7 @@
 
 A run's id is a hash of the resolved config and the trainer's name, so it's the same on every
 machine and under every order of keys. Whatever changes it would train finished runs again:
-`tests/config/test_identity.py` pins some ids.
+`tests/config/test_run_config.py` pins some ids.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from sweeper.config.field_types import Looseness, MisfitError, canonical_json
-from sweeper.config.scalars import resolve
 from sweeper.config.schema import form_of
 from sweeper.config.section_types import SectionKind
-from sweeper.config.yaml_nodes import node_of
+from sweeper.config.yaml_nodes import data_of, node_of, parse, read_text, resolve
 from sweeper.errors import ConfigError, Problem
+from sweeper.untrusted import plain_file
 
-__all__ = ["from_plain", "plain", "run_id", "run_id_of_json", "to_yaml"]
+__all__ = ["from_plain", "plain", "read_config", "run_id", "run_id_of_json", "to_yaml"]
 
 # 50 bits: among a million runs of one group the chance of any collision is 1 in 2,000.
 ID_LENGTH = 10
@@ -125,3 +126,16 @@ def to_yaml(config: Any) -> str:
         default_flow_style=False,
         width=LINE_WIDTH + 20,
     )
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The file's mapping as plain data, not compared with any trainer.
+
+    Raises `ConfigError` with every fault of the YAML text.
+    """
+    text, report = read_text(path, opener=plain_file)
+    root = parse(text, report) if text is not None else None
+    if root is None or report.errors():
+        raise ConfigError(report.errors())
+    data: dict[str, Any] = data_of(root)
+    return data

@@ -1,7 +1,7 @@
 """YAML text → a tree of nodes that know their place.
 
 PyYAML parses; the tree is built here from its events, because places, duplicate keys, limits and
-YAML 1.2 scalars (`scalars`) are all lost or wrong in what PyYAML builds itself.
+YAML 1.2 scalars (`resolve`) are all lost or wrong in what PyYAML builds itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any
 import yaml
 
 from sweeper.config.problems import Report
-from sweeper.config.scalars import resolve
 from sweeper.errors import Mark
 from sweeper.suggest import meant, shown
 
@@ -31,6 +30,7 @@ __all__ = [
     "node_of",
     "parse",
     "read_text",
+    "resolve",
 ]
 
 # A sweep file is written by hand: what exceeds these is a mistake or an attack (a page of nested
@@ -375,3 +375,42 @@ def _typed(node: Node) -> Any:
     if isinstance(node, ListNode):
         return [_typed(item) for item in node.items]
     return {entry.key: _typed(entry.value) for entry in node.entries}
+
+
+# Unquoted scalars are read as people mean them: by the YAML 1.2 core schema, and `1_000` too.
+# Unlike in YAML 1.1, which PyYAML reads, `1e-3` is a number; `on`, `off`, `yes` and `no` are words,
+# and so are dates, `010` and `12:30` (neither octal nor sexagesimal).
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+_BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_DIGITS = r"[0-9]+(?:_[0-9]+)*"
+# No leading zero: `010` is 8 to YAML 1.1, 10 to YAML 1.2, so it is no number here.
+_INTEGER = re.compile(rf"[-+]?(?!0[0-9_]){_DIGITS}\Z")
+_BASED = re.compile(r"0o[0-7]+\Z|0x[0-9a-fA-F]+\Z")
+_FLOAT = re.compile(
+    rf"[-+]?(?:(?!0[0-9_]){_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][-+]?[0-9]+)?\Z"
+)
+_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)\Z|\.(?:nan|NaN|NAN)\Z")
+
+
+def resolve(text: str) -> bool | int | float | str | None:
+    """The value of an unquoted scalar.
+
+    `.inf` and `.nan` are read, for whoever checks values to refuse them. Whole numbers of
+    thousands of digits stay text, as Python doesn't convert them.
+    """
+    if text in _NULLS:
+        return None
+    if text in _BOOLS:
+        return _BOOLS[text]
+    try:
+        if _INTEGER.match(text):
+            return int(text)
+        if _BASED.match(text):
+            return int(text, 0)
+    except ValueError:
+        return text
+    if _FLOAT.match(text):
+        return float(text)
+    if _NOT_FINITE.match(text):
+        return float(text.replace(".", "", 1))
+    return text

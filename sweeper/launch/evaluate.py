@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweeper.config import from_plain
-from sweeper.config.stored import read_config
+from sweeper.config.run_config import read_config
 from sweeper.engine.job_queue import Job, WaveJobs
 from sweeper.engine.policy import Policy
 from sweeper.engine.scratch import Scratch

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.config import Resources, RunSpec, from_plain, nearest, plain, run_id
-from sweeper.config.stored import read_config
+from sweeper.config.run_config import read_config
 from sweeper.diagnosis.failure_groups import CauseGroup, by_cause
 from sweeper.errors import ConfigError, RecordError
 from sweeper.launch.launch import compare

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sweeper.config import from_plain, plain, read_sweep, run_id, to_yaml
-from sweeper.config.stored import read_config
+from sweeper.config.run_config import read_config
 from sweeper.errors import ConfigError, SweeperError
 from sweeper.plan import describe, remaining
 from sweeper.records import GroupState

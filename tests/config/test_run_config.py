@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from sweeper.config import Sweep, from_plain, plain, run_id, to_yaml
 from sweeper.config.problems import Report
-from sweeper.config.stored import read_config
+from sweeper.config.run_config import read_config
 from sweeper.config.yaml_nodes import data_of, parse
 from sweeper.errors import ConfigError
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from sweeper.config.problems import Report
-from sweeper.config.scalars import resolve
-from sweeper.config.yaml_nodes import MAX_NODES, data_of, node_of, parse, read_text
+from sweeper.config.yaml_nodes import MAX_NODES, data_of, node_of, parse, read_text, resolve
 from sweeper.errors import Mark
 
 
