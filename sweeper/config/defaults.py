@@ -8,7 +8,8 @@ from pathlib import Path
 from sweeper.config.axes import ConfigPart
 from sweeper.config.section_types import Form, Section
 from sweeper.config.sweep_keys import RESERVED
-from sweeper.config.yaml_nodes import MappingNode, ScalarNode, parse, read_text
+from sweeper.config.yaml_nodes import MappingNode, ScalarNode, parse
+from sweeper.config.yaml_text import read_text
 from sweeper.errors import Problem
 from sweeper.trainer import DEFAULT_TRAINER
 
@@ -49,7 +50,7 @@ def read_defaults(sweep_file: Path, trainer_name: str, form: Form) -> Defaults:
                 report.error(entry.mark, f"{entry.key}: belongs in a sweep file, not in defaults")
         fields = tuple(entry for entry in root.entries if entry.key not in RESERVED)
         part = ConfigPart(report, own, known=("trainer",), with_axes=False)
-        section = part.read(MappingNode(fields, root.mark, root.size))
+        section = part.read(MappingNode(fields, root.mark))
         return Defaults(section, _short(file), tuple(report.errors()), tuple(report.warnings()))
     return Defaults(own)
 

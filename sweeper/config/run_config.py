@@ -18,7 +18,8 @@ import yaml
 from sweeper.config.field_types import Looseness, MisfitError, canonical_json
 from sweeper.config.schema import form_of
 from sweeper.config.section_types import SectionKind
-from sweeper.config.yaml_nodes import data_of, node_of, parse, read_text, resolve
+from sweeper.config.yaml_nodes import data_of, node_of, parse, resolve
+from sweeper.config.yaml_text import read_text
 from sweeper.errors import ConfigError, Problem
 from sweeper.untrusted import plain_file
 

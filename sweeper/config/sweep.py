@@ -17,7 +17,8 @@ from sweeper.config.resources import Resources, read_resources
 from sweeper.config.schema import check_types, form_of
 from sweeper.config.section_types import Form, Section
 from sweeper.config.sweep_keys import RESERVED, read_group, read_seeds, read_wandb, text_of
-from sweeper.config.yaml_nodes import Entry, MappingNode, parse, read_text
+from sweeper.config.yaml_nodes import Entry, MappingNode, parse
+from sweeper.config.yaml_text import read_text
 from sweeper.errors import ConfigError, Mark, Problem, TrainerError
 from sweeper.keys import labels
 from sweeper.suggest import listed
@@ -83,7 +84,7 @@ def read_sweep(path: Path, *, search: Sequence[Path] = ()) -> Sweep:
     defaults = read_defaults(path, trainer.name, form)
     fields = tuple(entry for entry in root.entries if entry.key not in RESERVED)
     part = ConfigPart(report, defaults.section, known=RESERVED)
-    section = part.read(MappingNode(fields, root.mark, root.size))
+    section = part.read(MappingNode(fields, root.mark))
     grid = _read_grid(section, part, reserved)
     problems = [*report.errors(), *defaults.errors]
     if problems:

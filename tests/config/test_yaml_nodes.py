@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from sweeper.config.problems import Report
-from sweeper.config.yaml_nodes import MAX_NODES, data_of, node_of, parse, read_text, resolve
+from sweeper.config.yaml_nodes import data_of, node_of, parse, resolve
+from sweeper.config.yaml_text import MAX_DEPTH, MAX_NODES, read_text
 from sweeper.errors import Mark
 
 
@@ -162,9 +163,11 @@ def test_equal_values_of_different_types_are_different(first: str, second: str) 
         ("~: x\n", 1, 1, "key `~` is no text"),
         ("? [a]\n: 1\n", 1, 3, "a key must be text"),
         ("a: !!python/name:os.system x\n", 1, 4, "the tag `!!python/name:os.system`"),
+        ("a: ! x\n", 1, 4, "the tag `!` means nothing here"),
+        ("a: !!map [1]\n", 1, 4, "the tag `!!map` means nothing here"),
         ("a: !thing {b: 1}\n", 1, 4, "the tag `!thing`"),
         ("a: *base\n", 1, 4, "no anchor of that name"),
-        ("a: &a [*a]\n", 1, 8, "lies within what it stands for"),
+        ("a: &a [*a]\n", 1, 8, "`*a` refers to itself"),
         ("<<: 3\n", 1, 5, "`<<` takes a mapping"),
         ("a: x\x07y\n", 1, 5, "U+0007"),
         ('a: "\\ud800"\n', 1, 4, "surrogate"),
@@ -184,6 +187,18 @@ def test_aliases_that_stand_for_a_billion_values_are_refused_at_once() -> None:
     line, _, message = only_fault(text)
     assert line == 5
     assert f"more than {MAX_NODES} values" in message
+
+
+def test_aliases_that_nest_too_deep_are_refused() -> None:
+    # No line nests more than two levels; written out, the last one would nest 2,000.
+    text = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 2_000))
+    line, _, message = only_fault(text)
+    assert (line, message) == (MAX_DEPTH, f"nested more than {MAX_DEPTH} levels deep")
+    assert read("".join(text.splitlines(keepends=True)[: MAX_DEPTH - 1]))[1].problems == []
+
+
+def test_an_anchor_can_be_given_again() -> None:
+    assert read("a: &x 1\nb: *x\nc: &x [2]\nd: *x\n")[0] == {"a": 1, "b": 1, "c": [2], "d": [2]}
 
 
 def test_too_many_values_and_too_deep_nesting_are_refused() -> None:
