@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweeper.config.field_types import Fault, Kind, Looseness, MisfitError
+from sweeper.config.field_types import Coercion, Fault, FieldType, MisfitError
 from sweeper.config.problems import Report
-from sweeper.config.schema import as_section, section_kind
+from sweeper.config.schema import as_section, section_type
 from sweeper.config.section_types import Section
 from sweeper.config.yaml_nodes import ListNode, MappingNode, Node, ScalarNode
 from sweeper.errors import Mark
@@ -33,23 +33,25 @@ class DraftAxis:
     """An axis as it was read, before zipping and before repeated values are left out."""
 
     key: str
-    kind: Kind
+    field_type: FieldType
     values: list[Any]
     nodes: list[Node]
     mark: Mark
 
 
-def several(kind: Kind, node: Node, key: str, base: Any = None) -> tuple[list[Any], list[Node]]:
+def several(
+    field_type: FieldType, node: Node, key: str, base: Any = None
+) -> tuple[list[Any], list[Node]]:
     """The values that a key is given, with their nodes: one, or those of an axis.
 
     What fits as a value is a value, strictly or by a convenience (a scalar for the list of one);
     else a list whose items all fit is an axis. Raises `MisfitError`.
     """
     try:
-        return [kind.fit(node, Looseness.EASY, key, base)], [node]
+        return [field_type.fit(node, Coercion.LAX, key, base)], [node]
     except MisfitError as misfit:
         as_value = misfit
-    if not isinstance(node, ListNode) or (not node.items and kind.holds_lists()):
+    if not isinstance(node, ListNode) or (not node.items and field_type.holds_lists()):
         raise as_value
     if not node.items:
         empty = "an empty list: give at least one value, or leave the key out"
@@ -58,25 +60,25 @@ def several(kind: Kind, node: Node, key: str, base: Any = None) -> tuple[list[An
     faults: list[Fault] = []
     for item in node.items:
         try:
-            values.append(kind.fit(item, Looseness.EASY, key, base))
+            values.append(field_type.fit(item, Coercion.LAX, key, base))
         except MisfitError as misfit:
             faults += misfit.faults
     if not faults:
         return values, list(node.items)
     # Where a list could have been meant as one value too, the reading with fewer faults says more.
-    if kind.holds_lists() and len(as_value.faults) <= len(faults):
+    if field_type.holds_lists() and len(as_value.faults) <= len(faults):
         raise as_value
     raise MisfitError(faults)
 
 
-def leaves(section: Section, key: str = "") -> Iterator[tuple[str, Kind, Any]]:
-    """Dotted path, kind and value of every field, sections entered."""
+def leaves(section: Section, key: str = "") -> Iterator[tuple[str, FieldType, Any]]:
+    """Dotted path, type and value of every field, sections entered."""
     for name, value in section.values.items():
         path = joined(key, name)
         if isinstance(value, Section):
             yield from leaves(value, path)
         else:
-            yield path, section.form.kinds[name], value
+            yield path, section.schema.fields[name], value
 
 
 def replaced(section: Section, path: str, value: Any) -> Section:
@@ -84,7 +86,7 @@ def replaced(section: Section, path: str, value: Any) -> Section:
     name, _, rest = path.partition(".")
     inner = section.values[name]
     new = replaced(inner, rest, value) if rest else value
-    return Section(section.form, {**section.values, name: new})
+    return Section(section.schema, {**section.values, name: new})
 
 
 @dataclass
@@ -123,7 +125,7 @@ class ConfigPart:
         values = dict(start.values)
         for entry in node.entries:
             name, path = entry.key, joined(key, entry.key)
-            known = start.form.kinds.get(name)
+            known = start.schema.fields.get(name)
             if known is None:
                 self._unknown(name, entry.mark, start, key)
                 continue
@@ -133,23 +135,23 @@ class ConfigPart:
             except MisfitError as misfit:
                 self.faulty.add(path)
                 self._tell(misfit, path)
-        return Section(start.form, values)
+        return Section(start.schema, values)
 
-    def _value(self, node: Node, kind: Kind, base: Any, path: str) -> Any:
+    def _value(self, node: Node, field_type: FieldType, base: Any, path: str) -> Any:
         """What stands in a field: a section, a value, or the slot of an axis."""
-        section = section_kind(kind)
+        section = section_type(field_type)
         if section is not None:
             if isinstance(node, MappingNode):
                 return self._section(node, section.choose(node, path, base), path)
-            if isinstance(node, ScalarNode) and node.value is None and not kind.holds(None):
+            if isinstance(node, ScalarNode) and node.value is None and not field_type.holds(None):
                 return base  # a heading with nothing under it
-        values, nodes = several(kind, node, path, base)
+        values, nodes = several(field_type, node, path, base)
         if len(values) == 1:
-            return as_section(kind, values[0])
+            return as_section(field_type, values[0])
         if not self.with_axes:
             many = f"a default has one value, here are {len(values)}"
             raise MisfitError([Fault(node.mark, path, many)])
-        self.axes.append(DraftAxis(path, kind, values, nodes, node.mark))
+        self.axes.append(DraftAxis(path, field_type, values, nodes, node.mark))
         return AxisPlaceholder(len(self.axes) - 1)
 
     def _tell(self, misfit: MisfitError, path: str) -> None:
@@ -164,7 +166,7 @@ class ConfigPart:
         told = f"{joined(key, shown(name))}: unknown key"
         paths = [*_paths(self.defaults)]
         elsewhere = [path for path in paths if path.endswith("." + name)]
-        here = [*section.form.kinds, *(self.known if not key else ())]
+        here = [*section.schema.fields, *(self.known if not key else ())]
         if elsewhere:
             hint = f"; did you mean `{elsewhere[0]}`?"
         elif nearest(name, here):

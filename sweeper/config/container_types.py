@@ -1,4 +1,4 @@
-"""Kinds made of other kinds: lists, mappings and unions."""
+"""Field types made of others: lists, mappings and unions."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sweeper.config.field_types import Fault, FloatKind, Kind, Looseness, MisfitError, NullKind
+from sweeper.config.field_types import Coercion, Fault, FieldType, FloatType, MisfitError, NullType
 from sweeper.config.yaml_nodes import ListNode, MappingNode, Node, data_of
 from sweeper.suggest import shown
 
-__all__ = ["AnyKind", "ListKind", "MappingKind", "TupleKind", "UnionKind", "fit_all"]
+__all__ = ["AnyType", "ListType", "MappingType", "TupleType", "UnionType", "fit_all"]
 
 
 @dataclass(frozen=True)
-class AnyKind(Kind):
+class AnyType(FieldType):
     """Anything that YAML can say; so a list here is always a value, never an axis."""
 
     @property
@@ -24,7 +24,7 @@ class AnyKind(Kind):
     def holds_lists(self) -> bool:
         return True
 
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> Any:
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> Any:
         value = data_of(node)
         try:
             return self.plain(value)
@@ -37,7 +37,7 @@ class AnyKind(Kind):
         if isinstance(value, list | tuple):
             return [self.plain(item) for item in value]
         if isinstance(value, float):
-            return FloatKind().plain(value)
+            return FloatType().plain(value)
         if value is None or isinstance(value, bool | int | str):
             return value
         raise TypeError(f"{type(value).__name__} can't be written as YAML")
@@ -47,14 +47,14 @@ class AnyKind(Kind):
 
 
 def fit_all(
-    kind: Kind, nodes: Iterable[tuple[str, Node]], looseness: Looseness, base: Any = None
+    field_type: FieldType, nodes: Iterable[tuple[str, Node]], coercion: Coercion, base: Any = None
 ) -> list[Any]:
-    """The values of several nodes of one kind; every misfit is told, not the first alone."""
+    """The values of several nodes of one type; every misfit is told, not the first alone."""
     values: list[Any] = []
     faults: list[Fault] = []
     for key, node in nodes:
         try:
-            values.append(kind.fit(node, looseness, key, base))
+            values.append(field_type.fit(node, coercion, key, base))
         except MisfitError as misfit:
             faults += misfit.faults
     if faults:
@@ -63,10 +63,10 @@ def fit_all(
 
 
 @dataclass(frozen=True)
-class ListKind(Kind):
-    """A list of any length whose items are of one kind; `container` is `tuple` or `list`."""
+class ListType(FieldType):
+    """A list of any length whose items are of one type; `container` is `tuple` or `list`."""
 
-    item: Kind
+    item: FieldType
     container: type[tuple[Any, ...]] | type[list[Any]] = tuple
 
     @property
@@ -79,8 +79,8 @@ class ListKind(Kind):
     def candidates(self) -> tuple[str, ...]:
         return self.item.candidates()
 
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> Any:
-        strictly = min(looseness, Looseness.STRICT)
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> Any:
+        strictly = min(coercion, Coercion.SAFE)
         listed = isinstance(node, ListNode)
         try:
             if not isinstance(node, ListNode):
@@ -89,7 +89,7 @@ class ListKind(Kind):
             return self.container(fit_all(self.item, nodes, strictly))
         except MisfitError as misfit:
             # A list can be the lone item only where items can be lists.
-            if looseness < Looseness.EASY or (listed and not self.item.holds_lists()):
+            if coercion < Coercion.LAX or (listed and not self.item.holds_lists()):
                 raise
             try:
                 return self.container([self.item.fit(node, strictly, key)])
@@ -108,10 +108,10 @@ class ListKind(Kind):
 
 
 @dataclass(frozen=True)
-class TupleKind(Kind):
-    """A list of fixed length, each place with its own kind."""
+class TupleType(FieldType):
+    """A list of fixed length, each place with its own type."""
 
-    items: tuple[Kind, ...]
+    items: tuple[FieldType, ...]
 
     @property
     def expects(self) -> str:
@@ -120,15 +120,15 @@ class TupleKind(Kind):
     def holds_lists(self) -> bool:
         return True
 
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> Any:
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> Any:
         if not isinstance(node, ListNode) or len(node.items) != len(self.items):
             raise self._misfit(node, key)
-        strictly = min(looseness, Looseness.STRICT)
+        strictly = min(coercion, Coercion.SAFE)
         values: list[Any] = []
         faults: list[Fault] = []
-        for index, (kind, item) in enumerate(zip(self.items, node.items, strict=True)):
+        for index, (field_type, item) in enumerate(zip(self.items, node.items, strict=True)):
             try:
-                values.append(kind.fit(item, strictly, f"{key}[{index}]"))
+                values.append(field_type.fit(item, strictly, f"{key}[{index}]"))
             except MisfitError as misfit:
                 faults += misfit.faults
         if faults:
@@ -138,31 +138,33 @@ class TupleKind(Kind):
     def plain(self, value: Any) -> list[Any]:
         if not isinstance(value, list | tuple) or len(value) != len(self.items):
             raise TypeError(f"expected {self.expects}, got {value!r}")
-        return [kind.plain(item) for kind, item in zip(self.items, value, strict=True)]
+        return [field_type.plain(item) for field_type, item in zip(self.items, value, strict=True)]
 
     def holds(self, value: Any) -> bool:
         return (
             isinstance(value, tuple)
             and len(value) == len(self.items)
-            and all(kind.holds(item) for kind, item in zip(self.items, value, strict=True))
+            and all(
+                field_type.holds(item) for field_type, item in zip(self.items, value, strict=True)
+            )
         )
 
 
 @dataclass(frozen=True)
-class MappingKind(Kind):
-    """A mapping from words of the user's to values of one kind."""
+class MappingType(FieldType):
+    """A mapping from words of the user's to values of one type."""
 
-    value: Kind
+    value: FieldType
 
     @property
     def expects(self) -> str:
         return f"a mapping (each value: {self.value.expects})"
 
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> dict[str, Any]:
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> dict[str, Any]:
         if not isinstance(node, MappingNode):
             raise self._misfit(node, key)
         nodes = [(f"{key}.{entry.key}", entry.value) for entry in node.entries]
-        values = fit_all(self.value, nodes, min(looseness, Looseness.STRICT))
+        values = fit_all(self.value, nodes, min(coercion, Coercion.SAFE))
         return {entry.key: value for entry, value in zip(node.entries, values, strict=True)}
 
     def plain(self, value: Any) -> dict[str, Any]:
@@ -175,10 +177,10 @@ class MappingKind(Kind):
 
 
 @dataclass(frozen=True)
-class UnionKind(Kind):
-    """One of several kinds; the one that needs the least bending of the value takes it."""
+class UnionType(FieldType):
+    """One of several types; the one that needs the least bending of the value takes it."""
 
-    options: tuple[Kind, ...]
+    options: tuple[FieldType, ...]
 
     @property
     def expects(self) -> str:
@@ -190,10 +192,10 @@ class UnionKind(Kind):
     def candidates(self) -> tuple[str, ...]:
         return tuple(word for option in self.options for word in option.candidates())
 
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> Any:
-        misfits: list[tuple[Kind, MisfitError]] = []
-        for level in Looseness:
-            if level > looseness:
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> Any:
+        misfits: list[tuple[FieldType, MisfitError]] = []
+        for level in Coercion:
+            if level > coercion:
                 break
             misfits = []
             for option in self.options:
@@ -203,7 +205,9 @@ class UnionKind(Kind):
                     misfits.append((option, misfit))
         raise self._best(node, key, misfits)
 
-    def _best(self, node: Node, key: str, misfits: list[tuple[Kind, MisfitError]]) -> MisfitError:
+    def _best(
+        self, node: Node, key: str, misfits: list[tuple[FieldType, MisfitError]]
+    ) -> MisfitError:
         """What to say: faults deep in a value show which option was meant."""
         deep = [
             misfit
@@ -212,7 +216,7 @@ class UnionKind(Kind):
         ]
         if deep:
             return min(deep, key=lambda misfit: len(misfit.faults))
-        some = [pair for pair in misfits if not isinstance(pair[0], NullKind)]
+        some = [pair for pair in misfits if not isinstance(pair[0], NullType)]
         if len(some) != 1:
             return self._misfit(node, key)
         option, misfit = some[0]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweeper.config.axes import ConfigPart
-from sweeper.config.section_types import Form, Section
+from sweeper.config.section_types import Schema, Section
 from sweeper.config.sweep_keys import RESERVED
 from sweeper.config.yaml_nodes import MappingNode, ScalarNode, parse
 from sweeper.config.yaml_text import read_text
@@ -28,13 +28,13 @@ class Defaults:
     warnings: tuple[Problem, ...] = ()
 
 
-def read_defaults(sweep_file: Path, trainer_name: str, form: Form) -> Defaults:
+def read_defaults(sweep_file: Path, trainer_name: str, schema: Schema) -> Defaults:
     """The defaults for a sweep file.
 
     Looked for in the file's folder, then in the one above. A file for another trainer is passed
     over: its `trainer` must be the sweep's.
     """
-    own = form.defaults()
+    own = schema.defaults()
     here = sweep_file.absolute().parent
     for file in (here / FILE_NAME, here.parent / FILE_NAME):
         if not file.is_file() or file == sweep_file.absolute():

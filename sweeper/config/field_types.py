@@ -1,7 +1,7 @@
-"""Kinds: what a field accepts, what it makes of a YAML value, and how a value is written down.
+"""Field types: what a field accepts, what it makes of a YAML value, how a value is written down.
 
-A kind is built from a field's type by `schema`. Here are those of single values; those made of
-other kinds are in `containers`, nested dataclasses in `schema`.
+`schema` makes them of annotations. Here are those of single values; those made of others are in
+`container_types`, nested dataclasses in `section_types`.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from sweeper.errors import Mark
 from sweeper.suggest import listed, meant, shown
 
 __all__ = [
-    "BoolKind",
-    "BoundedKind",
+    "BoolType",
+    "BoundedType",
+    "ChoiceType",
+    "Coercion",
     "Fault",
-    "FloatKind",
-    "IntKind",
-    "Kind",
-    "Looseness",
+    "FieldType",
+    "FloatType",
+    "IntType",
     "MisfitError",
-    "NullKind",
-    "OtherKind",
-    "TextKind",
-    "WordKind",
+    "NullType",
+    "OtherType",
+    "TextType",
     "canonical_json",
     "got",
 ]
 
 
-class Looseness(IntEnum):
-    """How far a value may be from the type."""
+class Coercion(IntEnum):
+    """How far from the type a value may be to be taken for it."""
 
-    EXACT = 0  # the very type: decides between the members of a union
-    STRICT = 1  # an integer for a float, `on` for a boolean
-    EASY = 2  # a scalar for a list of one, a word for the section that it names
+    NONE = 0  # the very type: decides between the members of a union
+    SAFE = 1  # an integer for a float, `on` for a boolean
+    LAX = 2  # a scalar for a list of one, a word for the section that it names
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class MisfitError(Exception):
         super().__init__("; ".join(f"{fault.key}: {fault.message}" for fault in self.faults))
 
 
-class Kind(ABC):
+class FieldType(ABC):
     """What a field accepts."""
 
     @property
@@ -70,7 +70,7 @@ class Kind(ABC):
         """What a value must be, for messages: `an integer`."""
 
     @abstractmethod
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> Any:
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> Any:
         """The typed value of a node. Raises `MisfitError`.
 
         `base` is the field's default, which completes the keys that a section leaves out.
@@ -82,10 +82,10 @@ class Kind(ABC):
 
     @abstractmethod
     def holds(self, value: Any) -> bool:
-        """Whether a typed value is of this kind, so that a union knows who writes it."""
+        """Whether a typed value is of this type, so that a union knows who writes it."""
 
     def holds_lists(self) -> bool:
-        """Whether a list can be one value of this kind, so that a list need not be an axis."""
+        """Whether a list can be one value of this type, so that a list need not be an axis."""
         return False
 
     def candidates(self) -> tuple[str, ...]:
@@ -123,14 +123,14 @@ def canonical_json(data: Any) -> str:
 
 
 @dataclass(frozen=True)
-class NullKind(Kind):
+class NullType(FieldType):
     """Nothing: `null`, `~` or no value at all."""
 
     @property
     def expects(self) -> str:
         return "null"
 
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> None:
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> None:
         if not isinstance(node, ScalarNode) or node.value is not None:
             raise self._misfit(node, key)
 
@@ -147,7 +147,7 @@ _BOOL_WORDS = {"on": True, "yes": True, "off": False, "no": False}
 
 
 @dataclass(frozen=True)
-class BoolKind(Kind):
+class BoolType(FieldType):
     """`true` or `false`; also the words on, off, yes and no."""
 
     @property
@@ -157,11 +157,11 @@ class BoolKind(Kind):
     def candidates(self) -> tuple[str, ...]:
         return ("true", "false")
 
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> bool:
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> bool:
         if isinstance(node, ScalarNode):
             if isinstance(node.value, bool):
                 return node.value
-            if node.plain and looseness >= Looseness.STRICT and node.text.lower() in _BOOL_WORDS:
+            if node.plain and coercion >= Coercion.SAFE and node.text.lower() in _BOOL_WORDS:
                 return _BOOL_WORDS[node.text.lower()]
         raise self._misfit(node, key)
 
@@ -179,14 +179,14 @@ def _is_integer(value: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class IntKind(Kind):
+class IntType(FieldType):
     """A whole number."""
 
     @property
     def expects(self) -> str:
         return "an integer"
 
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> int:
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> int:
         if isinstance(node, ScalarNode):
             value = node.value
             if isinstance(value, int) and not isinstance(value, bool):
@@ -206,19 +206,19 @@ class IntKind(Kind):
 
 
 @dataclass(frozen=True)
-class FloatKind(Kind):
+class FloatType(FieldType):
     """A finite number; integers become floats, -0.0 becomes 0.0."""
 
     @property
     def expects(self) -> str:
         return "a number"
 
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> float:
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> float:
         if not isinstance(node, ScalarNode):
             raise self._misfit(node, key)
         value = node.value
         exact = isinstance(value, float)
-        if not (exact or (_is_integer(value) and looseness >= Looseness.STRICT)):
+        if not (exact or (_is_integer(value) and coercion >= Coercion.SAFE)):
             raise self._misfit(node, key, _unquote(node, float))
         try:
             number = float(value)  # type: ignore[arg-type]
@@ -250,14 +250,14 @@ def _unquote(node: ScalarNode, number: Callable[[str], object]) -> str:
 
 
 @dataclass(frozen=True)
-class TextKind(Kind):
+class TextType(FieldType):
     """A text."""
 
     @property
     def expects(self) -> str:
         return "text"
 
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> str:
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> str:
         if isinstance(node, ScalarNode) and isinstance(node.value, str):
             return str(node.value)
         if isinstance(node, ScalarNode) and node.value is not None:
@@ -274,7 +274,7 @@ class TextKind(Kind):
 
 
 @dataclass(frozen=True)
-class WordKind(Kind):
+class ChoiceType(FieldType):
     """One of a closed set of words or numbers: a `Literal` or an `Enum`.
 
     `table` has what is written and the value that it stands for. `also` has further ways to write
@@ -292,7 +292,7 @@ class WordKind(Kind):
     def candidates(self) -> tuple[str, ...]:
         return tuple(word for word, _ in self.table if isinstance(word, str))
 
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> Any:
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> Any:
         if not isinstance(node, ScalarNode):
             raise self._misfit(node, key)
         for word, value in (*self.table, *self.also):
@@ -319,16 +319,16 @@ def _written(word: Any) -> str:
 
 
 @dataclass(frozen=True)
-class BoundedKind(Kind):
-    """A kind with a condition, such as `> 0`; null, where allowed, passes every condition."""
+class BoundedType(FieldType):
+    """A type with a condition, such as `> 0`; null, where allowed, passes every condition."""
 
-    inner: Kind
+    inner: FieldType
     holds_true: Callable[[Any], bool]
     condition: str
 
     @property
     def expects(self) -> str:
-        also = " and" if isinstance(self.inner, BoundedKind) else ""
+        also = " and" if isinstance(self.inner, BoundedType) else ""
         return f"{self.inner.expects}{also} {self.condition}"
 
     def holds_lists(self) -> bool:
@@ -337,9 +337,9 @@ class BoundedKind(Kind):
     def candidates(self) -> tuple[str, ...]:
         return self.inner.candidates()
 
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> Any:
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> Any:
         try:
-            value = self.inner.fit(node, looseness, key, base)
+            value = self.inner.fit(node, coercion, key, base)
         except MisfitError as misfit:
             said, bounded = f"expected {self.inner.expects}", f"expected {self.expects}"
             raise MisfitError(
@@ -368,7 +368,7 @@ class BoundedKind(Kind):
 
 
 @dataclass(frozen=True)
-class OtherKind(Kind):
+class OtherType(FieldType):
     """Any other type that pydantic knows (a path, a date), read strictly from its JSON form."""
 
     name: str
@@ -381,7 +381,7 @@ class OtherKind(Kind):
     def holds_lists(self) -> bool:
         return True
 
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> Any:
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> Any:
         try:
             return self.adapter.validate_json(json.dumps(data_of(node)), strict=True)
         except ValueError as error:  # pydantic's ValidationError is one

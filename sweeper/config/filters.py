@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweeper.config.axes import AxisPlaceholder, DraftAxis, leaves, several
-from sweeper.config.field_types import Kind, MisfitError, canonical_json
+from sweeper.config.field_types import FieldType, MisfitError, canonical_json
 from sweeper.config.grid import RowFilter
 from sweeper.config.problems import Report
-from sweeper.config.schema import as_section, section_kind
+from sweeper.config.schema import as_section, section_type
 from sweeper.config.section_types import MISSING, Section
 from sweeper.config.yaml_nodes import Entry, ListNode, MappingNode, Node, ScalarNode
 from sweeper.errors import Mark
@@ -22,9 +22,9 @@ __all__ = ["Dimension", "Names", "dimensions", "read_conditions", "read_zip"]
 
 @dataclass(frozen=True)
 class Cell:
-    """What a condition is compared with: one value with its kind."""
+    """What a condition is compared with: one value with its type."""
 
-    kind: Kind
+    field_type: FieldType
     json: str
     plain: Any
 
@@ -56,11 +56,11 @@ class Names:
     _subjects: dict[str, Subject] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for path, kind, value in leaves(self.fixed):
+        for path, field_type, value in leaves(self.fixed):
             if value is not MISSING and not isinstance(value, AxisPlaceholder):
-                self._subjects[path] = Subject(path, None, (_cell(kind, value),))
+                self._subjects[path] = Subject(path, None, (_cell(field_type, value),))
         for index, axis in enumerate(self.axes):
-            whole = tuple(_cell(axis.kind, value) for value in axis.values)
+            whole = tuple(_cell(axis.field_type, value) for value in axis.values)
             self._subjects[axis.key] = Subject(axis.key, index, whole)
             for path, cells in _inner_cells(axis).items():
                 self._subjects[path] = Subject(path, index, cells)
@@ -98,22 +98,22 @@ class Names:
         )
 
 
-def _cell(kind: Kind, value: Any) -> Cell:
-    plain = kind.plain(value)
-    return Cell(kind, canonical_json(plain), plain)
+def _cell(field_type: FieldType, value: Any) -> Cell:
+    plain = field_type.plain(value)
+    return Cell(field_type, canonical_json(plain), plain)
 
 
 def _inner_cells(axis: DraftAxis) -> dict[str, tuple[Cell | None, ...]]:
     """For an axis of whole sections, the fields inside them by path."""
-    if section_kind(axis.kind) is None:
+    if section_type(axis.field_type) is None:
         return {}
     found: dict[str, list[Cell | None]] = {}
     for index, value in enumerate(axis.values):
-        section = as_section(axis.kind, value)
+        section = as_section(axis.field_type, value)
         if isinstance(section, Section):
-            for path, kind, inner in leaves(section, axis.key):
+            for path, field_type, inner in leaves(section, axis.key):
                 cells = found.setdefault(path, [None] * len(axis.values))
-                cells[index] = _cell(kind, inner)
+                cells[index] = _cell(field_type, inner)
     return {path: tuple(cells) for path, cells in found.items()}
 
 
@@ -206,7 +206,8 @@ def dimensions(
             continue
         together = [axes[member] for member in members]
         texts = [
-            [canonical_json(axis.kind.plain(value)) for value in axis.values] for axis in together
+            [canonical_json(axis.field_type.plain(value)) for value in axis.values]
+            for axis in together
         ]
         first: dict[tuple[str, ...], int] = {}
         for row, key in enumerate(zip(*texts, strict=True)):
@@ -269,28 +270,28 @@ def _condition(node: MappingNode, names: Names, what: str) -> Mapping[int, froze
 
 def _matching(subject: Subject, node: Node, report: Report, what: str) -> frozenset[int]:
     """Which cells equal the value, or one of the values; a value that none equals is reported."""
-    kinds: list[Kind] = []
+    field_types: list[FieldType] = []
     rows_of: dict[tuple[int, str], set[int]] = {}
     for row, cell in enumerate(subject.cells):
         if cell is not None:
-            if cell.kind not in kinds:
-                kinds.append(cell.kind)
-            rows_of.setdefault((kinds.index(cell.kind), cell.json), set()).add(row)
+            if cell.field_type not in field_types:
+                field_types.append(cell.field_type)
+            rows_of.setdefault((field_types.index(cell.field_type), cell.json), set()).add(row)
     rows: set[int] = set()
     misfits: list[MisfitError] = []
     met: dict[Mark, tuple[Node, bool]] = {}
-    for number, kind in enumerate(kinds):
+    for number, field_type in enumerate(field_types):
         try:
-            values, nodes = several(kind, node, subject.key)
+            values, nodes = several(field_type, node, subject.key)
         except MisfitError as misfit:
             misfits.append(misfit)
             continue
         for value, its_node in zip(values, nodes, strict=True):
-            equal = rows_of.get((number, canonical_json(kind.plain(value))), set())
+            equal = rows_of.get((number, canonical_json(field_type.plain(value))), set())
             rows |= equal
             before = met.get(its_node.mark, (its_node, False))[1]
             met[its_node.mark] = (its_node, before or bool(equal))
-    if len(misfits) == len(kinds):
+    if len(misfits) == len(field_types):
         for fault in misfits[0].faults:
             report.error(fault.mark, f"{what}: {fault.key}: {fault.message}")
     for its_node, occurs in met.values():

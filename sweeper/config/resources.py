@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 
-from sweeper.config.field_types import Kind, Looseness, MisfitError
+from sweeper.config.field_types import Coercion, FieldType, MisfitError
 from sweeper.config.problems import Report
-from sweeper.config.schema import form_of
-from sweeper.config.section_types import Form, SectionKind
+from sweeper.config.schema import schema_of
+from sweeper.config.section_types import Schema, SectionType
 from sweeper.config.yaml_nodes import Node, ScalarNode
 from sweeper.units import _BYTES, duration_s, size_bytes
 
@@ -41,7 +41,7 @@ for _power, _letter in enumerate("kmgt", start=1):
 
 
 @dataclass(frozen=True)
-class _AmountKind(Kind):
+class _AmountType(FieldType):
     """A positive number, or a text with units that `read` turns into one."""
 
     what: str
@@ -52,7 +52,7 @@ class _AmountKind(Kind):
     def expects(self) -> str:
         return self.what
 
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> Any:
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> Any:
         amount: Any = None
         if isinstance(node, ScalarNode):
             if node.value is None:
@@ -91,13 +91,13 @@ def _resources(**values: Any) -> Resources:
     return Resources(runs_per_wave=None if wave == "auto" else wave, timeout_s=timeout_s, **values)
 
 
-def _form(_: type) -> Form:
-    size = _AmountKind("bytes, or a size such as `2 GB`", size_bytes, whole=True)
-    duration = _AmountKind("seconds, or a duration such as `10 min`", duration_s, whole=False)
-    written = form_of(_Written)
-    return Form(
+def _schema(_: type) -> Schema:
+    size = _AmountType("bytes, or a size such as `2 GB`", size_bytes, whole=True)
+    duration = _AmountType("seconds, or a duration such as `10 min`", duration_s, whole=False)
+    written = schema_of(_Written)
+    return Schema(
         _resources,
-        {**written.kinds, "memory_per_run": size, "scratch": size, "timeout": duration},
+        {**written.fields, "memory_per_run": size, "scratch": size, "timeout": duration},
         lambda: {
             **written.default_values(),
             "memory_per_run": None,
@@ -111,9 +111,9 @@ def read_resources(node: Node, report: Report) -> Resources:
     """The resources of a sweep file; every fault goes to the report."""
     if isinstance(node, ScalarNode) and node.value is None:
         return Resources()
-    kind = SectionKind((Resources,), None, _form)
+    field_type = SectionType((Resources,), None, _schema)
     try:
-        found: Resources = kind.fit(node, Looseness.EASY, "resources")
+        found: Resources = field_type.fit(node, Coercion.LAX, "resources")
     except MisfitError as misfit:
         for fault in misfit.faults:
             report.error(fault.mark, f"{fault.key}: {fault.message}")

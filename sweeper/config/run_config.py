@@ -15,9 +15,9 @@ from typing import Any
 
 import yaml
 
-from sweeper.config.field_types import Looseness, MisfitError, canonical_json
-from sweeper.config.schema import form_of
-from sweeper.config.section_types import SectionKind
+from sweeper.config.field_types import Coercion, MisfitError, canonical_json
+from sweeper.config.schema import schema_of
+from sweeper.config.section_types import SectionType
 from sweeper.config.yaml_nodes import data_of, node_of, parse, resolve
 from sweeper.config.yaml_text import read_text
 from sweeper.errors import ConfigError, Problem
@@ -39,7 +39,7 @@ def plain(config: Any) -> dict[str, Any]:
     isn't of its field's type, as `__init__` checks none.
     """
     try:
-        return SectionKind((type(config),), None, form_of).plain(config)
+        return SectionType((type(config),), None, schema_of).plain(config)
     except (TypeError, ValueError) as error:
         raise ConfigError([Problem("", 0, 0, f"{type(config).__name__}: {error}")]) from error
 
@@ -49,11 +49,11 @@ def from_plain(ConfigType: type, data: Mapping[str, Any]) -> Any:
 
     Raises `ConfigError` with every fault.
     """
-    kind = SectionKind((ConfigType,), None, form_of)
+    field_type = SectionType((ConfigType,), None, schema_of)
     try:
         if not isinstance(data, Mapping):
             raise TypeError(f"expected a mapping, got {type(data).__name__}")
-        return kind.fit(node_of(dict(data)), Looseness.EASY, "")
+        return field_type.fit(node_of(dict(data)), Coercion.LAX, "")
     except MisfitError as misfit:
         raise ConfigError(
             [

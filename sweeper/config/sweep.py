@@ -14,8 +14,8 @@ from sweeper.config.filters import Dimension, Names, dimensions, read_conditions
 from sweeper.config.grid import EntangledError, Selection
 from sweeper.config.problems import Report
 from sweeper.config.resources import Resources, read_resources
-from sweeper.config.schema import check_types, form_of
-from sweeper.config.section_types import Form, Section
+from sweeper.config.schema import check_types, schema_of
+from sweeper.config.section_types import Schema, Section
 from sweeper.config.sweep_keys import RESERVED, read_group, read_seeds, read_wandb, text_of
 from sweeper.config.yaml_nodes import Entry, MappingNode, parse
 from sweeper.config.yaml_text import read_text
@@ -80,8 +80,8 @@ def read_sweep(path: Path, *, search: Sequence[Path] = ()) -> Sweep:
     trainer = _trainer(reserved.get("trainer"), search, report)
     if trainer is None:
         raise ConfigError(report.errors())
-    form = _form(trainer)
-    defaults = read_defaults(path, trainer.name, form)
+    schema = _schema(trainer)
+    defaults = read_defaults(path, trainer.name, schema)
     fields = tuple(entry for entry in root.entries if entry.key not in RESERVED)
     part = ConfigPart(report, defaults.section, known=RESERVED)
     section = part.read(MappingNode(fields, root.mark))
@@ -104,7 +104,7 @@ def read_sweep(path: Path, *, search: Sequence[Path] = ()) -> Sweep:
         _expansion=Expansion(
             trainer.name,
             grid.section,
-            [(axis.key, axis.kind, axis.values) for axis in part.axes],
+            [(axis.key, axis.field_type, axis.values) for axis in part.axes],
             grid.dimensions,
             selection,
         ),
@@ -125,17 +125,17 @@ def _trainer(entry: Entry | None, search: Sequence[Path], report: Report) -> Tra
         return None
 
 
-def _form(trainer: Trainer) -> Form:
-    """The form of the trainer's Config. Raises `TrainerError`."""
-    form = form_of(trainer.Config)
+def _schema(trainer: Trainer) -> Schema:
+    """The schema of the trainer's Config. Raises `TrainerError`."""
+    schema = schema_of(trainer.Config)
     check_types(trainer.Config)
-    taken = [name for name in form.kinds if name in RESERVED]
+    taken = [name for name in schema.fields if name in RESERVED]
     if taken:
         raise TrainerError(
             f"trainer {trainer.name!r}: its Config has the fields {listed(taken)}, which mean "
             f"something else at the top of a sweep file: rename them, or put them in a section"
         )
-    return form
+    return schema
 
 
 @dataclass(frozen=True)
@@ -183,6 +183,6 @@ def _axes(part: ConfigPart, grid: Sequence[Dimension]) -> tuple[Axis, ...]:
     found = []
     for index, draft in enumerate(part.axes):
         values = tuple(draft.values[row] for row in rows[index])
-        plain_values = tuple(draft.kind.plain(value) for value in values)
+        plain_values = tuple(draft.field_type.plain(value) for value in values)
         found.append(Axis(draft.key, values, short[draft.key], plain_values))
     return tuple(found)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sweeper.config.axes import AxisPlaceholder, ConfigPart, DraftAxis, leaves, replaced, several
-from sweeper.config.field_types import Kind, Looseness, MisfitError, TextKind
+from sweeper.config.field_types import Coercion, FieldType, MisfitError, TextType
 from sweeper.config.problems import Report
-from sweeper.config.schema import form_of
-from sweeper.config.section_types import Section, SectionKind
+from sweeper.config.schema import schema_of
+from sweeper.config.section_types import Section, SectionType
 from sweeper.config.yaml_nodes import Entry, ListNode, Node, ScalarNode
 from sweeper.errors import Mark
 from sweeper.suggest import listed, shown
@@ -38,10 +38,10 @@ class Wandb:
     mode: Literal["online", "offline", "disabled", "shared"] | None = None
 
 
-def _fit(kind: Kind, node: Node, key: str, report: Report) -> Any:
+def _fit(field_type: FieldType, node: Node, key: str, report: Report) -> Any:
     """The value, or None with every fault reported."""
     try:
-        return kind.fit(node, Looseness.EASY, key)
+        return field_type.fit(node, Coercion.LAX, key)
     except MisfitError as misfit:
         for fault in misfit.faults:
             report.error(fault.mark, f"{fault.key}: {fault.message}")
@@ -50,7 +50,7 @@ def _fit(kind: Kind, node: Node, key: str, report: Report) -> Any:
 
 def text_of(entry: Entry, report: Report) -> str | None:
     """The text that a key has; None with the fault reported."""
-    found: str | None = _fit(TextKind(), entry.value, entry.key, report)
+    found: str | None = _fit(TextType(), entry.value, entry.key, report)
     return found
 
 
@@ -58,7 +58,7 @@ def read_wandb(entry: Entry | None, report: Report) -> Mapping[str, Any]:
     """What the file says for W&B, `group` among it."""
     if entry is None or (isinstance(entry.value, ScalarNode) and entry.value.value is None):
         return {}
-    found = _fit(SectionKind((Wandb,), None, form_of), entry.value, "wandb", report)
+    found = _fit(SectionType((Wandb,), None, schema_of), entry.value, "wandb", report)
     if found is None:
         return {}
     given = {name: value for name, value in dataclasses.asdict(found).items() if value is not None}
@@ -113,7 +113,9 @@ def _group_fault(group: str) -> str | None:
 def read_seeds(entry: Entry, section: Section, part: ConfigPart) -> Section:
     """The section with the seeds filled in, as an axis where there are several."""
     report, node = part.report, entry.value
-    paths = {path: kind for path, kind, _ in leaves(section) if path.split(".")[-1] == "seed"}
+    paths = {
+        path: field_type for path, field_type, _ in leaves(section) if path.split(".")[-1] == "seed"
+    }
     if "seed" in paths:
         paths = {"seed": paths["seed"]}
     if not paths:
@@ -122,13 +124,13 @@ def read_seeds(entry: Entry, section: Section, part: ConfigPart) -> Section:
     if len(paths) > 1:
         report.error(entry.mark, f"seeds: could fill {listed(paths)}: give the one you mean a list")
         return section
-    ((path, kind),) = paths.items()
+    ((path, field_type),) = paths.items()
     if path in part.given:
         line = part.given[path].line
         report.error(entry.mark, f"seeds: `{path}` is given too, on line {line}: keep one of them")
         return section
     try:
-        values, nodes = _seeds(node, kind)
+        values, nodes = _seeds(node, field_type)
     except MisfitError as misfit:
         for fault in misfit.faults:
             report.error(fault.mark, f"{fault.key}: {fault.message}")
@@ -138,14 +140,14 @@ def read_seeds(entry: Entry, section: Section, part: ConfigPart) -> Section:
         return section
     if len(values) == 1:
         return replaced(section, path, values[0])
-    part.axes.append(DraftAxis(path, kind, values, nodes, entry.mark))
+    part.axes.append(DraftAxis(path, field_type, values, nodes, entry.mark))
     return replaced(section, path, AxisPlaceholder(len(part.axes) - 1))
 
 
-def _seeds(node: Node, kind: Kind) -> tuple[list[Any], list[Node]]:
+def _seeds(node: Node, field_type: FieldType) -> tuple[list[Any], list[Node]]:
     """The seeds of a number (5 means 0 to 4) or of a list. Raises ValueError, MisfitError."""
     if isinstance(node, ListNode):
-        return several(kind, node, "seeds")
+        return several(field_type, node, "seeds")
     number = node.value if isinstance(node, ScalarNode) else None
     if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= MAX_SEEDS:
         raise ValueError(
@@ -154,4 +156,4 @@ def _seeds(node: Node, kind: Kind) -> tuple[list[Any], list[Node]]:
     nodes: list[Node] = [
         ScalarNode(seed, str(seed), plain=False, mark=node.mark) for seed in range(number)
     ]
-    return [kind.fit(one, Looseness.EASY, "seeds") for one in nodes], nodes
+    return [field_type.fit(one, Coercion.LAX, "seeds") for one in nodes], nodes

@@ -202,7 +202,7 @@ class _Loader(yaml.SafeLoader):
         if self._size > MAX_NODES:
             raise RefusedError(mark, f"more than {MAX_NODES} values, with aliases written out")
         self._depth += 1
-        node = super().compose_node(parent, index)
+        node: Any = super().compose_node(parent, index)
         self._depth -= 1
         self._extents[node] = _Extent(self._size - before, self._deepest - self._depth)
         self._deepest = max(deepest, self._deepest)

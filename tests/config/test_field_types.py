@@ -17,7 +17,7 @@ from sweeper.config import from_plain, plain
 from sweeper.config.axes import several
 from sweeper.config.field_types import MisfitError
 from sweeper.config.problems import Report
-from sweeper.config.schema import check_types, form_of
+from sweeper.config.schema import check_types, schema_of
 from sweeper.config.yaml_nodes import parse
 from sweeper.errors import ConfigError, TrainerError
 
@@ -69,7 +69,7 @@ def read(annotation: Any, text: str) -> tuple[str, Any]:
     cls = dataclasses.make_dataclass("Made", [("x", annotation)], frozen=True)
     root = parse(f"x: {text}", Report("f"))
     assert root is not None
-    values, _ = several(form_of(cls).kinds["x"], root.entries[0].value, "x")
+    values, _ = several(schema_of(cls).fields["x"], root.entries[0].value, "x")
     return ("value", values[0]) if len(values) == 1 else ("axis", values)
 
 
