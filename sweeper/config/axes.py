@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweeper.config.field_types import Coercion, Fault, FieldType, MisfitError
+from sweeper.config.field_types import Coercion, FieldType, Misfit, MisfitError
 from sweeper.config.problems import Report
 from sweeper.config.schema import as_section, section_type
 from sweeper.config.section_types import Section
@@ -17,8 +17,8 @@ from sweeper.suggest import listed, meant, nearest, shown
 
 __all__ = ["AxisPlaceholder", "ConfigPart", "DraftAxis", "leaves", "replaced", "several"]
 
-# Every fault is told, but a list of 500 words in a field for numbers is one mistake, not 500.
-MOST_FAULTS = 10
+# Every error is reported, but 500 words in a field for numbers are one mistake, not 500.
+MOST_MISFITS = 10
 
 
 @dataclass(frozen=True)
@@ -49,26 +49,26 @@ def several(
     """
     try:
         return [field_type.fit(node, Coercion.LAX, key, base)], [node]
-    except MisfitError as misfit:
-        as_value = misfit
+    except MisfitError as error:
+        as_value = error
     if not isinstance(node, ListNode) or (not node.items and field_type.holds_lists()):
         raise as_value
     if not node.items:
         empty = "an empty list: give at least one value, or leave the key out"
-        raise MisfitError([Fault(node.mark, key, empty)])
+        raise MisfitError([Misfit(node.mark, key, empty)])
     values: list[Any] = []
-    faults: list[Fault] = []
+    misfits: list[Misfit] = []
     for item in node.items:
         try:
             values.append(field_type.fit(item, Coercion.LAX, key, base))
-        except MisfitError as misfit:
-            faults += misfit.faults
-    if not faults:
+        except MisfitError as error:
+            misfits += error.misfits
+    if not misfits:
         return values, list(node.items)
-    # Where a list could have been meant as one value too, the reading with fewer faults says more.
-    if field_type.holds_lists() and len(as_value.faults) <= len(faults):
+    # Where a list could have been meant as one value too, the reading with fewer errors says more.
+    if field_type.holds_lists() and len(as_value.misfits) <= len(misfits):
         raise as_value
-    raise MisfitError(faults)
+    raise MisfitError(misfits)
 
 
 def leaves(section: Section, key: str = "") -> Iterator[tuple[str, FieldType, Any]]:
@@ -103,7 +103,7 @@ class ConfigPart:
     with_axes: bool = True
     axes: list[DraftAxis] = field(default_factory=list)
     given: dict[str, Mark] = field(default_factory=dict)
-    faulty: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
 
     def read(self, entries: MappingNode) -> Section:
         """The section of the file: defaults, what it overrides, and slots for its axes."""
@@ -112,7 +112,7 @@ class ConfigPart:
     def require(self, section: Section) -> None:
         """Report the required fields that neither the file nor the defaults give."""
         for path in section.missing():
-            if not any(path == bad or path.startswith(bad + ".") for bad in self.faulty):
+            if not any(path == bad or path.startswith(bad + ".") for bad in self.failed):
                 self.report.error(self._near(path), f"{path}: is required, and has no value")
 
     def _near(self, path: str) -> Mark:
@@ -132,9 +132,9 @@ class ConfigPart:
             self.given[path] = entry.mark
             try:
                 values[name] = self._value(entry.value, known, values[name], path)
-            except MisfitError as misfit:
-                self.faulty.add(path)
-                self._tell(misfit, path)
+            except MisfitError as error:
+                self.failed.add(path)
+                self._report(error, path)
         return Section(start.schema, values)
 
     def _value(self, node: Node, field_type: FieldType, base: Any, path: str) -> Any:
@@ -150,16 +150,15 @@ class ConfigPart:
             return as_section(field_type, values[0])
         if not self.with_axes:
             many = f"a default has one value, here are {len(values)}"
-            raise MisfitError([Fault(node.mark, path, many)])
+            raise MisfitError([Misfit(node.mark, path, many)])
         self.axes.append(DraftAxis(path, field_type, values, nodes, node.mark))
         return AxisPlaceholder(len(self.axes) - 1)
 
-    def _tell(self, misfit: MisfitError, path: str) -> None:
-        for fault in misfit.faults[:MOST_FAULTS]:
-            self.report.error(fault.mark, f"{fault.key}: {fault.message}")
-        more = len(misfit.faults) - MOST_FAULTS
-        if more > 0:
-            self.report.error(misfit.faults[MOST_FAULTS].mark, f"{path}: and {more} more like this")
+    def _report(self, error: MisfitError, path: str) -> None:
+        MisfitError(error.misfits[:MOST_MISFITS]).add_to(self.report)
+        rest = error.misfits[MOST_MISFITS:]
+        if rest:
+            self.report.error(rest[0].mark, f"{path}: and {len(rest)} more like this")
 
     def _unknown(self, name: str, mark: Mark, section: Section, key: str) -> None:
         """An unknown key: it was misspelt, or stands under the wrong heading."""

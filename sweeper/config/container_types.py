@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from sweeper.config.field_types import Coercion, Fault, FieldType, FloatType, MisfitError, NullType
+from sweeper.config.field_types import Coercion, FieldType, FloatType, Misfit, MisfitError, NullType
 from sweeper.config.yaml_nodes import ListNode, MappingNode, Node, data_of
 from sweeper.suggest import shown
 
@@ -49,16 +49,16 @@ class AnyType(FieldType):
 def fit_all(
     field_type: FieldType, nodes: Iterable[tuple[str, Node]], coercion: Coercion, base: Any = None
 ) -> list[Any]:
-    """The values of several nodes of one type; every misfit is told, not the first alone."""
+    """The values of several nodes of one type; with every misfit, not the first alone."""
     values: list[Any] = []
-    faults: list[Fault] = []
+    misfits: list[Misfit] = []
     for key, node in nodes:
         try:
             values.append(field_type.fit(node, coercion, key, base))
-        except MisfitError as misfit:
-            faults += misfit.faults
-    if faults:
-        raise MisfitError(faults)
+        except MisfitError as error:
+            misfits += error.misfits
+    if misfits:
+        raise MisfitError(misfits)
     return values
 
 
@@ -87,16 +87,16 @@ class ListType(FieldType):
                 raise self._misfit(node, key)
             nodes = [(f"{key}[{index}]", item) for index, item in enumerate(node.items)]
             return self.container(fit_all(self.item, nodes, strictly))
-        except MisfitError as misfit:
+        except MisfitError as error:
             # A list can be the lone item only where items can be lists.
             if coercion < Coercion.LAX or (listed and not self.item.holds_lists()):
                 raise
             try:
                 return self.container([self.item.fit(node, strictly, key)])
             except MisfitError as lone:
-                # What is no list was meant as the lone item; for a list, fewer faults say more.
-                as_list = listed and len(misfit.faults) <= len(lone.faults)
-                raise (misfit if as_list else lone) from None
+                # What is no list was meant as the lone item; for a list, fewer errors say more.
+                as_list = listed and len(error.misfits) <= len(lone.misfits)
+                raise (error if as_list else lone) from None
 
     def plain(self, value: Any) -> list[Any]:
         if not isinstance(value, list | tuple):
@@ -125,14 +125,14 @@ class TupleType(FieldType):
             raise self._misfit(node, key)
         strictly = min(coercion, Coercion.SAFE)
         values: list[Any] = []
-        faults: list[Fault] = []
+        misfits: list[Misfit] = []
         for index, (field_type, item) in enumerate(zip(self.items, node.items, strict=True)):
             try:
                 values.append(field_type.fit(item, strictly, f"{key}[{index}]"))
-            except MisfitError as misfit:
-                faults += misfit.faults
-        if faults:
-            raise MisfitError(faults)
+            except MisfitError as error:
+                misfits += error.misfits
+        if misfits:
+            raise MisfitError(misfits)
         return tuple(values)
 
     def plain(self, value: Any) -> list[Any]:
@@ -193,37 +193,34 @@ class UnionType(FieldType):
         return tuple(word for option in self.options for word in option.candidates())
 
     def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> Any:
-        misfits: list[tuple[FieldType, MisfitError]] = []
+        errors: list[tuple[FieldType, MisfitError]] = []
         for level in Coercion:
             if level > coercion:
                 break
-            misfits = []
+            errors = []
             for option in self.options:
                 try:
                     return option.fit(node, level, key, base)
-                except MisfitError as misfit:
-                    misfits.append((option, misfit))
-        raise self._best(node, key, misfits)
+                except MisfitError as error:
+                    errors.append((option, error))
+        raise self._best(node, key, errors)
 
     def _best(
-        self, node: Node, key: str, misfits: list[tuple[FieldType, MisfitError]]
+        self, node: Node, key: str, errors: list[tuple[FieldType, MisfitError]]
     ) -> MisfitError:
-        """What to say: faults deep in a value show which option was meant."""
+        """What to report: errors deep in a value show which option was meant."""
         deep = [
-            misfit
-            for _, misfit in misfits
-            if any((fault.mark, fault.key) != (node.mark, key) for fault in misfit.faults)
+            error
+            for _, error in errors
+            if any((misfit.mark, misfit.key) != (node.mark, key) for misfit in error.misfits)
         ]
         if deep:
-            return min(deep, key=lambda misfit: len(misfit.faults))
-        some = [pair for pair in misfits if not isinstance(pair[0], NullType)]
+            return min(deep, key=lambda error: len(error.misfits))
+        some = [pair for pair in errors if not isinstance(pair[0], NullType)]
         if len(some) != 1:
             return self._misfit(node, key)
-        option, misfit = some[0]
-        said, whole = f"expected {option.expects}", f"expected {self.expects}"
-        return MisfitError(
-            replace(fault, message=fault.message.replace(said, whole, 1)) for fault in misfit.faults
-        )
+        option, error = some[0]
+        return error.expecting(key, option.expects, self.expects)
 
     def plain(self, value: Any) -> Any:
         for option in self.options:

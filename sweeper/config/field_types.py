@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
 from typing import Any
 
+from sweeper.config.problems import Report
 from sweeper.config.yaml_nodes import ListNode, MappingNode, Node, ScalarNode, data_of
 from sweeper.errors import Mark
 from sweeper.suggest import listed, meant, shown
@@ -23,10 +24,10 @@ __all__ = [
     "BoundedType",
     "ChoiceType",
     "Coercion",
-    "Fault",
     "FieldType",
     "FloatType",
     "IntType",
+    "Misfit",
     "MisfitError",
     "NullType",
     "OtherType",
@@ -45,20 +46,49 @@ class Coercion(IntEnum):
 
 
 @dataclass(frozen=True)
-class Fault:
-    """What is wrong with a value, at its place in the file; `key` is the dotted path to it."""
+class Misfit:
+    """What is wrong with a value, at its place in the file; `key` is the dotted path to it.
+
+    Where something else was `expected` than what was `got`, `text` has what follows these.
+    """
 
     mark: Mark
     key: str
-    message: str
+    text: str = ""
+    expected: str = ""
+    got: str = ""
+
+    @property
+    def message(self) -> str:
+        """What is wrong, without the key."""
+        if not self.expected:
+            return self.text
+        return f"expected {self.expected}, got {self.got}{self.text}"
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.message}" if self.key else self.message
 
 
 class MisfitError(Exception):
-    """A value doesn't fit; `faults` says where and why."""
+    """A value doesn't fit its type; `misfits` says where and why."""
 
-    def __init__(self, faults: Iterable[Fault]) -> None:
-        self.faults = tuple(faults)
-        super().__init__("; ".join(f"{fault.key}: {fault.message}" for fault in self.faults))
+    def __init__(self, misfits: Iterable[Misfit]) -> None:
+        self.misfits = tuple(misfits)
+        super().__init__("; ".join(map(str, self.misfits)))
+
+    def expecting(self, key: str, part: str, whole: str) -> MisfitError:
+        """The error of a type that expects `whole` at a key, from that of the `part` it tried."""
+        return MisfitError(
+            replace(misfit, expected=whole)
+            if (misfit.key, misfit.expected) == (key, part)
+            else misfit
+            for misfit in self.misfits
+        )
+
+    def add_to(self, report: Report) -> None:
+        """Report every misfit as an error of the file."""
+        for misfit in self.misfits:
+            report.error(misfit.mark, str(misfit))
 
 
 class FieldType(ABC):
@@ -96,8 +126,8 @@ class FieldType(ABC):
         near = ""
         if not hint and isinstance(node, ScalarNode) and isinstance(node.value, str):
             near = meant(node.value, self.candidates())
-        message = f"expected {self.expects}, got {got(node)}{hint and '; ' + hint}{near}"
-        return MisfitError([Fault(node.mark, key, message)])
+        text = f"; {hint}" if hint else near
+        return MisfitError([Misfit(node.mark, key, text, self.expects, got(node))])
 
 
 def got(node: Node) -> str:
@@ -340,14 +370,8 @@ class BoundedType(FieldType):
     def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> Any:
         try:
             value = self.inner.fit(node, coercion, key, base)
-        except MisfitError as misfit:
-            said, bounded = f"expected {self.inner.expects}", f"expected {self.expects}"
-            raise MisfitError(
-                replace(fault, message=fault.message.replace(said, bounded, 1))
-                if fault.key == key
-                else fault
-                for fault in misfit.faults
-            ) from None
+        except MisfitError as error:
+            raise error.expecting(key, self.inner.expects, self.expects) from None
         if not self._passes(value):
             raise self._misfit(node, key)
         return value

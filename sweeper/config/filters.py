@@ -46,13 +46,13 @@ class Subject:
 class Names:
     """Finds what a key of the user's means, by its dotted path or an unambiguous ending of it.
 
-    `faulty` are the paths of keys with a fault of their own: what depends on them isn't told.
+    `failed` are the paths of keys with errors: what depends on them isn't reported.
     """
 
     report: Report
     axes: Sequence[DraftAxis]
     fixed: Section
-    faulty: frozenset[str] = frozenset()
+    failed: frozenset[str] = frozenset()
     _subjects: dict[str, Subject] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -67,7 +67,7 @@ class Names:
 
     def find(self, word: str, mark: Mark, what: str) -> Subject | None:
         """The subject of a key; None with a problem reported if there is no such, or several."""
-        if self._depends_on_a_fault(word):
+        if self._depends_on_an_error(word):
             return None
         if word in self._subjects:
             return self._subjects[word]
@@ -90,11 +90,11 @@ class Names:
         self.report.error(mark, message)
         return None
 
-    def _depends_on_a_fault(self, word: str) -> bool:
+    def _depends_on_an_error(self, word: str) -> bool:
         parts = word.split(".")
         return any(
             bad == word or bad.endswith("." + word) or bad.split(".")[-1] in parts
-            for bad in self.faulty
+            for bad in self.failed
         )
 
 
@@ -252,7 +252,7 @@ def read_conditions(
 
 
 def _condition(node: MappingNode, names: Names, what: str) -> Mapping[int, frozenset[int]] | None:
-    """Axis → wanted value indices; None if the condition can't hold, or is faulty."""
+    """Axis → wanted value indices; None if the condition can't hold, or has an error."""
     wanted: dict[int, frozenset[int]] = {}
     possible = True
     for entry in node.entries:
@@ -278,22 +278,22 @@ def _matching(subject: Subject, node: Node, report: Report, what: str) -> frozen
                 field_types.append(cell.field_type)
             rows_of.setdefault((field_types.index(cell.field_type), cell.json), set()).add(row)
     rows: set[int] = set()
-    misfits: list[MisfitError] = []
+    errors: list[MisfitError] = []
     met: dict[Mark, tuple[Node, bool]] = {}
     for number, field_type in enumerate(field_types):
         try:
             values, nodes = several(field_type, node, subject.key)
-        except MisfitError as misfit:
-            misfits.append(misfit)
+        except MisfitError as error:
+            errors.append(error)
             continue
         for value, its_node in zip(values, nodes, strict=True):
             equal = rows_of.get((number, canonical_json(field_type.plain(value))), set())
             rows |= equal
             before = met.get(its_node.mark, (its_node, False))[1]
             met[its_node.mark] = (its_node, before or bool(equal))
-    if len(misfits) == len(field_types):
-        for fault in misfits[0].faults:
-            report.error(fault.mark, f"{what}: {fault.key}: {fault.message}")
+    if len(errors) == len(field_types):
+        for misfit in errors[0].misfits:
+            report.error(misfit.mark, f"{what}: {misfit}")
     for its_node, occurs in met.values():
         if not occurs:
             _tell_unmet(subject, its_node, report, what)

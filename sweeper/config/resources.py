@@ -114,8 +114,7 @@ def read_resources(node: Node, report: Report) -> Resources:
     field_type = SectionType((Resources,), None, _schema)
     try:
         found: Resources = field_type.fit(node, Coercion.LAX, "resources")
-    except MisfitError as misfit:
-        for fault in misfit.faults:
-            report.error(fault.mark, f"{fault.key}: {fault.message}")
+    except MisfitError as error:
+        error.add_to(report)
         return Resources()
     return found

@@ -54,13 +54,8 @@ def from_plain(ConfigType: type, data: Mapping[str, Any]) -> Any:
         if not isinstance(data, Mapping):
             raise TypeError(f"expected a mapping, got {type(data).__name__}")
         return field_type.fit(node_of(dict(data)), Coercion.LAX, "")
-    except MisfitError as misfit:
-        raise ConfigError(
-            [
-                Problem("", 0, 0, f"{fault.key}: {fault.message}" if fault.key else fault.message)
-                for fault in misfit.faults
-            ]
-        ) from misfit
+    except MisfitError as error:
+        raise ConfigError([Problem("", 0, 0, str(misfit)) for misfit in error.misfits]) from error
     except TypeError as error:
         raise ConfigError([Problem("", 0, 0, str(error))]) from error
 

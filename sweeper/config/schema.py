@@ -166,7 +166,7 @@ def _typed(value: Any, field_type: FieldType, where: str) -> Any:
     try:
         return field_type.fit(node_of(field_type.plain(value)), Coercion.SAFE, where)
     except (TypeError, ValueError, MisfitError) as error:
-        said = error.faults[0].message if isinstance(error, MisfitError) else str(error)
+        said = error.misfits[0].message if isinstance(error, MisfitError) else str(error)
         raise TrainerError(f"{where}: its default doesn't fit its type: {said}") from error
 
 

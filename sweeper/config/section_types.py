@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sweeper.config.field_types import Coercion, Fault, FieldType, MisfitError
+from sweeper.config.field_types import Coercion, FieldType, Misfit, MisfitError
 from sweeper.config.yaml_nodes import ListNode, MappingNode, Node, ScalarNode
 from sweeper.keys import joined
 from sweeper.suggest import listed, meant, shown
@@ -129,15 +129,15 @@ class SectionType(FieldType):
             where = joined(key, self.tag)
             if isinstance(entry.value, ListNode):
                 text = f"write a list of mappings, `[{{{self.tag}: …}}, {{{self.tag}: …}}]`"
-                raise MisfitError([Fault(entry.value.mark, where, f"can't be an axis: {text}")])
+                raise MisfitError([Misfit(entry.value.mark, where, f"can't be an axis: {text}")])
             word = entry.value.text if isinstance(entry.value, ScalarNode) else "a mapping"
-            expected = f"expected one of {listed(self.candidates())}, got `{shown(word)}`"
-            hint = meant(word, self.candidates())
-            raise MisfitError([Fault(entry.value.mark, where, expected + hint)])
+            expected, hint = f"one of {listed(self.candidates())}", meant(word, self.candidates())
+            got = f"`{shown(word)}`"
+            raise MisfitError([Misfit(entry.value.mark, where, hint, expected, got)])
         if isinstance(base, Section):
             return base.schema
         missing = f"is required: one of {listed(self.candidates())}"
-        raise MisfitError([Fault(node.mark, joined(key, self.tag), missing)])
+        raise MisfitError([Misfit(node.mark, joined(key, self.tag), missing)])
 
     def _tagged(self, node: Node) -> Schema | None:
         """The schema whose tag has this word."""
@@ -162,32 +162,32 @@ class SectionType(FieldType):
 
     def _built(self, start: Section, node: MappingNode, coercion: Coercion, key: str) -> Any:
         values = dict(start.values)
-        faults: list[Fault] = []
+        misfits: list[Misfit] = []
         for entry in node.entries:
             name, where = entry.key, joined(key, entry.key)
             field_type = start.schema.fields.get(name)
             if field_type is None:
                 hint = meant(name, start.schema.fields)
-                faults.append(Fault(entry.mark, joined(key, shown(name)), f"unknown key{hint}"))
+                misfits.append(Misfit(entry.mark, joined(key, shown(name)), f"unknown key{hint}"))
                 continue
             try:
                 values[name] = field_type.fit(entry.value, coercion, where, values[name])
-            except MisfitError as misfit:
-                faults += misfit.faults
+            except MisfitError as error:
+                misfits += error.misfits
                 values[name] = None
-        if faults:
-            faults += _required(Section(start.schema, values), node, key)
-            raise MisfitError(faults)
+        if misfits:
+            misfits += _required(Section(start.schema, values), node, key)
+            raise MisfitError(misfits)
         return self._instance(Section(start.schema, values), node, key)
 
     def _instance(self, section: Section, node: Node, key: str) -> Any:
-        faults = _required(section, node, key)
-        if faults:
-            raise MisfitError(faults)
+        misfits = _required(section, node, key)
+        if misfits:
+            raise MisfitError(misfits)
         try:
             return section.build()
         except Exception as error:  # whatever the user's __post_init__ raises
-            raise MisfitError([Fault(node.mark, key, sentence(error))]) from error
+            raise MisfitError([Misfit(node.mark, key, sentence(error))]) from error
 
     def plain(self, value: Any) -> dict[str, Any]:
         if type(value) not in self.classes:
@@ -200,5 +200,5 @@ class SectionType(FieldType):
         return type(value) in self.classes
 
 
-def _required(section: Section, node: Node, key: str) -> list[Fault]:
-    return [Fault(node.mark, path, "is required") for path in section.missing(key)]
+def _required(section: Section, node: Node, key: str) -> list[Misfit]:
+    return [Misfit(node.mark, path, "is required") for path in section.missing(key)]

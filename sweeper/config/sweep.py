@@ -152,7 +152,7 @@ def _read_grid(section: Section, part: ConfigPart, reserved: Mapping[str, Entry]
     if "seeds" in reserved:
         section = read_seeds(reserved["seeds"], section, part)
     part.require(section)
-    names = Names(part.report, part.axes, section, frozenset(part.faulty))
+    names = Names(part.report, part.axes, section, frozenset(part.failed))
     zipped = read_zip(reserved["zip"].value, names) if "zip" in reserved else []
     grid = dimensions(part.axes, zipped, part.report)
     excludes = read_conditions(reserved.get("exclude"), names, grid)

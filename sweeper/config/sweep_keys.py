@@ -42,9 +42,8 @@ def _fit(field_type: FieldType, node: Node, key: str, report: Report) -> Any:
     """The value, or None with every fault reported."""
     try:
         return field_type.fit(node, Coercion.LAX, key)
-    except MisfitError as misfit:
-        for fault in misfit.faults:
-            report.error(fault.mark, f"{fault.key}: {fault.message}")
+    except MisfitError as error:
+        error.add_to(report)
         return None
 
 
@@ -131,9 +130,8 @@ def read_seeds(entry: Entry, section: Section, part: ConfigPart) -> Section:
         return section
     try:
         values, nodes = _seeds(node, field_type)
-    except MisfitError as misfit:
-        for fault in misfit.faults:
-            report.error(fault.mark, f"{fault.key}: {fault.message}")
+    except MisfitError as error:
+        error.add_to(report)
         return section
     except ValueError as error:
         report.error(node.mark, f"seeds: {error}")

@@ -285,7 +285,7 @@ def test_a_misfit_says_what_was_expected_and_what_was_meant(
 ) -> None:
     with pytest.raises(MisfitError) as caught:
         read(annotation, text)
-    assert [f"{fault.key}: {fault.message}" for fault in caught.value.faults] == faults
+    assert [str(misfit) for misfit in caught.value.misfits] == faults
 
 
 def test_other_types_are_told_in_the_words_of_their_reader() -> None:
