@@ -15,7 +15,7 @@ from enum import Enum, IntEnum
 from typing import Any
 
 from sweeper.config.problems import Report
-from sweeper.config.yaml_nodes import ListNode, MappingNode, Node, ScalarNode, data_of
+from sweeper.config.yaml_nodes import ListNode, MappingNode, Node, ScalarNode
 from sweeper.errors import Mark
 from sweeper.suggest import listed, meant, shown
 
@@ -30,7 +30,6 @@ __all__ = [
     "Misfit",
     "MisfitError",
     "NullType",
-    "OtherType",
     "TextType",
     "canonical_json",
     "got",
@@ -389,36 +388,3 @@ class BoundedType(FieldType):
 
     def holds(self, value: Any) -> bool:
         return self.inner.holds(value) and self._passes(value)
-
-
-@dataclass(frozen=True)
-class OtherType(FieldType):
-    """Any other type that pydantic knows (a path, a date), read strictly from its JSON form."""
-
-    name: str
-    adapter: Any
-
-    @property
-    def expects(self) -> str:
-        return f"a value for the type {self.name}"
-
-    def holds_lists(self) -> bool:
-        return True
-
-    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> Any:
-        try:
-            return self.adapter.validate_json(json.dumps(data_of(node)), strict=True)
-        except ValueError as error:  # pydantic's ValidationError is one
-            errors: Callable[[], list[dict[str, Any]]] = getattr(error, "errors", list)
-            said = "; ".join(shown(detail["msg"], 150) for detail in errors()) or shown(str(error))
-            raise self._misfit(node, key, said) from error
-
-    def plain(self, value: Any) -> Any:
-        return self.adapter.dump_python(value, mode="json")
-
-    def holds(self, value: Any) -> bool:
-        try:
-            self.adapter.validate_python(value, strict=True)
-        except ValueError:
-            return False
-        return True

@@ -1,19 +1,21 @@
 """A config dataclass → what a file may say for it.
 
-Known types: `int`, `float`, `bool`, `str`, `None`, `Any`, `Literal`, `Enum`, unions, `tuple`,
-`list`, `dict`, nested dataclasses, unions of dataclasses told apart by a `Literal` field, and
-`Annotated` with the bounds of annotated_types. Other leaves (paths, dates) go through pydantic.
+Known types: `int`, `float`, `bool`, `str`, `None`, `Any`, `Literal`, `Enum`, `Path`, `date`,
+`datetime`, unions, `tuple`, `list`, `dict`, nested dataclasses, unions of dataclasses that a
+`Literal` field distinguishes, and `Annotated` with an `Amount` or the bounds of annotated_types.
 """
 
 from __future__ import annotations
 
 import collections.abc
 import dataclasses
+import datetime
 import types
 import typing
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache, partial
+from pathlib import Path
 from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin
 
 import annotated_types as bounds
@@ -29,9 +31,9 @@ from sweeper.config.field_types import (
     IntType,
     MisfitError,
     NullType,
-    OtherType,
     TextType,
 )
+from sweeper.config.parsed_types import Amount, AmountType, ParsedType
 from sweeper.config.section_types import MISSING, Schema, Section, SectionType
 from sweeper.config.yaml_nodes import node_of
 from sweeper.errors import TrainerError
@@ -47,6 +49,19 @@ _SIMPLE: dict[Any, FieldType] = {
     type(None): NullType(),
     Any: AnyType(),
     object: AnyType(),
+    Path: ParsedType(Path, "a path", Path, str),
+    datetime.date: ParsedType(
+        datetime.date,
+        "a date such as `2026-11-22`",
+        datetime.date.fromisoformat,
+        datetime.date.isoformat,
+    ),
+    datetime.datetime: ParsedType(
+        datetime.datetime,
+        "a date and time such as `2026-11-22T09:30`",
+        datetime.datetime.fromisoformat,
+        datetime.datetime.isoformat,
+    ),
 }
 _LISTS: dict[Any, Any] = {tuple: tuple, list: list, collections.abc.Sequence: tuple}
 _MAPPINGS = (dict, collections.abc.Mapping)
@@ -199,7 +214,8 @@ def _type_of(annotation: Any, where: str) -> FieldType:
         if arguments and _type_of(arguments[0], where) != TextType():
             raise TrainerError(f"{where}: the keys of a mapping must be `str`")
         return MappingType(_type_of(arguments[1], where) if arguments else AnyType())
-    return _other(annotation, where)
+    name = getattr(annotation, "__name__", None) or str(annotation)
+    raise TrainerError(f"{where}: no sweep file can give a value of the type {name}")
 
 
 def _list(container: Any, arguments: tuple[Any, ...], where: str) -> FieldType:
@@ -282,13 +298,16 @@ _BOUNDS: Mapping[type, Callable[[Any], tuple[Callable[[Any], bool], str]]] = {
 
 def _bounded(annotation: Any, where: str) -> FieldType:
     inner, *metadata = get_args(annotation)
-    if any(type(one).__module__.startswith("pydantic") for one in metadata):
-        return _other(annotation, where)
     field_type = _type_of(inner, where)
     flat: list[Any] = []
     for one in metadata:
         flat += one if isinstance(one, bounds.GroupedMetadata) else [one]
     for one in flat:
+        if isinstance(one, Amount):
+            field_type = AmountType(one, whole=field_type == IntType())
+            continue
+        if type(one).__module__.startswith("pydantic"):
+            raise TrainerError(f"{where}: write its bounds with annotated_types, not pydantic")
         # Metadata that isn't a bound (a unit, a text for people) says nothing about values.
         known = _BOUNDS.get(type(one))
         if known is None:
@@ -297,20 +316,3 @@ def _bounded(annotation: Any, where: str) -> FieldType:
             raise TrainerError(f"{where}: a dataclass checks itself, in its `__post_init__`")
         field_type = BoundedType(field_type, *known(one))
     return field_type
-
-
-def _other(annotation: Any, where: str) -> FieldType:
-    origin = get_origin(annotation) or annotation
-    name = getattr(annotation, "__name__", None) or str(annotation)
-    # The order of a set differs between processes, so a run's id would too.
-    if origin not in (set, frozenset, collections.abc.Set):
-        from pydantic import TypeAdapter
-        from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
-
-        try:
-            adapter = TypeAdapter(annotation)
-            adapter.json_schema()  # what has none (a function) can't be written in a file
-            return OtherType(name, adapter)
-        except (PydanticSchemaGenerationError, PydanticUserError, TypeError, NameError):
-            pass
-    raise TrainerError(f"{where}: no sweep file can give a value of the type {name}")

@@ -203,7 +203,8 @@ resources: {timeout: 5 parsecs, cpus_per_run: 0, memory: 2GB}
         (
             18,
             22,
-            "resources.timeout: expected seconds, or a duration such as `10 min`, got `5 parsecs`",
+            "resources.timeout: expected a duration (`10 min`, or a number of seconds) or null, "
+            "got `5 parsecs`",
         ),
         (18, 47, "resources.cpus_per_run: expected an integer ≥ 1, got the number 0"),
         (18, 50, "resources.memory: unknown key; did you mean `memory_per_run`?"),
