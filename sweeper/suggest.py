@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 __all__ = ["listed", "meant", "nearest", "shown"]
@@ -23,6 +22,8 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
         lowered.setdefault(candidate.lower(), candidate)
     if wanted in lowered:
         return lowered[wanted]
+    import difflib  # for errors alone: `sweep status` stays fast without it
+
     similar = difflib.get_close_matches(wanted, lowered, n=1, cutoff=0.6)
     if similar:
         return lowered[similar[0]]
