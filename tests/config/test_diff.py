@@ -21,7 +21,7 @@ def test_only_what_differs_is_told_in_the_order_of_the_configs() -> None:
 def test_a_key_that_one_lacks_differs() -> None:
     one = {"opt": {"name": "adam", "b1": 0.9}}
     two = {"opt": {"name": "sgd"}}
-    three = {"opt": {}}
+    three: dict[str, Any] = {"opt": {}}
     assert differing({"one": one, "two": two, "three": three}) == [
         ("opt.name", {"one": "adam", "two": "sgd"}),
         ("opt.b1", {"one": 0.9}),

@@ -68,7 +68,7 @@ def test_conditions_that_overlap_in_too_many_ways_are_refused() -> None:
         Selection(lengths, excludes)
 
 
-_VALUES = {
+_VALUES: dict[str, list[Any]] = {
     "width": [8, 16, 32, 64],
     "depth": [1, 2, 3],
     "activation": ["tanh", "gelu", "elu"],

@@ -8,6 +8,7 @@ import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import GenericAlias
 from typing import Annotated, Any, Literal, NewType, Optional, Union
 
 import pytest
@@ -357,7 +358,7 @@ def make(*fields: Any) -> type:
         (make(("x", Annotated[int, Gt(0)], field(default=0))), "expected an integer > 0"),
         (make(("x", Phase | Sgd)), "nothing tells Phase, Sgd apart"),
         (make(("x", Annotated[Phase, Predicate(bool)])), "`__post_init__`"),
-        (make(("x", tuple[make(("y", set[int])), ...])), "no sweep file can give"),
+        (make(("x", GenericAlias(tuple, (make(("y", set[int])), ...)))), "no sweep file can give"),
     ],
 )
 def test_a_config_that_no_file_could_fill_is_the_trainers_fault(cls: type, words: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ Read = Callable[..., Sweep]
 Faults = Callable[..., list[tuple[int, int, str]]]
 
 
-def points(sweep: Sweep) -> list[tuple[object, ...]]:
+def points(sweep: Sweep) -> list[tuple[Any, ...]]:
     return [tuple(run.axis_values.values()) for run in sweep]
 
 

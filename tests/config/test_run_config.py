@@ -11,7 +11,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from types import GenericAlias
+from typing import Any, Literal, TypeAlias
 
 import pytest
 import yaml
@@ -109,7 +110,11 @@ class Colour(enum.Enum):
     BLUE = "blue"
 
 
-def literal(*words: Any) -> tuple[Any, st.SearchStrategy[Any]]:
+# A type that a field can have, with a strategy for its values.
+Typed: TypeAlias = tuple[Any, st.SearchStrategy[Any]]
+
+
+def literal(*words: Any) -> Typed:
     return Literal[words], st.sampled_from(words)
 
 
@@ -135,7 +140,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.sampl
 )
 # Without -0.0, which is read as 0.0.
 FLOATS = st.floats(allow_nan=False, allow_infinity=False).map(lambda number: number + 0.0)
-SINGLE: list[tuple[Any, st.SearchStrategy[Any]]] = [
+SINGLE: list[Typed] = [
     (int, st.integers()),
     (float, FLOATS),
     (bool, st.booleans()),
@@ -148,31 +153,33 @@ SINGLE: list[tuple[Any, st.SearchStrategy[Any]]] = [
 
 
 @st.composite
-def typed(draw: st.DrawFn, depth: int = 3) -> tuple[Any, st.SearchStrategy[Any]]:
-    """A type that a field can have, with a strategy for its values."""
+def typed(draw: st.DrawFn, depth: int = 3) -> Typed:
+    """A type, mostly one made of others."""
     shape = draw(st.integers(0, 8)) if depth else 0
     if shape <= 2:
-        return draw(st.sampled_from(SINGLE))
-    annotation, values = draw(typed(depth - 1))
-    if shape == 3:
-        return tuple[annotation, ...], st.lists(values, max_size=3).map(tuple)
-    if shape == 4:
-        return list[annotation], st.lists(values, max_size=3)
-    if shape == 5:
-        other, others = draw(typed(depth - 1))
-        return tuple[annotation, other], st.tuples(values, others)
-    if shape == 6:
-        return dict[str, annotation], st.dictionaries(TEXT, values, max_size=3)
-    if shape == 7:
-        return annotation | None, values | st.none()
-    return draw(dataclass_types(depth - 1))
+        single: Typed = draw(st.sampled_from(SINGLE))
+        return single
+    if shape == 8:
+        made: Typed = draw(dataclass_types(depth - 1))
+        return made
+    item, values = draw(typed(depth - 1))
+    other, others = draw(typed(depth - 1)) if shape == 5 else (None, st.none())
+    shapes: dict[int, Typed] = {
+        3: (GenericAlias(tuple, (item, ...)), st.lists(values, max_size=3).map(tuple)),
+        4: (GenericAlias(list, item), st.lists(values, max_size=3)),
+        5: (GenericAlias(tuple, (item, other)), st.tuples(values, others)),
+        6: (GenericAlias(dict, (str, item)), st.dictionaries(TEXT, values, max_size=3)),
+        7: (item | None, values | st.none()),
+    }
+    return shapes[shape]
 
 
 @st.composite
-def dataclass_types(draw: st.DrawFn, depth: int = 3) -> tuple[Any, st.SearchStrategy[Any]]:
+def dataclass_types(draw: st.DrawFn, depth: int = 3) -> Typed:
     """A dataclass with a strategy for its instances; perhaps one of two told apart by a tag."""
     options = []
-    for tag in draw(st.sampled_from([[None], ["one", "two"]])):
+    tags: list[str | None] = draw(st.sampled_from([[None], ["one", "two"]]))
+    for tag in tags:
         fields = {f"f{n}": draw(typed(depth)) for n in range(draw(st.integers(1, 3)))}
         if tag is not None:
             fields["kind"] = literal(tag)

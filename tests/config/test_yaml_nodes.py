@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sweeper.config.problems import Report
-from sweeper.config.yaml_nodes import data_of, node_of, parse, resolve
+from sweeper.config.yaml_nodes import ListNode, MappingNode, data_of, node_of, parse, resolve
 from sweeper.config.yaml_text import MAX_DEPTH, MAX_NODES, read_text
 from sweeper.errors import Mark
 
 
-def read(text: str) -> tuple[object, Report]:
+def read(text: str) -> tuple[Any, Report]:
     report = Report("f.yaml", text.split("\n"))
     root = parse(text, report)
     return (None if root is None else data_of(root)), report
@@ -93,8 +94,11 @@ def test_every_node_knows_its_place() -> None:
     assert root is not None
     entry = root.entries[0]
     assert entry.mark == Mark(1, 1)
-    assert [item.mark for item in entry.value.items] == [Mark(2, 5), Mark(3, 5)]
-    inner = entry.value.items[1].entries[0]
+    assert isinstance(entry.value, ListNode)
+    one, two = entry.value.items
+    assert (one.mark, two.mark) == (Mark(2, 5), Mark(3, 5))
+    assert isinstance(two, MappingNode)
+    (inner,) = two.entries
     assert (inner.mark, inner.value.mark) == (Mark(3, 6), Mark(3, 9))
 
 
