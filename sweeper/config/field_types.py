@@ -122,11 +122,16 @@ class FieldType(ABC):
         return ()
 
     def _misfit(self, node: Node, key: str, hint: str = "") -> MisfitError:
-        near = ""
-        if not hint and isinstance(node, ScalarNode) and isinstance(node.value, str):
-            near = meant(node.value, self.candidates())
-        text = f"; {hint}" if hint else near
+        text = f"; {hint}" if hint else self._near(node)
         return MisfitError([Misfit(node.mark, key, text, self.expects, got(node))])
+
+    def _near(self, node: Node) -> str:
+        """What was probably meant by a word, as the end of a message."""
+        if not isinstance(node, ScalarNode) or not isinstance(node.value, str):
+            return ""
+        if node.plain and "#" in node.text:
+            return "; a comment needs a blank before its `#`"
+        return meant(node.value, self.candidates())
 
 
 def got(node: Node) -> str:

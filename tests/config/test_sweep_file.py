@@ -66,6 +66,74 @@ def test_the_users_own_format(sweep: Read) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("width : 16", "width", 16),
+        ("'width'   :   16", "width", 16),
+        ("width: 16   # was: [64, 128]", "width", 16),
+        ("width: [16]# was 64", "width", 16),
+        ("# width: 64\n  width: 16\n  #  - 64", "width", 16),
+        ("train_val_split: 1", "train_val_split", 1.0),
+        ("train_val_split: 1.0", "train_val_split", 1.0),
+        ("train_val_split: [1, ]", "train_val_split", 1.0),
+        ("lr_strategy: [0.001, ]", "lr_strategy", (0.001,)),
+        ("lr_strategy: [[0.001, ]]", "lr_strategy", (0.001,)),
+        ("lr_strategy: 0.001", "lr_strategy", (0.001,)),
+        ("feature_layer: 'sph_4D'", "feature_layer", "sph_4D"),
+        ('feature_layer: "sph_4D"# old', "feature_layer", "sph_4D"),
+    ],
+)
+def test_a_value_can_be_written_in_the_ways_that_users_write_it(
+    sweep: Read, text: str, key: str, value: object
+) -> None:
+    (run,) = sweep(f"data: {{problem: '2BP'}}\nparameters : # all of them\n  {text}\n")
+    found = getattr(run.config.parameters, key)
+    assert (type(found), found) == (type(value), value)
+
+
+@pytest.mark.parametrize("problem", ["2BP", "'2BP'", '"2BP"'])
+def test_a_word_can_be_quoted(sweep: Read, problem: str) -> None:
+    (run,) = sweep(f"data: {{problem: {problem}}}")
+    assert run.config.data.problem == "2BP"
+
+
+def test_a_list_of_lists_with_commas_at_their_ends_is_an_axis(sweep: Read) -> None:
+    (axis,) = sweep("parameters: {segment_length_strategy: [[4,],[10,],[18,]]}").axes
+    assert axis.values == ((4,), (10,), (18,))
+
+
+def test_a_comment_without_a_blank_before_it_is_part_of_the_word(faults: Faults) -> None:
+    assert faults("parameters:\n  width: 16# was 64\n  activation: tanh#gelu") == [
+        (
+            2,
+            10,
+            "parameters.width: expected an integer > 0, got `16# was 64`; "
+            "a comment needs a blank before its `#`",
+        ),
+        (
+            3,
+            15,
+            "parameters.activation: expected one of `tanh`, `leaky_relu`, `gelu`, `elu`, "
+            "got `tanh#gelu`; a comment needs a blank before its `#`",
+        ),
+    ]
+
+
+def test_a_section_that_is_given_twice_alike_is_a_warning(sweep: Read) -> None:
+    found = sweep("data: {problem: 2BP}\nparameters: {width: [8, 16]}\ndata:\n  problem: '2BP'\n")
+    assert [(warning.line, warning.col, warning.message) for warning in found.warnings] == [
+        (3, 1, "`data` is given twice, on line 1 and on line 3")
+    ]
+    assert found.count() == 2
+
+
+def test_a_section_that_is_given_twice_differently_is_an_error(faults: Faults) -> None:
+    assert faults("data: {problem: 2BP}\ndata: {problem: 3BP}\n") == [
+        (2, 1, "`data` is given twice, on line 1 and on line 2, with different values: keep one")
+    ]
+
+
+@pytest.mark.parametrize(
     ("text", "width"),
     [("width: 16", 16), ("width: [16]", 16), ("depth: 3", 32), ("width: [16, 8]", 16)],
 )
