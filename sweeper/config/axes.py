@@ -23,7 +23,7 @@ MOST_MISFITS = 10
 
 @dataclass(frozen=True)
 class AxisPlaceholder:
-    """Stands in a section where an axis puts its values."""
+    """Holds the place in a section where an axis puts its values."""
 
     axis: int
 
@@ -44,8 +44,8 @@ def several(
 ) -> tuple[list[Any], list[Node]]:
     """The values that a key is given, with their nodes: one, or those of an axis.
 
-    What fits as a value is a value, strictly or by a convenience (a scalar for the list of one);
-    else a list whose items all fit is an axis. Raises `MisfitError`.
+    What fits as a value is one value, coerced if need be (a scalar to a list of one). Otherwise a
+    list whose items all fit is an axis. Raises `MisfitError`.
     """
     try:
         return [field_type.fit(node, Coercion.LAX, key, base)], [node]
@@ -93,7 +93,7 @@ def replaced(section: Section, path: str, value: Any) -> Section:
 class ConfigPart:
     """Reads the config part of one file onto defaults.
 
-    `known` are the words that are no fields but may stand at the top, for hints; `axes` gathers
+    `known` are the other keys that the top of the file may have, for hints; `axes` gathers
     the axes found; `given` has the place of every key of the file by dotted path.
     """
 
@@ -106,7 +106,7 @@ class ConfigPart:
     failed: set[str] = field(default_factory=set)
 
     def read(self, entries: MappingNode) -> Section:
-        """The section of the file: defaults, what it overrides, and slots for its axes."""
+        """The section of the file: defaults, what it overrides, and placeholders for its axes."""
         return self._section(entries, self.defaults, "")
 
     def require(self, section: Section) -> None:
@@ -138,18 +138,18 @@ class ConfigPart:
         return Section(start.schema, values)
 
     def _value(self, node: Node, field_type: FieldType, base: Any, path: str) -> Any:
-        """What stands in a field: a section, a value, or the slot of an axis."""
+        """What a field gets: a section, a value, or the placeholder of an axis."""
         section = section_type(field_type)
         if section is not None:
             if isinstance(node, MappingNode):
                 return self._section(node, section.choose(node, path, base), path)
             if isinstance(node, ScalarNode) and node.value is None and not field_type.holds(None):
-                return base  # a heading with nothing under it
+                return base  # a key with nothing under it
         values, nodes = several(field_type, node, path, base)
         if len(values) == 1:
             return as_section(field_type, values[0])
         if not self.with_axes:
-            many = f"a default has one value, here are {len(values)}"
+            many = f"a default has one value, not {len(values)}"
             raise MisfitError([Misfit(node.mark, path, many)])
         self.axes.append(DraftAxis(path, field_type, values, nodes, node.mark))
         return AxisPlaceholder(len(self.axes) - 1)
@@ -161,8 +161,8 @@ class ConfigPart:
             self.report.error(rest[0].mark, f"{path}: and {len(rest)} more like this")
 
     def _unknown(self, name: str, mark: Mark, section: Section, key: str) -> None:
-        """An unknown key: it was misspelt, or stands under the wrong heading."""
-        told = f"{joined(key, shown(name))}: unknown key"
+        """Report an unknown key: it is misspelt, or in the wrong section."""
+        message = f"{joined(key, shown(name))}: unknown key"
         paths = [*_paths(self.defaults)]
         elsewhere = [path for path in paths if path.endswith("." + name)]
         here = [*section.schema.fields, *(self.known if not key else ())]
@@ -174,7 +174,7 @@ class ConfigPart:
             by_name = {path.rpartition(".")[2]: path for path in reversed(paths)}
             near = nearest(name, by_name)
             hint = f"; did you mean `{by_name[near]}`?" if near else f"; known are {listed(here)}"
-        self.report.error(mark, told + hint)
+        self.report.error(mark, message + hint)
 
 
 def _paths(section: Section, key: str = "") -> Iterator[str]:

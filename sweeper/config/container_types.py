@@ -94,7 +94,7 @@ class ListType(FieldType):
             try:
                 return self.container([self.item.fit(node, strictly, key)])
             except MisfitError as lone:
-                # What is no list was meant as the lone item; for a list, fewer errors say more.
+                # What isn't a list was meant as the lone item; for a list, fewer errors say more.
                 as_list = listed and len(error.misfits) <= len(lone.misfits)
                 raise (error if as_list else lone) from None
 

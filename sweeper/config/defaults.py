@@ -47,7 +47,9 @@ def read_defaults(sweep_file: Path, trainer_name: str, schema: Schema) -> Defaul
             continue
         for entry in root.entries:
             if entry.key in RESERVED and entry.key != "trainer":
-                report.error(entry.mark, f"{entry.key}: belongs in a sweep file, not in defaults")
+                report.error(
+                    entry.mark, f"{entry.key}: belongs in a sweep file, not in default.yaml"
+                )
         fields = tuple(entry for entry in root.entries if entry.key not in RESERVED)
         part = ConfigPart(report, own, known=("trainer",), with_axes=False)
         section = part.read(MappingNode(fields, root.mark))
@@ -63,7 +65,7 @@ def _trainer_of(root: MappingNode) -> object:
 
 
 def _short(file: Path) -> Path:
-    """The path as seen from the current directory, if the file lies in or below it."""
+    """The path as seen from the current directory, if the file is in or below it."""
     try:
         return file.relative_to(Path.cwd())
     except (ValueError, OSError):

@@ -126,11 +126,11 @@ class FieldType(ABC):
         return MisfitError([Misfit(node.mark, key, text, self.expects, got(node))])
 
     def _near(self, node: Node) -> str:
-        """What was probably meant by a word, as the end of a message."""
+        """The end of a message: what a word was probably meant to be."""
         if not isinstance(node, ScalarNode) or not isinstance(node.value, str):
             return ""
         if node.plain and "#" in node.text:
-            return "; a comment needs a blank before its `#`"
+            return "; a comment needs a space before its `#`"
         return meant(node.value, self.candidates())
 
 
@@ -149,7 +149,7 @@ def got(node: Node) -> str:
 
 
 def canonical_json(data: Any) -> str:
-    """Data as the one JSON text that means it: keys sorted, shortest floats, no blanks.
+    """Data as the one JSON text that means it: keys sorted, shortest floats, no spaces.
 
     Raises ValueError for NaN and infinities.
     """
@@ -311,8 +311,8 @@ class TextType(FieldType):
 class ChoiceType(FieldType):
     """One of a closed set of words or numbers: a `Literal` or an `Enum`.
 
-    `table` has what is written and the value that it stands for. `also` has further ways to write
-    them: an enum's members by name.
+    `table` has what a file says and the value that it means. `also` has other ways to write these:
+    an enum's members by name.
     """
 
     table: tuple[tuple[Any, Any], ...]

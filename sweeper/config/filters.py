@@ -66,7 +66,7 @@ class Names:
                 self._subjects[path] = Subject(path, index, cells)
 
     def find(self, word: str, mark: Mark, what: str) -> Subject | None:
-        """The subject of a key; None with a problem reported if there is no such, or several."""
+        """The subject of a key; None, with an error reported, if there are none or several."""
         if self._depends_on_an_error(word):
             return None
         if word in self._subjects:
@@ -83,7 +83,7 @@ class Names:
         else:
             known = labels([axis.key for axis in self.axes])
             known_words = [*known.values(), *known]
-            message = f"{what}: `{shown(word)}` is no key of the config"
+            message = f"{what}: `{shown(word)}` is not a key of the config"
             message += meant(word, known_words) or meant(
                 word, [*self._subjects, *labels(list(self._subjects)).values()]
             )
@@ -121,11 +121,13 @@ def read_zip(node: Node, names: Names) -> list[tuple[int, ...]]:
     """Groups of axes that move together in file order; keys with one value drop out."""
     report = names.report
     if not isinstance(node, ListNode):
-        report.error(node.mark, "zip: expected a list of keys, or a list of such lists")
+        report.error(node.mark, "zip: expected a list of keys, or a list of lists of keys")
         return []
     grouped = [item for item in node.items if isinstance(item, ListNode)]
     if grouped and len(grouped) != len(node.items):
-        report.error(node.mark, "zip: either a list of keys, or a list of such lists; not both")
+        report.error(
+            node.mark, "zip: expected a list of keys, or a list of lists of keys, not both"
+        )
         return []
     groups: list[tuple[int, ...]] = []
     taken: dict[int, str] = {}
@@ -145,7 +147,9 @@ def _zip_group(group: ListNode, names: Names, taken: dict[int, str]) -> list[int
             report.error(item.mark, "zip: expected the key of an axis")
             return []
         if item.value == "seeds":
-            report.error(item.mark, "zip: `seeds` can't be zipped: give the field `seed` a list")
+            report.error(
+                item.mark, "zip: `seeds` can't be zipped: list the values of `seed` instead"
+            )
             return []
         subject = names.find(item.value, item.mark, "zip")
         if subject is None:
@@ -173,7 +177,7 @@ def _zip_group(group: ListNode, names: Names, taken: dict[int, str]) -> list[int
             report.error(
                 group.mark,
                 f"zip: `{first}` has {_values(length)} and `{other}` has {_values(other_length)}:"
-                " keys that move together need equally many",
+                " zipped keys need equally many",
             )
             return []
     return found
@@ -237,13 +241,13 @@ def read_conditions(
     what, node = entry.key, entry.value
     items = node.items if isinstance(node, ListNode) else (node,)
     if not items and what == "only":
-        names.report.error(node.mark, "only: an empty list leaves nothing: remove it")
+        names.report.error(node.mark, "only: an empty list keeps no run: remove it")
     found = []
     for item in items:
         if not isinstance(item, MappingNode):
             names.report.error(item.mark, f"{what}: expected a mapping of keys to values")
         elif not item.entries:
-            names.report.error(item.mark, f"{what}: an empty condition holds for every run")
+            names.report.error(item.mark, f"{what}: an empty condition matches every run")
         else:
             condition = _condition(item, names, what)
             if condition is not None:

@@ -47,7 +47,7 @@ def plain(config: Any) -> dict[str, Any]:
 def from_plain(ConfigType: type, data: Mapping[str, Any]) -> Any:
     """The config that `plain` wrote; keys that are left out get the defaults.
 
-    Raises `ConfigError` with every fault.
+    Raises `ConfigError` with every error.
     """
     field_type = SectionType((ConfigType,), None, schema_of)
     try:
@@ -127,7 +127,7 @@ def to_yaml(config: Any) -> str:
 def read_config(path: Path) -> dict[str, Any]:
     """The file's mapping as plain data, not compared with any trainer.
 
-    Raises `ConfigError` with every fault of the YAML text.
+    Raises `ConfigError` with every error of the YAML text.
     """
     text, report = read_text(path, opener=plain_file)
     root = parse(text, report) if text is not None else None

@@ -73,7 +73,9 @@ def schema_of(cls: type) -> Schema:
     try:
         hints = typing.get_type_hints(cls, include_extras=True)
     except (NameError, TypeError, AttributeError) as error:
-        raise TrainerError(f"{cls.__qualname__}: its field types can't be read: {error}") from error
+        raise TrainerError(
+            f"{cls.__qualname__}: its annotations can't be resolved: {error}"
+        ) from error
     fields = {
         field.name: _type_of(hints[field.name], f"{cls.__qualname__}.{field.name}")
         for field in dataclasses.fields(cls)
@@ -95,7 +97,7 @@ def _defaults(cls: type) -> Mapping[str, Any]:
 
 
 def check_types(cls: type) -> None:
-    """Read every schema below a dataclass, so that an impossible type is told before any file is.
+    """Read every schema below a dataclass, to report impossible types before any file is read.
 
     Raises `TrainerError`, also for a default that doesn't fit its type.
     """
@@ -108,7 +110,7 @@ def check_types(cls: type) -> None:
             try:
                 schema_of(one).defaults()
             except RecursionError:
-                raise TrainerError(f"{one.__qualname__} requires one of its own kind") from None
+                raise TrainerError(f"{one.__qualname__} requires an instance of itself") from None
             for field_type in schema_of(one).fields.values():
                 waiting += _classes_below(field_type)
 
@@ -226,7 +228,7 @@ def _list(container: Any, arguments: tuple[Any, ...], where: str) -> FieldType:
 
 
 def _written(word: Any) -> tuple[Any, Any]:
-    """A member of a `Literal`: what stands in the file, and the value."""
+    """A member of a `Literal`: what a file says for it, and the value."""
     return (word.value, word) if isinstance(word, Enum) else (word, word)
 
 
@@ -266,7 +268,7 @@ def _tag(classes: tuple[Any, ...], where: str) -> str:
                 return name
     names = ", ".join(cls.__name__ for cls in classes)
     raise TrainerError(
-        f"{where}: nothing tells {names} apart: give each a field such as "
+        f"{where}: nothing distinguishes {names}: give each a field such as "
         f'`name: Literal["{classes[0].__name__.lower()}"]`'
     )
 
@@ -313,6 +315,8 @@ def _bounded(annotation: Any, where: str) -> FieldType:
         if known is None:
             continue
         if section_type(field_type) is not None:
-            raise TrainerError(f"{where}: a dataclass checks itself, in its `__post_init__`")
+            raise TrainerError(
+                f"{where}: a dataclass can't have bounds: check it in its `__post_init__`"
+            )
         field_type = BoundedType(field_type, *known(one))
     return field_type

@@ -1,4 +1,4 @@
-"""Sections: a dataclass, or several told apart by a tag, as mappings of a file."""
+"""Sections: mappings of a file for a dataclass, or for one of several that a tag distinguishes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Schema:
 
     A required field's default is `MISSING`; that of a nested dataclass is a `Section`, so that
     single keys of it can be overridden. `default_values` is called when they are needed, as the
-    schemas of dataclasses that contain their own kind would never be done otherwise.
+    schemas of dataclasses that contain themselves would never be done otherwise.
     """
 
     cls: Callable[..., Any]
@@ -80,7 +80,7 @@ class Section:
 
 
 def sentence(error: Exception) -> str:
-    """What a `__post_init__` has to say: the message of a ValueError, else the type as well."""
+    """Why a `__post_init__` refused: the message of a ValueError, otherwise with the type."""
     said = shown(str(error), 300)
     if isinstance(error, ValueError) and said:
         return said
@@ -89,9 +89,9 @@ def sentence(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class SectionType(FieldType):
-    """One of some dataclasses; `tag` names the field whose word tells which, if there are several.
+    """One of some dataclasses; `tag` names the field that says which one, if there are several.
 
-    `schema_of` makes a schema when it is asked for, so that a dataclass may contain its own kind.
+    `schema_of` makes a schema when it is asked for, so that a dataclass may contain itself.
     """
 
     classes: tuple[type, ...]
@@ -140,7 +140,7 @@ class SectionType(FieldType):
         raise MisfitError([Misfit(node.mark, joined(key, self.tag), missing)])
 
     def _tagged(self, node: Node) -> Schema | None:
-        """The schema whose tag has this word."""
+        """The schema that has this word for its tag; None if none has."""
         for cls in self.classes if self.tag is not None else ():
             schema = self.schema_of(cls)
             try:

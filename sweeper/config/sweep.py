@@ -1,4 +1,4 @@
-"""A sweep file, read: from its text to a grid of runs, or to every fault in it."""
+"""Reads a sweep file: from its text to a grid of runs, or to every error in it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["Sweep", "read_sweep"]
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """A sweep file without faults; iterating gives its runs, each made when it is asked for.
+    """A valid sweep file; iterating gives its runs, each made when it is asked for.
 
     `defaults_file` is the default.yaml that it builds on, `zipped` the keys of axes that move
     together, `wandb` what the file says for W&B besides the group.
@@ -63,7 +63,7 @@ class Sweep:
 def read_sweep(path: Path, *, search: Sequence[Path] = ()) -> Sweep:
     """Read a sweep file and import its trainer, looked for in `search` before `sys.path`.
 
-    Raises `ConfigError` with every fault of the file and of the default.yaml that it builds on,
+    Raises `ConfigError` with every error of the file and of the default.yaml that it builds on,
     `TrainerError` for a trainer whose Config no file could fill.
     """
     path = Path(path)
@@ -112,7 +112,7 @@ def read_sweep(path: Path, *, search: Sequence[Path] = ()) -> Sweep:
 
 
 def _trainer(entry: Entry | None, search: Sequence[Path], report: Report) -> Trainer | None:
-    """The trainer; None with the fault reported where the file names it."""
+    """The trainer; None with the error reported where the file names it."""
     name = DEFAULT_TRAINER if entry is None else text_of(entry, report)
     if name is None:
         return None
@@ -161,7 +161,7 @@ def _read_grid(section: Section, part: ConfigPart, reserved: Mapping[str, Entry]
 
 
 def _select(grid: _Grid, report: Report, reserved: Mapping[str, Entry]) -> Selection:
-    """The points that remain. Raises `ConfigError` if none do, or if that can't be told."""
+    """The points that remain. Raises `ConfigError` if none do, or if they can't be counted."""
     conditions = [reserved[key] for key in ("exclude", "only") if key in reserved]
     mark = conditions[-1].mark if conditions else Mark()
     keys = " and ".join(f"`{entry.key}`" for entry in conditions)

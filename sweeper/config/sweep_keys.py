@@ -1,4 +1,4 @@
-"""The keys of a sweep file that are no fields of the config: group, wandb, seeds."""
+"""The keys of a sweep file that aren't fields of the config: group, wandb, seeds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["RESERVED", "Wandb", "read_group", "read_seeds", "read_wandb", "text_
 
 RESERVED = ("trainer", "group", "wandb", "zip", "exclude", "only", "seeds", "resources")
 
-# Each seed is an axis value that is held in memory; a sweep of more replicates is a slip.
+# Each seed is an axis value that is held in memory; more of them are a mistake.
 MAX_SEEDS = 100_000
 
 
@@ -39,7 +39,7 @@ class Wandb:
 
 
 def _fit(field_type: FieldType, node: Node, key: str, report: Report) -> Any:
-    """The value, or None with every fault reported."""
+    """The value, or None with every error reported."""
     try:
         return field_type.fit(node, Coercion.LAX, key)
     except MisfitError as error:
@@ -48,7 +48,7 @@ def _fit(field_type: FieldType, node: Node, key: str, report: Report) -> Any:
 
 
 def text_of(entry: Entry, report: Report) -> str | None:
-    """The text that a key has; None with the fault reported."""
+    """The text that a key has; None with the error reported."""
     found: str | None = _fit(TextType(), entry.value, entry.key, report)
     return found
 
@@ -86,26 +86,26 @@ def read_group(
         if len(places) == 2 and wandb.get("group", group) != group:
             said = f"`{shown(group)}` here, `{shown(wandb['group'])}` as `wandb.group`"
             report.error(report_at, f"group: {said}: keep one")
-    fault = _group_fault(group)
-    if fault:
-        report.error(report_at, f"group: `{shown(group)}` {fault}{advice}")
+    reason = _why_no_group(group)
+    if reason:
+        report.error(report_at, f"group: `{shown(group)}` {reason}{advice}")
     return group
 
 
-def _group_fault(group: str) -> str | None:
+def _why_no_group(group: str) -> str | None:
     """Why a text can't be the name of a group."""
     if not group.strip():
         return "is empty"
     if len(group) > 100 or len(group.encode("utf-8", "replace")) > 200:
         return "is longer than 100 characters"
     if "/" in group or "\\" in group or group in (".", ".."):
-        return "is a path: a group is a name, its folder lies in the runs directory"
+        return "is a path: give a name, the group's folder is made in the runs directory"
     odd = sorted({char for char in group if not (char.isalnum() or char in " ._-+=,@()")})
     if odd:
         said = ", ".join(ascii(char) for char in odd)
-        return f"holds {said}: letters, digits, blanks and . _ - + = , @ ( ) are allowed"
+        return f"has {said}: only letters, digits, spaces and . _ - + = , @ ( ) are allowed"
     if not (group[0].isalnum() or group[0] == "_") or group[-1] == " ":
-        return "must begin with a letter, a digit or `_`, and not end with a blank"
+        return "must begin with a letter, a digit or `_`, and not end with a space"
     return None
 
 
@@ -118,10 +118,12 @@ def read_seeds(entry: Entry, section: Section, part: ConfigPart) -> Section:
     if "seed" in paths:
         paths = {"seed": paths["seed"]}
     if not paths:
-        report.error(entry.mark, "seeds: the config has no field `seed` for them to fill")
+        report.error(entry.mark, "seeds: the config has no field `seed`")
         return section
     if len(paths) > 1:
-        report.error(entry.mark, f"seeds: could fill {listed(paths)}: give the one you mean a list")
+        report.error(
+            entry.mark, f"seeds: could fill {listed(paths)}: list the values of the one you mean"
+        )
         return section
     ((path, field_type),) = paths.items()
     if path in part.given:

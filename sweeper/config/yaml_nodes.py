@@ -33,7 +33,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class ScalarNode:
-    """A single value; `plain` tells that it was written without quotes."""
+    """A single value; `plain` means that it was written without quotes."""
 
     value: bool | int | float | str | None
     text: str
@@ -129,7 +129,7 @@ class _Builder:
     def _scalar(self, node: yaml.ScalarNode) -> ScalarNode:
         text, mark = node.value, mark_of(node.start_mark)
         if any("\ud800" <= char <= "\udfff" for char in text):
-            self.report.error(mark, "half a surrogate pair: no file can hold that text")
+            self.report.error(mark, "half of a surrogate pair: no file can store it, remove it")
             text = text.encode("utf-8", "replace").decode()
         plain = node.tag is None and node.style is None
         return ScalarNode(resolve(text) if plain else text, text, plain, mark)
@@ -145,7 +145,7 @@ class _Builder:
                 own.append(Entry(key.value, key.mark, value))
             elif isinstance(key, ScalarNode):
                 said = shown(key.text) or "(nothing)"
-                self.report.error(key.mark, f'key `{said}` is no text: quote it, "{said}"')
+                self.report.error(key.mark, f'key `{said}` is not text: quote it, "{said}"')
             else:
                 self.report.error(key.mark, "a key must be text, not a list or a mapping")
         entries = self._once(own)
@@ -170,7 +170,7 @@ class _Builder:
     def _once(self, entries: list[Entry]) -> list[Entry]:
         """The entries without repetitions of the same value, which are reported.
 
-        Entries of one key with different values all stay, so that the faults in each are found.
+        Entries of one key with different values all stay, so that the errors in each are found.
         """
         first: dict[str, Entry] = {}
         kept: list[Entry] = []
@@ -181,9 +181,9 @@ class _Builder:
                 continue
             places = f"on line {before.mark.line} and on line {entry.mark.line}"
             same = _typed(before.value) == _typed(entry.value)
-            tell: Callable[[Mark, str], None] = self.report.warn if same else self.report.error
+            add: Callable[[Mark, str], None] = self.report.warn if same else self.report.error
             ending = "" if same else ", with different values: keep one"
-            tell(entry.mark, f"`{shown(entry.key)}` is given twice, {places}{ending}")
+            add(entry.mark, f"`{shown(entry.key)}` is given twice, {places}{ending}")
             if not same:
                 kept.append(entry)
         return kept
@@ -204,7 +204,7 @@ def _typed(node: Node) -> Any:
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _DIGITS = r"[0-9]+(?:_[0-9]+)*"
-# No leading zero: `010` is 8 to YAML 1.1, 10 to YAML 1.2, so it is no number here.
+# No leading zero: `010` is 8 to YAML 1.1, 10 to YAML 1.2, so it isn't a number here.
 _INTEGER = re.compile(rf"[-+]?(?!0[0-9_]){_DIGITS}\Z")
 _BASED = re.compile(r"0o[0-7]+\Z|0x[0-9a-fA-F]+\Z")
 _FLOAT = re.compile(

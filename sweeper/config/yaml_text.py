@@ -19,7 +19,7 @@ from sweeper.suggest import meant, shown
 __all__ = ["RefusedError", "compose", "mark_of", "read_text"]
 
 # A sweep file is written by hand: what exceeds these is a mistake or an attack (a page of nested
-# aliases can stand for 10⁹ values), and would take minutes to read.
+# aliases can mean 10⁹ values), and would take minutes to read.
 MAX_BYTES = 1 << 20
 MAX_NODES = 100_000
 MAX_DEPTH = 40
@@ -60,14 +60,16 @@ def _read_bytes(path: Path, opener: Any) -> bytes:
         with open(path, "rb", opener=opener) as file:
             raw = file.read(MAX_BYTES + 1)
     except IsADirectoryError:
-        raise RefusedError(Mark(), "is a folder: name a file in it") from None
+        raise RefusedError(Mark(), "is a folder: give a file in it") from None
     except FileNotFoundError:
         raise RefusedError(Mark(), "no such file" + meant(path.name, _neighbours(path))) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or str(error)
         raise RefusedError(Mark(), f"can't be read: {reason}") from None
     if len(raw) > MAX_BYTES:
-        raise RefusedError(Mark(), f"is larger than {MAX_BYTES >> 20} MiB: no sweep file is")
+        raise RefusedError(
+            Mark(), f"is larger than {MAX_BYTES >> 20} MiB, the most that a sweep file may have"
+        )
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise RefusedError(Mark(), "is UTF-16 text: save it as UTF-8")
     return raw
@@ -104,18 +106,18 @@ def compose(text: str, report: Report) -> yaml.Node | None:
             mark_of(error.problem_mark or error.context_mark), _syntax(error)
         ) from None
     except (ValueError, OverflowError, LookupError) as error:
-        # PyYAML lets errors of Python through on some malformed text, e.g. "\UFFFFFFFF".
+        # PyYAML raises errors of Python's own on some malformed text, e.g. "\UFFFFFFFF".
         said = f"not valid YAML ({type(error).__name__}: {shown(str(error))})"
         raise RefusedError(mark_of(loader.get_mark() if loader else None), said) from None
 
 
 # What PyYAML says, and what it mostly means.
 _HINTS = (
-    ("character '\\t'", "a tab can't indent YAML: use blanks"),
-    ("mapping values are not allowed", "quote a value that holds `: `, or mend the indentation"),
+    ("character '\\t'", "a tab can't indent YAML: use spaces"),
+    ("mapping values are not allowed", "quote a value that contains `: `, or fix the indentation"),
     ("that cannot start any token", "quote a value that begins with this character"),
-    ("expected <block end>", "mend the indentation"),
-    ("could not find expected ':'", "a key needs `: ` behind it"),
+    ("expected <block end>", "fix the indentation"),
+    ("could not find expected ':'", "a key needs `: ` after it"),
     ("expected ',' or ']'", "close the list with `]`"),
     ("expected ',' or '}'", "close the mapping with `}`"),
     ("found unexpected end of stream", "a quotation mark is not closed"),
@@ -124,10 +126,10 @@ _HINTS = (
 
 def _syntax(error: yaml.MarkedYAMLError) -> str:
     said = ", ".join(part for part in (error.context, error.problem) if part)
-    hint = next((mend for sign, mend in _HINTS if sign in said), None)
+    hint = next((fix for sign, fix in _HINTS if sign in said), None)
     begun, at = error.context_mark, error.problem_mark
     if begun and at and begun.line != at.line:
-        said += f" (begun on line {begun.line + 1})"
+        said += f" (started on line {begun.line + 1})"
     return f"not valid YAML: {shown(said, 150)}" + (f"; {hint}" if hint else "")
 
 
@@ -152,9 +154,9 @@ class _Extent:
 class _Loader(yaml.SafeLoader):
     """Composes a document, unless it is too deep, too large or refers to itself.
 
-    PyYAML puts the very node of an anchor where its alias stands, so composing takes a time that
-    grows with the text alone. What is made of the nodes takes as long as if aliases were written
-    out, so the limits are on that.
+    PyYAML puts the node of an anchor itself in place of an alias, so composing takes time in
+    proportion to the text. What is made of the nodes takes as long as if aliases were written
+    out, so the limits apply to that.
     """
 
     _TAGS = MappingProxyType(
@@ -211,7 +213,9 @@ class _Loader(yaml.SafeLoader):
     def _extent_of(self, anchor: Any, mark: Mark) -> _Extent:
         if anchor not in self.anchors:
             hint = meant(anchor, self.anchors)
-            raise RefusedError(mark, f"`*{shown(anchor)}`: no anchor of that name before{hint}")
+            raise RefusedError(
+                mark, f"`*{shown(anchor)}`: no anchor `&{shown(anchor)}` before it{hint}"
+            )
         node = self.anchors[anchor]
         if node not in self._extents:
             raise RefusedError(mark, f"`*{shown(anchor)}` refers to itself")
@@ -220,4 +224,4 @@ class _Loader(yaml.SafeLoader):
     def _check_tag(self, event: Any, mark: Mark) -> None:
         if event.tag is not None and event.tag != self._TAGS[type(event)]:
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-            self._report.error(mark, f"the tag `{shown(tag)}` means nothing here: remove it")
+            self._report.error(mark, f"the tag `{shown(tag)}` is not supported: remove it")

@@ -1,4 +1,4 @@
-"""What fields accept: by type, a YAML value is one value, an axis, or a fault that is told."""
+"""What fields accept: by type, a YAML value is one value, an axis, or an error."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def test_a_list_of_what_fits_is_an_axis(annotation: Any, text: str, values: list
 
 
 @pytest.mark.parametrize(
-    ("annotation", "text", "faults"),
+    ("annotation", "text", "errors"),
     [
         (int, "1.5", ["x: expected an integer, got the number 1.5"]),
         (int, "1e3", ["x: expected an integer, got the number 1e3; write 1000"]),
@@ -306,11 +306,11 @@ def test_a_list_of_what_fits_is_an_axis(annotation: Any, text: str, values: list
     ],
 )  # fmt: skip
 def test_a_misfit_says_what_was_expected_and_what_was_meant(
-    annotation: Any, text: str, faults: list[str]
+    annotation: Any, text: str, errors: list[str]
 ) -> None:
     with pytest.raises(MisfitError) as caught:
         read(annotation, text)
-    assert [str(misfit) for misfit in caught.value.misfits] == faults
+    assert [str(misfit) for misfit in caught.value.misfits] == errors
 
 
 PYDANTIC = Annotated[int, Pydantic()]
@@ -351,17 +351,17 @@ def make(*fields: Any) -> type:
         (make(("x", datetime.time)), "no sweep file can give a value of the type time"),
         (make(("x", Callable[[], int])), "no sweep file can give"),
         (make(("x", dict[int, str])), "keys of a mapping must be `str`"),
-        (make(("x", "Nowhere")), "can't be read"),
+        (make(("x", "Nowhere")), "annotations can't be resolved"),
         (make(("x", int, field(default="a"))), "Made.x: its default doesn't fit its type"),
         (make(("x", float, field(default=None))), "its default doesn't fit its type"),
         (make(("x", float, field(default=float("nan")))), "its default doesn't fit its type"),
         (make(("x", Annotated[int, Gt(0)], field(default=0))), "expected an integer > 0"),
-        (make(("x", Phase | Sgd)), "nothing tells Phase, Sgd apart"),
+        (make(("x", Phase | Sgd)), "nothing distinguishes Phase, Sgd"),
         (make(("x", Annotated[Phase, Predicate(bool)])), "`__post_init__`"),
         (make(("x", GenericAlias(tuple, (make(("y", set[int])), ...)))), "no sweep file can give"),
     ],
 )
-def test_a_config_that_no_file_could_fill_is_the_trainers_fault(cls: type, words: str) -> None:
+def test_a_config_that_no_file_could_fill_is_the_trainers_error(cls: type, words: str) -> None:
     with pytest.raises(TrainerError, match=words.replace("(", r"\(")):
         check_types(cls)
 
@@ -395,7 +395,7 @@ def test_fields_that_no_one_can_pass_are_left_out() -> None:
         from_plain(Odd, {"b": 1})
 
 
-def test_a_value_in_a_config_that_is_not_of_its_type_is_told() -> None:
+def test_a_value_in_a_config_that_is_not_of_its_type_is_an_error() -> None:
     with pytest.raises(ConfigError, match="expected an int"):
         plain(Odd(a="x"))  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="finite"):

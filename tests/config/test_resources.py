@@ -9,7 +9,7 @@ import pytest
 from sweeper.config import Resources, Sweep, duration_s, size_bytes
 
 Read = Callable[..., Sweep]
-Faults = Callable[..., list[tuple[int, int, str]]]
+Errors = Callable[..., list[tuple[int, int, str]]]
 NO_DURATION = "expected a duration (`10 min`, or a number of seconds) or null, got "
 NO_SIZE = "expected a size (`2 GB`, or a number of bytes) or null, got "
 
@@ -95,6 +95,6 @@ def test_what_is_no_duration(text: str) -> None:
         ("{memory_per_run: 1 GB 2 MB}", f"resources.memory_per_run: {NO_SIZE}"),
     ],
 )
-def test_faults_of_resources(faults: Faults, text: str, message: str) -> None:
-    (fault,) = faults(f"resources: {text}")
-    assert fault[2].startswith(message)
+def test_errors_of_resources(errors: Errors, text: str, message: str) -> None:
+    (error,) = errors(f"resources: {text}")
+    assert error[2].startswith(message)

@@ -176,7 +176,7 @@ def typed(draw: st.DrawFn, depth: int = 3) -> Typed:
 
 @st.composite
 def dataclass_types(draw: st.DrawFn, depth: int = 3) -> Typed:
-    """A dataclass with a strategy for its instances; perhaps one of two told apart by a tag."""
+    """A dataclass, or two that a tag distinguishes, with a strategy for instances."""
     options = []
     tags: list[str | None] = draw(st.sampled_from([[None], ["one", "two"]]))
     for tag in tags:
@@ -289,7 +289,7 @@ class Small:
         ("x", ["expected a mapping"]),
     ],
 )
-def test_data_that_is_no_config_is_told(data: Any, words: list[str]) -> None:
+def test_data_that_is_not_a_config_is_refused(data: Any, words: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
         from_plain(Small, data)
     assert len(caught.value.problems) == len(words)
