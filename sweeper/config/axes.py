@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sweeper.config.container_types import fit_all
 from sweeper.config.field_types import Coercion, FieldType, Misfit, MisfitError
 from sweeper.config.problems import Report
 from sweeper.config.schema import as_section, section_type
@@ -56,19 +57,15 @@ def several(
     if not node.items:
         empty = "an empty list: give at least one value, or leave the key out"
         raise MisfitError([Misfit(node.mark, key, empty)])
-    values: list[Any] = []
-    misfits: list[Misfit] = []
-    for item in node.items:
-        try:
-            values.append(field_type.fit(item, Coercion.LAX, key, base))
-        except MisfitError as error:
-            misfits += error.misfits
-    if not misfits:
-        return values, list(node.items)
+    try:
+        parts = [(field_type, key, item) for item in node.items]
+        return fit_all(parts, Coercion.LAX, base), list(node.items)
+    except MisfitError as error:
+        as_axis = error
     # Where a list could have been meant as one value too, the reading with fewer errors says more.
-    if field_type.holds_lists() and len(as_value.misfits) <= len(misfits):
+    if field_type.holds_lists() and len(as_value.misfits) <= len(as_axis.misfits):
         raise as_value
-    raise MisfitError(misfits)
+    raise as_axis
 
 
 def leaves(section: Section, key: str = "") -> Iterator[tuple[str, FieldType, Any]]:

@@ -47,12 +47,12 @@ class AnyType(FieldType):
 
 
 def fit_all(
-    field_type: FieldType, nodes: Iterable[tuple[str, Node]], coercion: Coercion, base: Any = None
+    parts: Iterable[tuple[FieldType, str, Node]], coercion: Coercion, base: Any = None
 ) -> list[Any]:
-    """The values of several nodes of one type; with every misfit, not the first alone."""
+    """The values of several nodes, each with its type and key. Raises one `MisfitError` for all."""
     values: list[Any] = []
     misfits: list[Misfit] = []
-    for key, node in nodes:
+    for field_type, key, node in parts:
         try:
             values.append(field_type.fit(node, coercion, key, base))
         except MisfitError as error:
@@ -85,8 +85,9 @@ class ListType(FieldType):
         try:
             if not isinstance(node, ListNode):
                 raise self._misfit(node, key)
-            nodes = [(f"{key}[{index}]", item) for index, item in enumerate(node.items)]
-            return self.container(fit_all(self.item, nodes, strictly))
+            items = enumerate(node.items)
+            parts = [(self.item, f"{key}[{index}]", item) for index, item in items]
+            return self.container(fit_all(parts, strictly))
         except MisfitError as error:
             # A list can be the lone item only where items can be lists.
             if coercion < Coercion.LAX or (listed and not self.item.holds_lists()):
@@ -123,17 +124,11 @@ class TupleType(FieldType):
     def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> Any:
         if not isinstance(node, ListNode) or len(node.items) != len(self.items):
             raise self._misfit(node, key)
-        strictly = min(coercion, Coercion.SAFE)
-        values: list[Any] = []
-        misfits: list[Misfit] = []
-        for index, (field_type, item) in enumerate(zip(self.items, node.items, strict=True)):
-            try:
-                values.append(field_type.fit(item, strictly, f"{key}[{index}]"))
-            except MisfitError as error:
-                misfits += error.misfits
-        if misfits:
-            raise MisfitError(misfits)
-        return tuple(values)
+        parts = [
+            (field_type, f"{key}[{index}]", item)
+            for index, (field_type, item) in enumerate(zip(self.items, node.items, strict=True))
+        ]
+        return tuple(fit_all(parts, min(coercion, Coercion.SAFE)))
 
     def plain(self, value: Any) -> list[Any]:
         if not isinstance(value, list | tuple) or len(value) != len(self.items):
@@ -163,8 +158,8 @@ class MappingType(FieldType):
     def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> dict[str, Any]:
         if not isinstance(node, MappingNode):
             raise self._misfit(node, key)
-        nodes = [(f"{key}.{entry.key}", entry.value) for entry in node.entries]
-        values = fit_all(self.value, nodes, min(coercion, Coercion.SAFE))
+        parts = [(self.value, f"{key}.{entry.key}", entry.value) for entry in node.entries]
+        values = fit_all(parts, min(coercion, Coercion.SAFE))
         return {entry.key: value for entry, value in zip(node.entries, values, strict=True)}
 
     def plain(self, value: Any) -> dict[str, Any]:
