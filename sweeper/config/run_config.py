@@ -99,8 +99,9 @@ def _represent_list(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.Node:
 
 def _represent_text(dumper: yaml.SafeDumper, data: str) -> yaml.Node:
     # PyYAML quotes what YAML 1.1 would misread; words that only our reading takes for numbers
-    # (1e-3) need it as well.
+    # (1e-3) need it as well. In single quotes, rare ends of lines would be read as spaces.
     style = None if isinstance(resolve(data), str) else "'"
+    style = '"' if any(end in data for end in "\x85\u2028\u2029") else style
     return dumper.represent_scalar("tag:yaml.org,2002:str", data, style)
 
 

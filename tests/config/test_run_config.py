@@ -219,6 +219,15 @@ def test_plain_data_and_yaml_read_back_to_the_config(config: Any) -> None:
     assert to_yaml(data) == text
 
 
+@pytest.mark.parametrize("text", ["\x85", "a\u2028b", "a \u2029", "\n", "a\n\nb ", " \r\n", "\t"])
+def test_text_with_ends_of_lines_is_read_back(text: str) -> None:
+    data = {"field": {text: text}}
+    assert yaml.safe_load(to_yaml(data)) == data
+    root = parse(to_yaml(data), Report("f"))
+    assert root is not None
+    assert data_of(root) == data
+
+
 def test_yaml_is_readable(sweep: Read) -> None:
     text = """
         parameters:
