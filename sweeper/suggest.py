@@ -1,8 +1,7 @@
-"""What was probably meant, and how words and values are shown in messages."""
+"""Suggestions for misspelt words, and how words are shown in messages."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 __all__ = ["listed", "meant", "nearest", "shown"]
@@ -23,6 +22,8 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
         lowered.setdefault(candidate.lower(), candidate)
     if wanted in lowered:
         return lowered[wanted]
+    import difflib  # for errors alone: `sweep status` stays fast without it
+
     similar = difflib.get_close_matches(wanted, lowered, n=1, cutoff=0.6)
     if similar:
         return lowered[similar[0]]
@@ -41,13 +42,13 @@ def meant(word: str, words: Iterable[str]) -> str:
 
 
 def shown(text: str, width: int = 60) -> str:
-    """A text of the user's as it may stand in a message: one line, printable, not too long."""
+    """A user's text fit for a message: on one line, printable, not too long."""
     safe = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
     return safe if len(safe) <= width else safe[: width - 1] + "…"
 
 
 def listed(items: Iterable[str], most: int = 12) -> str:
-    """The items in back-ticks with commas, the end of a long list left out."""
+    """The items in back-ticks with commas, a long list shortened."""
     known = [f"`{shown(item)}`" for item in items]
     if len(known) > most:
         return ", ".join(known[:most]) + f", … ({len(known)} in all)"

@@ -16,9 +16,16 @@ _SECONDS = {
 }
 
 # Single letters count by 1024, as Slurm's do; `GB` and `GiB` are what the standards say.
-_BYTES = {"b": 1}
-for _power, _letter in enumerate("kmgt", start=1):
-    _BYTES |= {_letter: 1024**_power, f"{_letter}ib": 1024**_power, f"{_letter}b": 1000**_power}
+_BYTES = {"b": 1} | {
+    unit: size
+    for power, letter in enumerate("kmgt", start=1)
+    for unit, size in (
+        (letter, 1024**power),
+        (f"{letter}ib", 1024**power),
+        (f"{letter}b", 1000**power),
+    )
+}
+
 
 _PART = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([a-z]+)\s*")
 

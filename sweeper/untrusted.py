@@ -1,4 +1,4 @@
-"""Files and text that may come from anybody: opened and shown without harm."""
+"""Files and text from anybody: opened without blocking, shown without controlling the terminal."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ __all__ = ["plain_file", "printable"]
 
 
 def plain_file(path: str | os.PathLike[str], flags: int) -> int:
-    """An `opener`: a pipe or device of that name must not block who opens it; raises OSError."""
+    """An `opener` that refuses FIFOs and devices, which could block, with an OSError."""
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "is no plain file", os.fspath(path))
+        raise OSError(errno.EINVAL, "is not a regular file", os.fspath(path))
     return descriptor
 
 
 def printable(text: str) -> str:
-    """Text without power over a terminal: what can't be printed stands as its escape."""
+    """Text that can't control a terminal: what isn't printable is escaped."""
     if text.isprintable():
         return text
     return "".join(

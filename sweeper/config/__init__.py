@@ -1,7 +1,7 @@
-"""Sweep files: YAML text → typed sweep → runs, and what is wrong with it, all at once.
+"""Sweep files: YAML text → typed sweep → runs, with every error reported at once.
 
-The stages, each a module: `text` (places, limits) → `schema` (what fields accept) → `axes` (one
-value or several) → `conditions`, `selection` (which points) → `expansion` (the runs).
+The stages, each a module: `yaml_text` (limits) → `yaml_nodes` (places) → `schema` (what fields
+accept) → `axes` (one value or several) → `filters`, `grid` (which points) → `expansion` (the runs).
 """
 
 from sweeper.config.diff import differing

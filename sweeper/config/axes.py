@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweeper.config.field_types import Fault, Kind, Looseness, MisfitError
+from sweeper.config.container_types import fit_all
+from sweeper.config.field_types import Coercion, FieldType, Misfit, MisfitError
 from sweeper.config.problems import Report
-from sweeper.config.schema import as_section, section_kind
+from sweeper.config.schema import as_section, section_type
 from sweeper.config.section_types import Section
 from sweeper.config.yaml_nodes import ListNode, MappingNode, Node, ScalarNode
 from sweeper.errors import Mark
@@ -17,13 +18,13 @@ from sweeper.suggest import listed, meant, nearest, shown
 
 __all__ = ["AxisPlaceholder", "ConfigPart", "DraftAxis", "leaves", "replaced", "several"]
 
-# Every fault is told, but a list of 500 words in a field for numbers is one mistake, not 500.
-MOST_FAULTS = 10
+# Every error is reported, but 500 words in a field for numbers are one mistake, not 500.
+MOST_MISFITS = 10
 
 
 @dataclass(frozen=True)
 class AxisPlaceholder:
-    """Stands in a section where an axis puts its values."""
+    """Holds the place in a section where an axis puts its values."""
 
     axis: int
 
@@ -33,50 +34,48 @@ class DraftAxis:
     """An axis as it was read, before zipping and before repeated values are left out."""
 
     key: str
-    kind: Kind
+    field_type: FieldType
     values: list[Any]
     nodes: list[Node]
     mark: Mark
 
 
-def several(kind: Kind, node: Node, key: str, base: Any = None) -> tuple[list[Any], list[Node]]:
+def several(
+    field_type: FieldType, node: Node, key: str, base: Any = None
+) -> tuple[list[Any], list[Node]]:
     """The values that a key is given, with their nodes: one, or those of an axis.
 
-    What fits as a value is a value, strictly or by a convenience (a scalar for the list of one);
-    else a list whose items all fit is an axis. Raises `MisfitError`.
+    What fits as a value is one value, coerced if need be (a scalar to a list of one). Otherwise a
+    list whose items all fit is an axis. Raises `MisfitError`.
     """
     try:
-        return [kind.fit(node, Looseness.EASY, key, base)], [node]
-    except MisfitError as misfit:
-        as_value = misfit
-    if not isinstance(node, ListNode) or (not node.items and kind.holds_lists()):
+        return [field_type.fit(node, Coercion.LAX, key, base)], [node]
+    except MisfitError as error:
+        as_value = error
+    if not isinstance(node, ListNode) or (not node.items and field_type.holds_lists()):
         raise as_value
     if not node.items:
         empty = "an empty list: give at least one value, or leave the key out"
-        raise MisfitError([Fault(node.mark, key, empty)])
-    values: list[Any] = []
-    faults: list[Fault] = []
-    for item in node.items:
-        try:
-            values.append(kind.fit(item, Looseness.EASY, key, base))
-        except MisfitError as misfit:
-            faults += misfit.faults
-    if not faults:
-        return values, list(node.items)
-    # Where a list could have been meant as one value too, the reading with fewer faults says more.
-    if kind.holds_lists() and len(as_value.faults) <= len(faults):
+        raise MisfitError([Misfit(node.mark, key, empty)])
+    try:
+        parts = [(field_type, key, item) for item in node.items]
+        return fit_all(parts, Coercion.LAX, base), list(node.items)
+    except MisfitError as error:
+        as_axis = error
+    # Where a list could have been meant as one value too, the reading with fewer errors says more.
+    if field_type.holds_lists() and len(as_value.misfits) <= len(as_axis.misfits):
         raise as_value
-    raise MisfitError(faults)
+    raise as_axis
 
 
-def leaves(section: Section, key: str = "") -> Iterator[tuple[str, Kind, Any]]:
-    """Dotted path, kind and value of every field, sections entered."""
+def leaves(section: Section, key: str = "") -> Iterator[tuple[str, FieldType, Any]]:
+    """Dotted path, type and value of every field, sections entered."""
     for name, value in section.values.items():
         path = joined(key, name)
         if isinstance(value, Section):
             yield from leaves(value, path)
         else:
-            yield path, section.form.kinds[name], value
+            yield path, section.schema.fields[name], value
 
 
 def replaced(section: Section, path: str, value: Any) -> Section:
@@ -84,14 +83,14 @@ def replaced(section: Section, path: str, value: Any) -> Section:
     name, _, rest = path.partition(".")
     inner = section.values[name]
     new = replaced(inner, rest, value) if rest else value
-    return Section(section.form, {**section.values, name: new})
+    return Section(section.schema, {**section.values, name: new})
 
 
 @dataclass
 class ConfigPart:
     """Reads the config part of one file onto defaults.
 
-    `known` are the words that are no fields but may stand at the top, for hints; `axes` gathers
+    `known` are the other keys that the top of the file may have, for hints; `axes` gathers
     the axes found; `given` has the place of every key of the file by dotted path.
     """
 
@@ -101,16 +100,16 @@ class ConfigPart:
     with_axes: bool = True
     axes: list[DraftAxis] = field(default_factory=list)
     given: dict[str, Mark] = field(default_factory=dict)
-    faulty: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
 
     def read(self, entries: MappingNode) -> Section:
-        """The section of the file: defaults, what it overrides, and slots for its axes."""
+        """The section of the file: defaults, what it overrides, and placeholders for its axes."""
         return self._section(entries, self.defaults, "")
 
     def require(self, section: Section) -> None:
         """Report the required fields that neither the file nor the defaults give."""
         for path in section.missing():
-            if not any(path == bad or path.startswith(bad + ".") for bad in self.faulty):
+            if not any(path == bad or path.startswith(bad + ".") for bad in self.failed):
                 self.report.error(self._near(path), f"{path}: is required, and has no value")
 
     def _near(self, path: str) -> Mark:
@@ -123,48 +122,47 @@ class ConfigPart:
         values = dict(start.values)
         for entry in node.entries:
             name, path = entry.key, joined(key, entry.key)
-            known = start.form.kinds.get(name)
+            known = start.schema.fields.get(name)
             if known is None:
                 self._unknown(name, entry.mark, start, key)
                 continue
             self.given[path] = entry.mark
             try:
                 values[name] = self._value(entry.value, known, values[name], path)
-            except MisfitError as misfit:
-                self.faulty.add(path)
-                self._tell(misfit, path)
-        return Section(start.form, values)
+            except MisfitError as error:
+                self.failed.add(path)
+                self._report(error, path)
+        return Section(start.schema, values)
 
-    def _value(self, node: Node, kind: Kind, base: Any, path: str) -> Any:
-        """What stands in a field: a section, a value, or the slot of an axis."""
-        section = section_kind(kind)
+    def _value(self, node: Node, field_type: FieldType, base: Any, path: str) -> Any:
+        """What a field gets: a section, a value, or the placeholder of an axis."""
+        section = section_type(field_type)
         if section is not None:
             if isinstance(node, MappingNode):
                 return self._section(node, section.choose(node, path, base), path)
-            if isinstance(node, ScalarNode) and node.value is None and not kind.holds(None):
-                return base  # a heading with nothing under it
-        values, nodes = several(kind, node, path, base)
+            if isinstance(node, ScalarNode) and node.value is None and not field_type.holds(None):
+                return base  # a key with nothing under it
+        values, nodes = several(field_type, node, path, base)
         if len(values) == 1:
-            return as_section(kind, values[0])
+            return as_section(field_type, values[0])
         if not self.with_axes:
-            many = f"a default has one value, here are {len(values)}"
-            raise MisfitError([Fault(node.mark, path, many)])
-        self.axes.append(DraftAxis(path, kind, values, nodes, node.mark))
+            many = f"a default has one value, not {len(values)}"
+            raise MisfitError([Misfit(node.mark, path, many)])
+        self.axes.append(DraftAxis(path, field_type, values, nodes, node.mark))
         return AxisPlaceholder(len(self.axes) - 1)
 
-    def _tell(self, misfit: MisfitError, path: str) -> None:
-        for fault in misfit.faults[:MOST_FAULTS]:
-            self.report.error(fault.mark, f"{fault.key}: {fault.message}")
-        more = len(misfit.faults) - MOST_FAULTS
-        if more > 0:
-            self.report.error(misfit.faults[MOST_FAULTS].mark, f"{path}: and {more} more like this")
+    def _report(self, error: MisfitError, path: str) -> None:
+        MisfitError(error.misfits[:MOST_MISFITS]).add_to(self.report)
+        rest = error.misfits[MOST_MISFITS:]
+        if rest:
+            self.report.error(rest[0].mark, f"{path}: and {len(rest)} more like this")
 
     def _unknown(self, name: str, mark: Mark, section: Section, key: str) -> None:
-        """An unknown key: it was misspelt, or stands under the wrong heading."""
-        told = f"{joined(key, shown(name))}: unknown key"
+        """Report an unknown key: it is misspelt, or in the wrong section."""
+        message = f"{joined(key, shown(name))}: unknown key"
         paths = [*_paths(self.defaults)]
         elsewhere = [path for path in paths if path.endswith("." + name)]
-        here = [*section.form.kinds, *(self.known if not key else ())]
+        here = [*section.schema.fields, *(self.known if not key else ())]
         if elsewhere:
             hint = f"; did you mean `{elsewhere[0]}`?"
         elif nearest(name, here):
@@ -173,7 +171,7 @@ class ConfigPart:
             by_name = {path.rpartition(".")[2]: path for path in reversed(paths)}
             near = nearest(name, by_name)
             hint = f"; did you mean `{by_name[near]}`?" if near else f"; known are {listed(here)}"
-        self.report.error(mark, told + hint)
+        self.report.error(mark, message + hint)
 
 
 def _paths(section: Section, key: str = "") -> Iterator[str]:

@@ -1,20 +1,20 @@
-"""Kinds made of other kinds: lists, mappings and unions."""
+"""Field types made of others: lists, mappings and unions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from sweeper.config.field_types import Fault, FloatKind, Kind, Looseness, MisfitError, NullKind
+from sweeper.config.field_types import Coercion, FieldType, FloatType, Misfit, MisfitError, NullType
 from sweeper.config.yaml_nodes import ListNode, MappingNode, Node, data_of
 from sweeper.suggest import shown
 
-__all__ = ["AnyKind", "ListKind", "MappingKind", "TupleKind", "UnionKind", "fit_all"]
+__all__ = ["AnyType", "ListType", "MappingType", "TupleType", "UnionType", "fit_all"]
 
 
 @dataclass(frozen=True)
-class AnyKind(Kind):
+class AnyType(FieldType):
     """Anything that YAML can say; so a list here is always a value, never an axis."""
 
     @property
@@ -24,7 +24,7 @@ class AnyKind(Kind):
     def holds_lists(self) -> bool:
         return True
 
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> Any:
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> Any:
         value = data_of(node)
         try:
             return self.plain(value)
@@ -37,7 +37,7 @@ class AnyKind(Kind):
         if isinstance(value, list | tuple):
             return [self.plain(item) for item in value]
         if isinstance(value, float):
-            return FloatKind().plain(value)
+            return FloatType().plain(value)
         if value is None or isinstance(value, bool | int | str):
             return value
         raise TypeError(f"{type(value).__name__} can't be written as YAML")
@@ -47,26 +47,26 @@ class AnyKind(Kind):
 
 
 def fit_all(
-    kind: Kind, nodes: Iterable[tuple[str, Node]], looseness: Looseness, base: Any = None
+    parts: Iterable[tuple[FieldType, str, Node]], coercion: Coercion, base: Any = None
 ) -> list[Any]:
-    """The values of several nodes of one kind; every misfit is told, not the first alone."""
+    """The values of several nodes, each with its type and key. Raises one `MisfitError` for all."""
     values: list[Any] = []
-    faults: list[Fault] = []
-    for key, node in nodes:
+    misfits: list[Misfit] = []
+    for field_type, key, node in parts:
         try:
-            values.append(kind.fit(node, looseness, key, base))
-        except MisfitError as misfit:
-            faults += misfit.faults
-    if faults:
-        raise MisfitError(faults)
+            values.append(field_type.fit(node, coercion, key, base))
+        except MisfitError as error:
+            misfits += error.misfits
+    if misfits:
+        raise MisfitError(misfits)
     return values
 
 
 @dataclass(frozen=True)
-class ListKind(Kind):
-    """A list of any length whose items are of one kind; `container` is `tuple` or `list`."""
+class ListType(FieldType):
+    """A list of any length whose items are of one type; `container` is `tuple` or `list`."""
 
-    item: Kind
+    item: FieldType
     container: type[tuple[Any, ...]] | type[list[Any]] = tuple
 
     @property
@@ -79,24 +79,25 @@ class ListKind(Kind):
     def candidates(self) -> tuple[str, ...]:
         return self.item.candidates()
 
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> Any:
-        strictly = min(looseness, Looseness.STRICT)
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> Any:
+        strictly = min(coercion, Coercion.SAFE)
         listed = isinstance(node, ListNode)
         try:
             if not isinstance(node, ListNode):
                 raise self._misfit(node, key)
-            nodes = [(f"{key}[{index}]", item) for index, item in enumerate(node.items)]
-            return self.container(fit_all(self.item, nodes, strictly))
-        except MisfitError as misfit:
+            items = enumerate(node.items)
+            parts = [(self.item, f"{key}[{index}]", item) for index, item in items]
+            return self.container(fit_all(parts, strictly))
+        except MisfitError as error:
             # A list can be the lone item only where items can be lists.
-            if looseness < Looseness.EASY or (listed and not self.item.holds_lists()):
+            if coercion < Coercion.LAX or (listed and not self.item.holds_lists()):
                 raise
             try:
                 return self.container([self.item.fit(node, strictly, key)])
             except MisfitError as lone:
-                # What is no list was meant as the lone item; for a list, fewer faults say more.
-                as_list = listed and len(misfit.faults) <= len(lone.faults)
-                raise (misfit if as_list else lone) from None
+                # What isn't a list was meant as the lone item; for a list, fewer errors say more.
+                as_list = listed and len(error.misfits) <= len(lone.misfits)
+                raise (error if as_list else lone) from None
 
     def plain(self, value: Any) -> list[Any]:
         if not isinstance(value, list | tuple):
@@ -108,10 +109,10 @@ class ListKind(Kind):
 
 
 @dataclass(frozen=True)
-class TupleKind(Kind):
-    """A list of fixed length, each place with its own kind."""
+class TupleType(FieldType):
+    """A list of fixed length, each place with its own type."""
 
-    items: tuple[Kind, ...]
+    items: tuple[FieldType, ...]
 
     @property
     def expects(self) -> str:
@@ -120,49 +121,45 @@ class TupleKind(Kind):
     def holds_lists(self) -> bool:
         return True
 
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> Any:
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> Any:
         if not isinstance(node, ListNode) or len(node.items) != len(self.items):
             raise self._misfit(node, key)
-        strictly = min(looseness, Looseness.STRICT)
-        values: list[Any] = []
-        faults: list[Fault] = []
-        for index, (kind, item) in enumerate(zip(self.items, node.items, strict=True)):
-            try:
-                values.append(kind.fit(item, strictly, f"{key}[{index}]"))
-            except MisfitError as misfit:
-                faults += misfit.faults
-        if faults:
-            raise MisfitError(faults)
-        return tuple(values)
+        parts = [
+            (field_type, f"{key}[{index}]", item)
+            for index, (field_type, item) in enumerate(zip(self.items, node.items, strict=True))
+        ]
+        return tuple(fit_all(parts, min(coercion, Coercion.SAFE)))
 
     def plain(self, value: Any) -> list[Any]:
         if not isinstance(value, list | tuple) or len(value) != len(self.items):
             raise TypeError(f"expected {self.expects}, got {value!r}")
-        return [kind.plain(item) for kind, item in zip(self.items, value, strict=True)]
+        return [field_type.plain(item) for field_type, item in zip(self.items, value, strict=True)]
 
     def holds(self, value: Any) -> bool:
         return (
             isinstance(value, tuple)
             and len(value) == len(self.items)
-            and all(kind.holds(item) for kind, item in zip(self.items, value, strict=True))
+            and all(
+                field_type.holds(item) for field_type, item in zip(self.items, value, strict=True)
+            )
         )
 
 
 @dataclass(frozen=True)
-class MappingKind(Kind):
-    """A mapping from words of the user's to values of one kind."""
+class MappingType(FieldType):
+    """A mapping from words of the user's to values of one type."""
 
-    value: Kind
+    value: FieldType
 
     @property
     def expects(self) -> str:
         return f"a mapping (each value: {self.value.expects})"
 
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> dict[str, Any]:
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> dict[str, Any]:
         if not isinstance(node, MappingNode):
             raise self._misfit(node, key)
-        nodes = [(f"{key}.{entry.key}", entry.value) for entry in node.entries]
-        values = fit_all(self.value, nodes, min(looseness, Looseness.STRICT))
+        parts = [(self.value, f"{key}.{entry.key}", entry.value) for entry in node.entries]
+        values = fit_all(parts, min(coercion, Coercion.SAFE))
         return {entry.key: value for entry, value in zip(node.entries, values, strict=True)}
 
     def plain(self, value: Any) -> dict[str, Any]:
@@ -175,10 +172,10 @@ class MappingKind(Kind):
 
 
 @dataclass(frozen=True)
-class UnionKind(Kind):
-    """One of several kinds; the one that needs the least bending of the value takes it."""
+class UnionType(FieldType):
+    """One of several types; the one that needs the least bending of the value takes it."""
 
-    options: tuple[Kind, ...]
+    options: tuple[FieldType, ...]
 
     @property
     def expects(self) -> str:
@@ -190,36 +187,35 @@ class UnionKind(Kind):
     def candidates(self) -> tuple[str, ...]:
         return tuple(word for option in self.options for word in option.candidates())
 
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> Any:
-        misfits: list[tuple[Kind, MisfitError]] = []
-        for level in Looseness:
-            if level > looseness:
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> Any:
+        errors: list[tuple[FieldType, MisfitError]] = []
+        for level in Coercion:
+            if level > coercion:
                 break
-            misfits = []
+            errors = []
             for option in self.options:
                 try:
                     return option.fit(node, level, key, base)
-                except MisfitError as misfit:
-                    misfits.append((option, misfit))
-        raise self._best(node, key, misfits)
+                except MisfitError as error:
+                    errors.append((option, error))
+        raise self._best(node, key, errors)
 
-    def _best(self, node: Node, key: str, misfits: list[tuple[Kind, MisfitError]]) -> MisfitError:
-        """What to say: faults deep in a value show which option was meant."""
+    def _best(
+        self, node: Node, key: str, errors: list[tuple[FieldType, MisfitError]]
+    ) -> MisfitError:
+        """What to report: errors deep in a value show which option was meant."""
         deep = [
-            misfit
-            for _, misfit in misfits
-            if any((fault.mark, fault.key) != (node.mark, key) for fault in misfit.faults)
+            error
+            for _, error in errors
+            if any((misfit.mark, misfit.key) != (node.mark, key) for misfit in error.misfits)
         ]
         if deep:
-            return min(deep, key=lambda misfit: len(misfit.faults))
-        some = [pair for pair in misfits if not isinstance(pair[0], NullKind)]
+            return min(deep, key=lambda error: len(error.misfits))
+        some = [pair for pair in errors if not isinstance(pair[0], NullType)]
         if len(some) != 1:
             return self._misfit(node, key)
-        option, misfit = some[0]
-        said, whole = f"expected {option.expects}", f"expected {self.expects}"
-        return MisfitError(
-            replace(fault, message=fault.message.replace(said, whole, 1)) for fault in misfit.faults
-        )
+        option, error = some[0]
+        return error.expecting(key, option.expects, self.expects)
 
     def plain(self, value: Any) -> Any:
         for option in self.options:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweeper.config.axes import ConfigPart
-from sweeper.config.section_types import Form, Section
+from sweeper.config.section_types import Schema, Section
 from sweeper.config.sweep_keys import RESERVED
-from sweeper.config.yaml_nodes import MappingNode, ScalarNode, parse, read_text
+from sweeper.config.yaml_nodes import MappingNode, ScalarNode, parse
+from sweeper.config.yaml_text import read_text
 from sweeper.errors import Problem, TrainerError
 from sweeper.trainer import DEFAULT_TRAINER, canonical_name
 
@@ -27,13 +28,13 @@ class Defaults:
     warnings: tuple[Problem, ...] = ()
 
 
-def read_defaults(sweep_file: Path, trainer_name: str, form: Form) -> Defaults:
+def read_defaults(sweep_file: Path, trainer_name: str, schema: Schema) -> Defaults:
     """The defaults for a sweep file whose trainer has the canonical name `trainer_name`.
 
     Looked for in the file's folder, then in the one above. A file for another trainer is passed
     over: its `trainer` must be the sweep's.
     """
-    own = form.defaults()
+    own = schema.defaults()
     here = sweep_file.absolute().parent
     for file in (here / FILE_NAME, here.parent / FILE_NAME):
         if not file.is_file() or file == sweep_file.absolute():
@@ -50,10 +51,12 @@ def read_defaults(sweep_file: Path, trainer_name: str, form: Form) -> Defaults:
             return Defaults(own, _short(file), tuple(report.errors()))
         for entry in root.entries:
             if entry.key in RESERVED and entry.key != "trainer":
-                report.error(entry.mark, f"{entry.key}: belongs in a sweep file, not in defaults")
+                report.error(
+                    entry.mark, f"{entry.key}: belongs in a sweep file, not in default.yaml"
+                )
         fields = tuple(entry for entry in root.entries if entry.key not in RESERVED)
         part = ConfigPart(report, own, known=("trainer",), with_axes=False)
-        section = part.read(MappingNode(fields, root.mark, root.size))
+        section = part.read(MappingNode(fields, root.mark))
         return Defaults(section, _short(file), tuple(report.errors()), tuple(report.warnings()))
     return Defaults(own)
 
@@ -67,7 +70,7 @@ def _trainer_of(root: MappingNode) -> object:
 
 
 def _short(file: Path) -> Path:
-    """The path as seen from the current directory, if the file lies in or below it."""
+    """The path as seen from the current directory, if the file is in or below it."""
     try:
         return file.relative_to(Path.cwd())
     except (ValueError, OSError):

@@ -1,4 +1,4 @@
-"""What sets configs apart."""
+"""The keys in which configs differ."""
 
 from __future__ import annotations
 

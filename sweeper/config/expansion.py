@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweeper.config.axes import AxisPlaceholder
-from sweeper.config.field_types import Kind, canonical_json
+from sweeper.config.field_types import FieldType, canonical_json
 from sweeper.config.filters import Dimension
 from sweeper.config.grid import Selection
 from sweeper.config.run_config import run_id_of_json
-from sweeper.config.section_types import Form, Section, sentence
+from sweeper.config.section_types import Schema, Section, sentence
 from sweeper.keys import joined
 
 __all__ = ["Axis", "Expansion", "RunSpec"]
@@ -57,14 +57,16 @@ class Expansion:
         self,
         trainer_name: str,
         root: Section,
-        axes: Sequence[tuple[str, Kind, Sequence[Any]]],
+        axes: Sequence[tuple[str, FieldType, Sequence[Any]]],
         grid: Sequence[Dimension],
         selection: Selection,
     ) -> None:
         self._trainer_name = trainer_name
         self._keys = [key for key, _, _ in axes]
         self._values = [list(values) for _, _, values in axes]
-        self._plain = [[kind.plain(value) for value in values] for _, kind, values in axes]
+        self._plain = [
+            [field_type.plain(value) for value in values] for _, field_type, values in axes
+        ]
         self._json = [[canonical_json(value) for value in values] for values in self._plain]
         self._pieces = _json_pieces(root)
         self._builder = _Builder.of(root, "")
@@ -110,7 +112,7 @@ def _json_pieces(section: Section) -> list[str | int]:
         elif isinstance(value, Section):
             pieces += _json_pieces(value)
         else:
-            pieces.append(canonical_json(section.form.kinds[name].plain(value)))
+            pieces.append(canonical_json(section.schema.fields[name].plain(value)))
     pieces.append("}" if pieces else "{}")
     return pieces
 
@@ -119,7 +121,7 @@ def _json_pieces(section: Section) -> list[str | int]:
 class _Builder:
     """Builds the dataclass of a section; `refused` are sentences that no axis can change."""
 
-    form: Form
+    schema: Schema
     key: str
     fixed: Mapping[str, Any]
     slots: tuple[tuple[str, int], ...]
@@ -143,7 +145,7 @@ class _Builder:
                     fixed[name] = builder.build((), refused)
             else:
                 fixed[name] = value
-        return cls(section.form, key, fixed, tuple(slots), tuple(inner), tuple(refused))
+        return cls(section.schema, key, fixed, tuple(slots), tuple(inner), tuple(refused))
 
     def build(self, values: Sequence[Any], invalid: list[str]) -> Any:
         """The instance for the axes' values; None with sentences in `invalid` if it's refused."""
@@ -157,7 +159,7 @@ class _Builder:
         if len(invalid) > before:
             return None
         try:
-            return self.form.cls(**fields)
+            return self.schema.cls(**fields)
         except Exception as error:  # whatever the user's __post_init__ raises
             said = sentence(error)
             invalid.append(f"{self.key}: {said}" if self.key else said)

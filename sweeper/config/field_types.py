@@ -1,7 +1,7 @@
-"""Kinds: what a field accepts, what it makes of a YAML value, and how a value is written down.
+"""Field types: what a field accepts, what it makes of a YAML value, how a value is written down.
 
-A kind is built from a field's type by `schema`. Here are those of single values; those made of
-other kinds are in `containers`, nested dataclasses in `schema`.
+`schema` makes them of annotations. Here are those of single values; those made of others are in
+`container_types`, nested dataclasses in `section_types`.
 """
 
 from __future__ import annotations
@@ -14,54 +14,83 @@ from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
 from typing import Any
 
-from sweeper.config.yaml_nodes import ListNode, MappingNode, Node, ScalarNode, data_of
+from sweeper.config.problems import Report
+from sweeper.config.yaml_nodes import ListNode, MappingNode, Node, ScalarNode
 from sweeper.errors import Mark
 from sweeper.suggest import listed, meant, shown
 
 __all__ = [
-    "BoolKind",
-    "BoundedKind",
-    "Fault",
-    "FloatKind",
-    "IntKind",
-    "Kind",
-    "Looseness",
+    "BoolType",
+    "BoundedType",
+    "ChoiceType",
+    "Coercion",
+    "FieldType",
+    "FloatType",
+    "IntType",
+    "Misfit",
     "MisfitError",
-    "NullKind",
-    "OtherKind",
-    "TextKind",
-    "WordKind",
+    "NullType",
+    "TextType",
     "canonical_json",
     "got",
 ]
 
 
-class Looseness(IntEnum):
-    """How far a value may be from the type."""
+class Coercion(IntEnum):
+    """How far from the type a value may be to be taken for it."""
 
-    EXACT = 0  # the very type: decides between the members of a union
-    STRICT = 1  # an integer for a float, `on` for a boolean
-    EASY = 2  # a scalar for a list of one, a word for the section that it names
+    NONE = 0  # the very type: decides between the members of a union
+    SAFE = 1  # an integer for a float, `on` for a boolean
+    LAX = 2  # a scalar for a list of one, a word for the section that it names
 
 
 @dataclass(frozen=True)
-class Fault:
-    """What is wrong with a value, at its place in the file; `key` is the dotted path to it."""
+class Misfit:
+    """What is wrong with a value, at its place in the file; `key` is the dotted path to it.
+
+    Where something else was `expected` than what was `got`, `text` has what follows these.
+    """
 
     mark: Mark
     key: str
-    message: str
+    text: str = ""
+    expected: str = ""
+    got: str = ""
+
+    @property
+    def message(self) -> str:
+        """What is wrong, without the key."""
+        if not self.expected:
+            return self.text
+        return f"expected {self.expected}, got {self.got}{self.text}"
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.message}" if self.key else self.message
 
 
 class MisfitError(Exception):
-    """A value doesn't fit; `faults` says where and why."""
+    """A value doesn't fit its type; `misfits` says where and why."""
 
-    def __init__(self, faults: Iterable[Fault]) -> None:
-        self.faults = tuple(faults)
-        super().__init__("; ".join(f"{fault.key}: {fault.message}" for fault in self.faults))
+    def __init__(self, misfits: Iterable[Misfit]) -> None:
+        self.misfits = tuple(misfits)
+        super().__init__("; ".join(map(str, self.misfits)))
+
+    def expecting(self, key: str, part: str, whole: str) -> MisfitError:
+        """The error of a type that expects `whole` at a key, from that of the `part` it tried."""
+        return MisfitError(
+            replace(misfit, expected=whole)
+            if (misfit.key, misfit.expected) == (key, part)
+            else misfit
+            for misfit in self.misfits
+        )
+
+    def add_to(self, report: Report) -> None:
+        """Report every misfit as an error of the file."""
+        for misfit in self.misfits:
+            report.error(misfit.mark, str(misfit))
 
 
-class Kind(ABC):
+class FieldType(ABC):
     """What a field accepts."""
 
     @property
@@ -70,7 +99,7 @@ class Kind(ABC):
         """What a value must be, for messages: `an integer`."""
 
     @abstractmethod
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> Any:
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> Any:
         """The typed value of a node. Raises `MisfitError`.
 
         `base` is the field's default, which completes the keys that a section leaves out.
@@ -82,10 +111,10 @@ class Kind(ABC):
 
     @abstractmethod
     def holds(self, value: Any) -> bool:
-        """Whether a typed value is of this kind, so that a union knows who writes it."""
+        """Whether a typed value is of this type, so that a union knows who writes it."""
 
     def holds_lists(self) -> bool:
-        """Whether a list can be one value of this kind, so that a list need not be an axis."""
+        """Whether a list can be one value of this type, so that a list need not be an axis."""
         return False
 
     def candidates(self) -> tuple[str, ...]:
@@ -93,11 +122,16 @@ class Kind(ABC):
         return ()
 
     def _misfit(self, node: Node, key: str, hint: str = "") -> MisfitError:
-        near = ""
-        if not hint and isinstance(node, ScalarNode) and isinstance(node.value, str):
-            near = meant(node.value, self.candidates())
-        message = f"expected {self.expects}, got {got(node)}{hint and '; ' + hint}{near}"
-        return MisfitError([Fault(node.mark, key, message)])
+        text = f"; {hint}" if hint else self._near(node)
+        return MisfitError([Misfit(node.mark, key, text, self.expects, got(node))])
+
+    def _near(self, node: Node) -> str:
+        """The end of a message: what a word was probably meant to be."""
+        if not isinstance(node, ScalarNode) or not isinstance(node.value, str):
+            return ""
+        if node.plain and "#" in node.text:
+            return "; a comment needs a space before its `#`"
+        return meant(node.value, self.candidates())
 
 
 def got(node: Node) -> str:
@@ -115,7 +149,7 @@ def got(node: Node) -> str:
 
 
 def canonical_json(data: Any) -> str:
-    """Data as the one JSON text that means it: keys sorted, shortest floats, no blanks.
+    """Data as the one JSON text that means it: keys sorted, shortest floats, no spaces.
 
     Raises ValueError for NaN and infinities.
     """
@@ -123,14 +157,14 @@ def canonical_json(data: Any) -> str:
 
 
 @dataclass(frozen=True)
-class NullKind(Kind):
+class NullType(FieldType):
     """Nothing: `null`, `~` or no value at all."""
 
     @property
     def expects(self) -> str:
         return "null"
 
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> None:
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> None:
         if not isinstance(node, ScalarNode) or node.value is not None:
             raise self._misfit(node, key)
 
@@ -147,7 +181,7 @@ _BOOL_WORDS = {"on": True, "yes": True, "off": False, "no": False}
 
 
 @dataclass(frozen=True)
-class BoolKind(Kind):
+class BoolType(FieldType):
     """`true` or `false`; also the words on, off, yes and no."""
 
     @property
@@ -157,11 +191,11 @@ class BoolKind(Kind):
     def candidates(self) -> tuple[str, ...]:
         return ("true", "false")
 
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> bool:
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> bool:
         if isinstance(node, ScalarNode):
             if isinstance(node.value, bool):
                 return node.value
-            if node.plain and looseness >= Looseness.STRICT and node.text.lower() in _BOOL_WORDS:
+            if node.plain and coercion >= Coercion.SAFE and node.text.lower() in _BOOL_WORDS:
                 return _BOOL_WORDS[node.text.lower()]
         raise self._misfit(node, key)
 
@@ -179,14 +213,14 @@ def _is_integer(value: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class IntKind(Kind):
+class IntType(FieldType):
     """A whole number."""
 
     @property
     def expects(self) -> str:
         return "an integer"
 
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> int:
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> int:
         if isinstance(node, ScalarNode):
             value = node.value
             if isinstance(value, int) and not isinstance(value, bool):
@@ -206,19 +240,19 @@ class IntKind(Kind):
 
 
 @dataclass(frozen=True)
-class FloatKind(Kind):
+class FloatType(FieldType):
     """A finite number; integers become floats, -0.0 becomes 0.0."""
 
     @property
     def expects(self) -> str:
         return "a number"
 
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> float:
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> float:
         if not isinstance(node, ScalarNode):
             raise self._misfit(node, key)
         value = node.value
         exact = isinstance(value, float)
-        if not (exact or (_is_integer(value) and looseness >= Looseness.STRICT)):
+        if not (exact or (_is_integer(value) and coercion >= Coercion.SAFE)):
             raise self._misfit(node, key, _unquote(node, float))
         try:
             number = float(value)  # type: ignore[arg-type]
@@ -250,14 +284,14 @@ def _unquote(node: ScalarNode, number: Callable[[str], object]) -> str:
 
 
 @dataclass(frozen=True)
-class TextKind(Kind):
+class TextType(FieldType):
     """A text."""
 
     @property
     def expects(self) -> str:
         return "text"
 
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> str:
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> str:
         if isinstance(node, ScalarNode) and isinstance(node.value, str):
             return str(node.value)
         if isinstance(node, ScalarNode) and node.value is not None:
@@ -274,11 +308,11 @@ class TextKind(Kind):
 
 
 @dataclass(frozen=True)
-class WordKind(Kind):
+class ChoiceType(FieldType):
     """One of a closed set of words or numbers: a `Literal` or an `Enum`.
 
-    `table` has what is written and the value that it stands for. `also` has further ways to write
-    them: an enum's members by name.
+    `table` has what a file says and the value that it means. `also` has other ways to write these:
+    an enum's members by name.
     """
 
     table: tuple[tuple[Any, Any], ...]
@@ -292,7 +326,7 @@ class WordKind(Kind):
     def candidates(self) -> tuple[str, ...]:
         return tuple(word for word, _ in self.table if isinstance(word, str))
 
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> Any:
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> Any:
         if not isinstance(node, ScalarNode):
             raise self._misfit(node, key)
         for word, value in (*self.table, *self.also):
@@ -319,16 +353,16 @@ def _written(word: Any) -> str:
 
 
 @dataclass(frozen=True)
-class BoundedKind(Kind):
-    """A kind with a condition, such as `> 0`; null, where allowed, passes every condition."""
+class BoundedType(FieldType):
+    """A type with a condition, such as `> 0`; null, where allowed, passes every condition."""
 
-    inner: Kind
+    inner: FieldType
     holds_true: Callable[[Any], bool]
     condition: str
 
     @property
     def expects(self) -> str:
-        also = " and" if isinstance(self.inner, BoundedKind) else ""
+        also = " and" if isinstance(self.inner, BoundedType) else ""
         return f"{self.inner.expects}{also} {self.condition}"
 
     def holds_lists(self) -> bool:
@@ -337,17 +371,11 @@ class BoundedKind(Kind):
     def candidates(self) -> tuple[str, ...]:
         return self.inner.candidates()
 
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> Any:
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> Any:
         try:
-            value = self.inner.fit(node, looseness, key, base)
-        except MisfitError as misfit:
-            said, bounded = f"expected {self.inner.expects}", f"expected {self.expects}"
-            raise MisfitError(
-                replace(fault, message=fault.message.replace(said, bounded, 1))
-                if fault.key == key
-                else fault
-                for fault in misfit.faults
-            ) from None
+            value = self.inner.fit(node, coercion, key, base)
+        except MisfitError as error:
+            raise error.expecting(key, self.inner.expects, self.expects) from None
         if not self._passes(value):
             raise self._misfit(node, key)
         return value
@@ -365,36 +393,3 @@ class BoundedKind(Kind):
 
     def holds(self, value: Any) -> bool:
         return self.inner.holds(value) and self._passes(value)
-
-
-@dataclass(frozen=True)
-class OtherKind(Kind):
-    """Any other type that pydantic knows (a path, a date), read strictly from its JSON form."""
-
-    name: str
-    adapter: Any
-
-    @property
-    def expects(self) -> str:
-        return f"a value for the type {self.name}"
-
-    def holds_lists(self) -> bool:
-        return True
-
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> Any:
-        try:
-            return self.adapter.validate_json(json.dumps(data_of(node)), strict=True)
-        except ValueError as error:  # pydantic's ValidationError is one
-            errors: Callable[[], list[dict[str, Any]]] = getattr(error, "errors", list)
-            said = "; ".join(shown(detail["msg"], 150) for detail in errors()) or shown(str(error))
-            raise self._misfit(node, key, said) from error
-
-    def plain(self, value: Any) -> Any:
-        return self.adapter.dump_python(value, mode="json")
-
-    def holds(self, value: Any) -> bool:
-        try:
-            self.adapter.validate_python(value, strict=True)
-        except ValueError:
-            return False
-        return True

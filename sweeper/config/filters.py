@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweeper.config.axes import AxisPlaceholder, DraftAxis, leaves, several
-from sweeper.config.field_types import Kind, MisfitError, canonical_json
+from sweeper.config.field_types import FieldType, MisfitError, canonical_json
 from sweeper.config.grid import RowFilter
 from sweeper.config.problems import Report
-from sweeper.config.schema import as_section, section_kind
+from sweeper.config.schema import as_section, section_type
 from sweeper.config.section_types import MISSING, Section
 from sweeper.config.yaml_nodes import Entry, ListNode, MappingNode, Node, ScalarNode
 from sweeper.errors import Mark
@@ -22,9 +22,9 @@ __all__ = ["Dimension", "Names", "dimensions", "read_conditions", "read_zip"]
 
 @dataclass(frozen=True)
 class Cell:
-    """What a condition is compared with: one value with its kind."""
+    """What a condition is compared with: one value with its type."""
 
-    kind: Kind
+    field_type: FieldType
     json: str
     plain: Any
 
@@ -46,28 +46,28 @@ class Subject:
 class Names:
     """Finds what a key of the user's means, by its dotted path or an unambiguous ending of it.
 
-    `faulty` are the paths of keys with a fault of their own: what depends on them isn't told.
+    `failed` are the paths of keys with errors: what depends on them isn't reported.
     """
 
     report: Report
     axes: Sequence[DraftAxis]
     fixed: Section
-    faulty: frozenset[str] = frozenset()
+    failed: frozenset[str] = frozenset()
     _subjects: dict[str, Subject] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for path, kind, value in leaves(self.fixed):
+        for path, field_type, value in leaves(self.fixed):
             if value is not MISSING and not isinstance(value, AxisPlaceholder):
-                self._subjects[path] = Subject(path, None, (_cell(kind, value),))
+                self._subjects[path] = Subject(path, None, (_cell(field_type, value),))
         for index, axis in enumerate(self.axes):
-            whole = tuple(_cell(axis.kind, value) for value in axis.values)
+            whole = tuple(_cell(axis.field_type, value) for value in axis.values)
             self._subjects[axis.key] = Subject(axis.key, index, whole)
             for path, cells in _inner_cells(axis).items():
                 self._subjects[path] = Subject(path, index, cells)
 
     def find(self, word: str, mark: Mark, what: str) -> Subject | None:
-        """The subject of a key; None with a problem reported if there is no such, or several."""
-        if self._depends_on_a_fault(word):
+        """The subject of a key; None, with an error reported, if there are none or several."""
+        if self._depends_on_an_error(word):
             return None
         if word in self._subjects:
             return self._subjects[word]
@@ -83,37 +83,37 @@ class Names:
         else:
             known = labels([axis.key for axis in self.axes])
             known_words = [*known.values(), *known]
-            message = f"{what}: `{shown(word)}` is no key of the config"
+            message = f"{what}: `{shown(word)}` is not a key of the config"
             message += meant(word, known_words) or meant(
                 word, [*self._subjects, *labels(list(self._subjects)).values()]
             )
         self.report.error(mark, message)
         return None
 
-    def _depends_on_a_fault(self, word: str) -> bool:
+    def _depends_on_an_error(self, word: str) -> bool:
         parts = word.split(".")
         return any(
             bad == word or bad.endswith("." + word) or bad.split(".")[-1] in parts
-            for bad in self.faulty
+            for bad in self.failed
         )
 
 
-def _cell(kind: Kind, value: Any) -> Cell:
-    plain = kind.plain(value)
-    return Cell(kind, canonical_json(plain), plain)
+def _cell(field_type: FieldType, value: Any) -> Cell:
+    plain = field_type.plain(value)
+    return Cell(field_type, canonical_json(plain), plain)
 
 
 def _inner_cells(axis: DraftAxis) -> dict[str, tuple[Cell | None, ...]]:
     """For an axis of whole sections, the fields inside them by path."""
-    if section_kind(axis.kind) is None:
+    if section_type(axis.field_type) is None:
         return {}
     found: dict[str, list[Cell | None]] = {}
     for index, value in enumerate(axis.values):
-        section = as_section(axis.kind, value)
+        section = as_section(axis.field_type, value)
         if isinstance(section, Section):
-            for path, kind, inner in leaves(section, axis.key):
+            for path, field_type, inner in leaves(section, axis.key):
                 cells = found.setdefault(path, [None] * len(axis.values))
-                cells[index] = _cell(kind, inner)
+                cells[index] = _cell(field_type, inner)
     return {path: tuple(cells) for path, cells in found.items()}
 
 
@@ -121,11 +121,13 @@ def read_zip(node: Node, names: Names) -> list[tuple[int, ...]]:
     """Groups of axes that move together in file order; keys with one value drop out."""
     report = names.report
     if not isinstance(node, ListNode):
-        report.error(node.mark, "zip: expected a list of keys, or a list of such lists")
+        report.error(node.mark, "zip: expected a list of keys, or a list of lists of keys")
         return []
     grouped = [item for item in node.items if isinstance(item, ListNode)]
     if grouped and len(grouped) != len(node.items):
-        report.error(node.mark, "zip: either a list of keys, or a list of such lists; not both")
+        report.error(
+            node.mark, "zip: expected a list of keys, or a list of lists of keys, not both"
+        )
         return []
     groups: list[tuple[int, ...]] = []
     taken: dict[int, str] = {}
@@ -145,7 +147,9 @@ def _zip_group(group: ListNode, names: Names, taken: dict[int, str]) -> list[int
             report.error(item.mark, "zip: expected the key of an axis")
             return []
         if item.value == "seeds":
-            report.error(item.mark, "zip: `seeds` can't be zipped: give the field `seed` a list")
+            report.error(
+                item.mark, "zip: `seeds` can't be zipped: list the values of `seed` instead"
+            )
             return []
         subject = names.find(item.value, item.mark, "zip")
         if subject is None:
@@ -173,7 +177,7 @@ def _zip_group(group: ListNode, names: Names, taken: dict[int, str]) -> list[int
             report.error(
                 group.mark,
                 f"zip: `{first}` has {_values(length)} and `{other}` has {_values(other_length)}:"
-                " keys that move together need equally many",
+                " zipped keys need equally many",
             )
             return []
     return found
@@ -206,7 +210,8 @@ def dimensions(
             continue
         together = [axes[member] for member in members]
         texts = [
-            [canonical_json(axis.kind.plain(value)) for value in axis.values] for axis in together
+            [canonical_json(axis.field_type.plain(value)) for value in axis.values]
+            for axis in together
         ]
         first: dict[tuple[str, ...], int] = {}
         for row, key in enumerate(zip(*texts, strict=True)):
@@ -236,13 +241,13 @@ def read_conditions(
     what, node = entry.key, entry.value
     items = node.items if isinstance(node, ListNode) else (node,)
     if not items and what == "only":
-        names.report.error(node.mark, "only: an empty list leaves nothing: remove it")
+        names.report.error(node.mark, "only: an empty list keeps no run: remove it")
     found = []
     for item in items:
         if not isinstance(item, MappingNode):
             names.report.error(item.mark, f"{what}: expected a mapping of keys to values")
         elif not item.entries:
-            names.report.error(item.mark, f"{what}: an empty condition holds for every run")
+            names.report.error(item.mark, f"{what}: an empty condition matches every run")
         else:
             condition = _condition(item, names, what)
             if condition is not None:
@@ -251,7 +256,7 @@ def read_conditions(
 
 
 def _condition(node: MappingNode, names: Names, what: str) -> Mapping[int, frozenset[int]] | None:
-    """Axis → wanted value indices; None if the condition can't hold, or is faulty."""
+    """Axis → wanted value indices; None if the condition can't hold, or has an error."""
     wanted: dict[int, frozenset[int]] = {}
     possible = True
     for entry in node.entries:
@@ -269,30 +274,30 @@ def _condition(node: MappingNode, names: Names, what: str) -> Mapping[int, froze
 
 def _matching(subject: Subject, node: Node, report: Report, what: str) -> frozenset[int]:
     """Which cells equal the value, or one of the values; a value that none equals is reported."""
-    kinds: list[Kind] = []
+    field_types: list[FieldType] = []
     rows_of: dict[tuple[int, str], set[int]] = {}
     for row, cell in enumerate(subject.cells):
         if cell is not None:
-            if cell.kind not in kinds:
-                kinds.append(cell.kind)
-            rows_of.setdefault((kinds.index(cell.kind), cell.json), set()).add(row)
+            if cell.field_type not in field_types:
+                field_types.append(cell.field_type)
+            rows_of.setdefault((field_types.index(cell.field_type), cell.json), set()).add(row)
     rows: set[int] = set()
-    misfits: list[MisfitError] = []
+    errors: list[MisfitError] = []
     met: dict[Mark, tuple[Node, bool]] = {}
-    for number, kind in enumerate(kinds):
+    for number, field_type in enumerate(field_types):
         try:
-            values, nodes = several(kind, node, subject.key)
-        except MisfitError as misfit:
-            misfits.append(misfit)
+            values, nodes = several(field_type, node, subject.key)
+        except MisfitError as error:
+            errors.append(error)
             continue
         for value, its_node in zip(values, nodes, strict=True):
-            equal = rows_of.get((number, canonical_json(kind.plain(value))), set())
+            equal = rows_of.get((number, canonical_json(field_type.plain(value))), set())
             rows |= equal
             before = met.get(its_node.mark, (its_node, False))[1]
             met[its_node.mark] = (its_node, before or bool(equal))
-    if len(misfits) == len(kinds):
-        for fault in misfits[0].faults:
-            report.error(fault.mark, f"{what}: {fault.key}: {fault.message}")
+    if len(errors) == len(field_types):
+        for misfit in errors[0].misfits:
+            report.error(misfit.mark, f"{what}: {misfit}")
     for its_node, occurs in met.values():
         if not occurs:
             _tell_unmet(subject, its_node, report, what)

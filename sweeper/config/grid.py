@@ -118,9 +118,9 @@ class Selection:
 
     def _counts(self) -> list[dict[int, int]]:
         """Per dimension, the number of remaining points below each state that can occur."""
-        kinds = [Counter(rows) for rows in self._rows]
+        counts = [Counter(rows) for rows in self._rows]
         reached: list[dict[int, int]] = [{self._start: 0}]
-        for dimension, rows in enumerate(kinds):
+        for dimension, rows in enumerate(counts):
             following = {
                 after
                 for state in reached[-1]
@@ -131,10 +131,10 @@ class Selection:
                 raise EntangledError
             reached.append(dict.fromkeys(following, 0))
         reached[-1] = dict.fromkeys(reached[-1], 1)
-        for dimension in range(len(kinds) - 1, -1, -1):
+        for dimension in range(len(counts) - 1, -1, -1):
             below = reached[dimension + 1]
             for state in reached[dimension]:
-                for row, times in kinds[dimension].items():
+                for row, times in counts[dimension].items():
                     after = self._bits.step(state, row, dimension)
                     if after is not None:
                         reached[dimension][state] += times * below[after]

@@ -1,4 +1,4 @@
-"""What is wrong in a file, where, and what was probably meant."""
+"""The report on a file: its errors and warnings."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ __all__ = ["Report"]
 
 @dataclass
 class Report:
-    """Collects the problems of one file, so that all of them are told at once."""
+    """Collects the problems of one file, so that all are reported at once."""
 
     file: str
     lines: Sequence[str] = ()
     problems: list[Problem] = field(default_factory=list)
 
     def error(self, mark: Mark, message: str) -> None:
-        """Note a fault."""
+        """Add an error."""
         self.problems.append(self._problem(mark, message, "error"))
 
     def warn(self, mark: Mark, message: str) -> None:
-        """Note something that is allowed and probably not meant."""
+        """Add a warning: something that is allowed and probably not meant."""
         self.problems.append(self._problem(mark, message, "warning"))
 
     def errors(self) -> list[Problem]:
-        """The faults in file order, each once."""
+        """The errors in file order, each once."""
         return self._of("error")
 
     def warnings(self) -> list[Problem]:

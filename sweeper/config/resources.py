@@ -1,19 +1,19 @@
-"""What a run may use: `resources` of a sweep file, durations and sizes as people write them."""
+"""What a run may use: `resources` of a sweep file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge
 
-from sweeper.config.field_types import Kind, Looseness, MisfitError
+from sweeper.config.field_types import Coercion, MisfitError
+from sweeper.config.parsed_types import Amount
 from sweeper.config.problems import Report
-from sweeper.config.schema import form_of
-from sweeper.config.section_types import Form, SectionKind
+from sweeper.config.schema import schema_of
+from sweeper.config.section_types import SectionType
 from sweeper.config.yaml_nodes import Node, ScalarNode
-from sweeper.units import _BYTES, duration_s, size_bytes
+from sweeper.units import duration_s, size_bytes
 
 __all__ = ["Resources", "read_resources"]
 
@@ -36,86 +36,40 @@ class Resources:
     scratch: int | None = None
 
 
-for _power, _letter in enumerate("kmgt", start=1):
-    _BYTES |= {_letter: 1024**_power, f"{_letter}ib": 1024**_power, f"{_letter}b": 1000**_power}
-
-
-@dataclass(frozen=True)
-class _AmountKind(Kind):
-    """A positive number, or a text with units that `read` turns into one."""
-
-    what: str
-    read: Callable[[str], float]
-    whole: bool
-
-    @property
-    def expects(self) -> str:
-        return self.what
-
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> Any:
-        amount: Any = None
-        if isinstance(node, ScalarNode):
-            if node.value is None:
-                return None
-            amount = node.value
-            if isinstance(amount, str):
-                try:
-                    amount = self.read(amount)
-                except (ValueError, OverflowError):
-                    raise self._misfit(node, key) from None
-        if isinstance(amount, bool) or not isinstance(amount, int | float):
-            raise self._misfit(node, key)
-        if not 0 < amount < 1e18 or (self.whole and amount != int(amount)):
-            raise self._misfit(node, key)
-        return int(amount) if self.whole else float(amount)
-
-    def plain(self, value: Any) -> Any:
-        return value
-
-    def holds(self, value: Any) -> bool:
-        return value is None or isinstance(value, int | float)
+_Duration = Annotated[float, Amount(duration_s, "a duration (`10 min`, or a number of seconds)")]
+_Size = Annotated[int, Amount(size_bytes, "a size (`2 GB`, or a number of bytes)")]
 
 
 @dataclass(frozen=True)
 class _Written:
-    """The keys of `resources` that need no units."""
+    """`resources` as a sweep file gives them."""
 
     cpus_per_run: Annotated[int, Ge(1)] = 1
+    memory_per_run: _Size | None = None
+    timeout: _Duration | None = None
     runs_per_wave: Annotated[int, Ge(1)] | Literal["auto"] | None = None
     retries: Annotated[int, Ge(0)] = 0
+    scratch: _Size | None = None
 
-
-def _resources(**values: Any) -> Resources:
-    wave = values.pop("runs_per_wave")
-    timeout_s = values.pop("timeout")
-    return Resources(runs_per_wave=None if wave == "auto" else wave, timeout_s=timeout_s, **values)
-
-
-def _form(_: type) -> Form:
-    size = _AmountKind("bytes, or a size such as `2 GB`", size_bytes, whole=True)
-    duration = _AmountKind("seconds, or a duration such as `10 min`", duration_s, whole=False)
-    written = form_of(_Written)
-    return Form(
-        _resources,
-        {**written.kinds, "memory_per_run": size, "scratch": size, "timeout": duration},
-        lambda: {
-            **written.default_values(),
-            "memory_per_run": None,
-            "scratch": None,
-            "timeout": None,
-        },
-    )
+    def resources(self) -> Resources:
+        return Resources(
+            cpus_per_run=self.cpus_per_run,
+            memory_per_run=self.memory_per_run,
+            timeout_s=self.timeout,
+            runs_per_wave=None if self.runs_per_wave == "auto" else self.runs_per_wave,
+            retries=self.retries,
+            scratch=self.scratch,
+        )
 
 
 def read_resources(node: Node, report: Report) -> Resources:
-    """The resources of a sweep file; every fault goes to the report."""
+    """The resources of a sweep file; every error goes to the report."""
     if isinstance(node, ScalarNode) and node.value is None:
         return Resources()
-    kind = SectionKind((Resources,), None, _form)
     try:
-        found: Resources = kind.fit(node, Looseness.EASY, "resources")
-    except MisfitError as misfit:
-        for fault in misfit.faults:
-            report.error(fault.mark, f"{fault.key}: {fault.message}")
+        written = SectionType((_Written,), None, schema_of).fit(node, Coercion.LAX, "resources")
+    except MisfitError as error:
+        error.add_to(report)
         return Resources()
+    found: Resources = written.resources()
     return found

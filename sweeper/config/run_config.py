@@ -2,7 +2,7 @@
 
 A run's id is a hash of the resolved config and the trainer's name, so it's the same on every
 machine and under every order of keys. Whatever changes it would train finished runs again:
-`tests/config/test_identity.py` pins some ids.
+`tests/config/test_run_config.py` pins some ids.
 """
 
 from __future__ import annotations
@@ -10,18 +10,20 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from sweeper.config.field_types import Looseness, MisfitError, canonical_json
-from sweeper.config.scalars import resolve
-from sweeper.config.schema import form_of
-from sweeper.config.section_types import SectionKind
-from sweeper.config.yaml_nodes import node_of
+from sweeper.config.field_types import Coercion, MisfitError, canonical_json
+from sweeper.config.schema import schema_of
+from sweeper.config.section_types import SectionType
+from sweeper.config.yaml_nodes import data_of, node_of, parse, resolve
+from sweeper.config.yaml_text import read_text
 from sweeper.errors import ConfigError, Problem
+from sweeper.untrusted import plain_file
 
-__all__ = ["from_plain", "plain", "run_id", "run_id_of_json", "to_yaml"]
+__all__ = ["from_plain", "plain", "read_config", "run_id", "run_id_of_json", "to_yaml"]
 
 # 50 bits: among a million runs of one group the chance of any collision is 1 in 2,000.
 ID_LENGTH = 10
@@ -37,7 +39,7 @@ def plain(config: Any) -> dict[str, Any]:
     isn't of its field's type, as `__init__` checks none.
     """
     try:
-        return SectionKind((type(config),), None, form_of).plain(config)
+        return SectionType((type(config),), None, schema_of).plain(config)
     except (TypeError, ValueError) as error:
         raise ConfigError([Problem("", 0, 0, f"{type(config).__name__}: {error}")]) from error
 
@@ -45,20 +47,15 @@ def plain(config: Any) -> dict[str, Any]:
 def from_plain(ConfigType: type, data: Mapping[str, Any]) -> Any:
     """The config that `plain` wrote; keys that are left out get the defaults.
 
-    Raises `ConfigError` with every fault.
+    Raises `ConfigError` with every error.
     """
-    kind = SectionKind((ConfigType,), None, form_of)
+    field_type = SectionType((ConfigType,), None, schema_of)
     try:
         if not isinstance(data, Mapping):
             raise TypeError(f"expected a mapping, got {type(data).__name__}")
-        return kind.fit(node_of(dict(data)), Looseness.EASY, "")
-    except MisfitError as misfit:
-        raise ConfigError(
-            [
-                Problem("", 0, 0, f"{fault.key}: {fault.message}" if fault.key else fault.message)
-                for fault in misfit.faults
-            ]
-        ) from misfit
+        return field_type.fit(node_of(dict(data)), Coercion.LAX, "")
+    except MisfitError as error:
+        raise ConfigError([Problem("", 0, 0, str(misfit)) for misfit in error.misfits]) from error
     except TypeError as error:
         raise ConfigError([Problem("", 0, 0, str(error))]) from error
 
@@ -102,8 +99,9 @@ def _represent_list(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.Node:
 
 def _represent_text(dumper: yaml.SafeDumper, data: str) -> yaml.Node:
     # PyYAML quotes what YAML 1.1 would misread; words that only our reading takes for numbers
-    # (1e-3) need it as well.
+    # (1e-3) need it as well. In single quotes, rare ends of lines would be read as spaces.
     style = None if isinstance(resolve(data), str) else "'"
+    style = '"' if any(end in data for end in "\x85\u2028\u2029") else style
     return dumper.represent_scalar("tag:yaml.org,2002:str", data, style)
 
 
@@ -125,3 +123,16 @@ def to_yaml(config: Any) -> str:
         default_flow_style=False,
         width=LINE_WIDTH + 20,
     )
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The file's mapping as plain data, not compared with any trainer.
+
+    Raises `ConfigError` with every error of the YAML text.
+    """
+    text, report = read_text(path, opener=plain_file)
+    root = parse(text, report) if text is not None else None
+    if root is None or report.errors():
+        raise ConfigError(report.errors())
+    data: dict[str, Any] = data_of(root)
+    return data

@@ -1,78 +1,95 @@
 """A config dataclass → what a file may say for it.
 
-Known types: `int`, `float`, `bool`, `str`, `None`, `Any`, `Literal`, `Enum`, unions, `tuple`,
-`list`, `dict`, nested dataclasses, unions of dataclasses told apart by a `Literal` field, and
-`Annotated` with the bounds of annotated_types. Other leaves (paths, dates) go through pydantic.
+Known types: `int`, `float`, `bool`, `str`, `None`, `Any`, `Literal`, `Enum`, `Path`, `date`,
+`datetime`, unions, `tuple`, `list`, `dict`, nested dataclasses, unions of dataclasses that a
+`Literal` field distinguishes, and `Annotated` with an `Amount` or the bounds of annotated_types.
 """
 
 from __future__ import annotations
 
 import collections.abc
 import dataclasses
+import datetime
 import types
 import typing
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache, partial
+from pathlib import Path
 from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin
 
 import annotated_types as bounds
 
-from sweeper.config.container_types import AnyKind, ListKind, MappingKind, TupleKind, UnionKind
+from sweeper.config.container_types import AnyType, ListType, MappingType, TupleType, UnionType
 from sweeper.config.field_types import (
-    BoolKind,
-    BoundedKind,
-    FloatKind,
-    IntKind,
-    Kind,
-    Looseness,
+    BoolType,
+    BoundedType,
+    ChoiceType,
+    Coercion,
+    FieldType,
+    FloatType,
+    IntType,
     MisfitError,
-    NullKind,
-    OtherKind,
-    TextKind,
-    WordKind,
+    NullType,
+    TextType,
 )
-from sweeper.config.section_types import MISSING, Form, Section, SectionKind
+from sweeper.config.parsed_types import Amount, AmountType, ParsedType
+from sweeper.config.section_types import MISSING, Schema, Section, SectionType
 from sweeper.config.yaml_nodes import node_of
 from sweeper.errors import TrainerError
 
-__all__ = ["as_section", "check_types", "form_of", "section_kind"]
+__all__ = ["as_section", "check_types", "schema_of", "section_type"]
 
-_SIMPLE: dict[Any, Kind] = {
-    bool: BoolKind(),
-    int: IntKind(),
-    float: FloatKind(),
-    str: TextKind(),
-    None: NullKind(),
-    type(None): NullKind(),
-    Any: AnyKind(),
-    object: AnyKind(),
+_SIMPLE: dict[Any, FieldType] = {
+    bool: BoolType(),
+    int: IntType(),
+    float: FloatType(),
+    str: TextType(),
+    None: NullType(),
+    type(None): NullType(),
+    Any: AnyType(),
+    object: AnyType(),
+    Path: ParsedType(Path, "a path", Path, str),
+    datetime.date: ParsedType(
+        datetime.date,
+        "a date such as `2026-11-22`",
+        datetime.date.fromisoformat,
+        datetime.date.isoformat,
+    ),
+    datetime.datetime: ParsedType(
+        datetime.datetime,
+        "a date and time such as `2026-11-22T09:30`",
+        datetime.datetime.fromisoformat,
+        datetime.datetime.isoformat,
+    ),
 }
 _LISTS: dict[Any, Any] = {tuple: tuple, list: list, collections.abc.Sequence: tuple}
 _MAPPINGS = (dict, collections.abc.Mapping)
 
 
 @cache
-def form_of(cls: type) -> Form:
-    """The form of a dataclass. Raises `TrainerError` for what no file could give."""
+def schema_of(cls: type) -> Schema:
+    """The schema of a dataclass. Raises `TrainerError` for what no file could give."""
     try:
         hints = typing.get_type_hints(cls, include_extras=True)
     except (NameError, TypeError, AttributeError) as error:
-        raise TrainerError(f"{cls.__qualname__}: its field types can't be read: {error}") from error
-    kinds = {
-        field.name: _kind_of(hints[field.name], f"{cls.__qualname__}.{field.name}")
+        raise TrainerError(
+            f"{cls.__qualname__}: its annotations can't be resolved: {error}"
+        ) from error
+    fields = {
+        field.name: _type_of(hints[field.name], f"{cls.__qualname__}.{field.name}")
         for field in dataclasses.fields(cls)
         if field.init
     }
-    return Form(cls, types.MappingProxyType(kinds), partial(_defaults, cls))
+    return Schema(cls, types.MappingProxyType(fields), partial(_defaults, cls))
 
 
 @cache
 def _defaults(cls: type) -> Mapping[str, Any]:
-    kinds = form_of(cls).kinds
+    fields = schema_of(cls).fields
     return types.MappingProxyType(
         {
-            field.name: _default(field, kinds[field.name], f"{cls.__qualname__}.{field.name}")
+            field.name: _default(field, fields[field.name], f"{cls.__qualname__}.{field.name}")
             for field in dataclasses.fields(cls)
             if field.init
         }
@@ -80,7 +97,7 @@ def _defaults(cls: type) -> Mapping[str, Any]:
 
 
 def check_types(cls: type) -> None:
-    """Read every form below a dataclass, so that an impossible type is told before any file is.
+    """Read every schema below a dataclass, to report impossible types before any file is read.
 
     Raises `TrainerError`, also for a default that doesn't fit its type.
     """
@@ -91,91 +108,91 @@ def check_types(cls: type) -> None:
         if one not in seen:
             seen.add(one)
             try:
-                form_of(one).defaults()
+                schema_of(one).defaults()
             except RecursionError:
-                raise TrainerError(f"{one.__qualname__} requires one of its own kind") from None
-            for kind in form_of(one).kinds.values():
-                waiting += _classes_below(kind)
+                raise TrainerError(f"{one.__qualname__} requires an instance of itself") from None
+            for field_type in schema_of(one).fields.values():
+                waiting += _classes_below(field_type)
 
 
-def _classes_below(kind: Kind) -> list[type]:
-    if isinstance(kind, SectionKind):
-        return list(kind.classes)
-    inner: tuple[Kind, ...] = ()
-    if isinstance(kind, BoundedKind):
-        inner = (kind.inner,)
-    elif isinstance(kind, ListKind):
-        inner = (kind.item,)
-    elif isinstance(kind, MappingKind):
-        inner = (kind.value,)
-    elif isinstance(kind, TupleKind):
-        inner = kind.items
-    elif isinstance(kind, UnionKind):
-        inner = kind.options
+def _classes_below(field_type: FieldType) -> list[type]:
+    if isinstance(field_type, SectionType):
+        return list(field_type.classes)
+    inner: tuple[FieldType, ...] = ()
+    if isinstance(field_type, BoundedType):
+        inner = (field_type.inner,)
+    elif isinstance(field_type, ListType):
+        inner = (field_type.item,)
+    elif isinstance(field_type, MappingType):
+        inner = (field_type.value,)
+    elif isinstance(field_type, TupleType):
+        inner = field_type.items
+    elif isinstance(field_type, UnionType):
+        inner = field_type.options
     return [cls for one in inner for cls in _classes_below(one)]
 
 
-def section_kind(kind: Kind) -> SectionKind | None:
+def section_type(field_type: FieldType) -> SectionType | None:
     """The section that a field can be, so that its keys are read one by one; None if it can't."""
-    if isinstance(kind, SectionKind):
-        return kind
-    if isinstance(kind, UnionKind):
-        found = [option for option in kind.options if isinstance(option, SectionKind)]
+    if isinstance(field_type, SectionType):
+        return field_type
+    if isinstance(field_type, UnionType):
+        found = [option for option in field_type.options if isinstance(option, SectionType)]
         return found[0] if found else None
     return None
 
 
-def as_section(kind: Kind, value: Any) -> Any:
+def as_section(field_type: FieldType, value: Any) -> Any:
     """A dataclass instance as a section, so that single keys can be overridden; else `value`."""
-    section = section_kind(kind)
+    section = section_type(field_type)
     if section is None or type(value) not in section.classes:
         return value
     cls: type = type(value)
-    form = form_of(cls)
+    schema = schema_of(cls)
     return Section(
-        form,
-        {name: as_section(inner, getattr(value, name)) for name, inner in form.kinds.items()},
+        schema,
+        {name: as_section(inner, getattr(value, name)) for name, inner in schema.fields.items()},
     )
 
 
-def _default(field: dataclasses.Field[Any], kind: Kind, where: str) -> Any:
+def _default(field: dataclasses.Field[Any], field_type: FieldType, where: str) -> Any:
     """The typed default; of a nested dataclass as a section."""
     if field.default is not dataclasses.MISSING:
         value = field.default
     elif field.default_factory is not dataclasses.MISSING:
         value = field.default_factory()
-    elif isinstance(kind, SectionKind) and len(kind.classes) == 1:
+    elif isinstance(field_type, SectionType) and len(field_type.classes) == 1:
         # Required, but if all its own fields have defaults, nothing is left to require.
-        return form_of(kind.classes[0]).defaults()
+        return schema_of(field_type.classes[0]).defaults()
     else:
         return MISSING
-    return _typed(value, kind, where)
+    return _typed(value, field_type, where)
 
 
-def _typed(value: Any, kind: Kind, where: str) -> Any:
+def _typed(value: Any, field_type: FieldType, where: str) -> Any:
     """A default as the file would have given it, nested dataclasses as sections."""
-    section = as_section(kind, value)
+    section = as_section(field_type, value)
     if isinstance(section, Section):
         return Section(
-            section.form,
+            section.schema,
             {
                 name: _typed(getattr(value, name), inner, f"{where}.{name}")
-                for name, inner in section.form.kinds.items()
+                for name, inner in section.schema.fields.items()
             },
         )
     try:
-        return kind.fit(node_of(kind.plain(value)), Looseness.STRICT, where)
+        return field_type.fit(node_of(field_type.plain(value)), Coercion.SAFE, where)
     except (TypeError, ValueError, MisfitError) as error:
-        said = error.faults[0].message if isinstance(error, MisfitError) else str(error)
+        said = error.misfits[0].message if isinstance(error, MisfitError) else str(error)
         raise TrainerError(f"{where}: its default doesn't fit its type: {said}") from error
 
 
-def _kind_of(annotation: Any, where: str) -> Kind:
-    """The kind of an annotation. Raises `TrainerError`."""
+def _type_of(annotation: Any, where: str) -> FieldType:
+    """The field type of an annotation. Raises `TrainerError`."""
     while isinstance(annotation, NewType):
         annotation = annotation.__supertype__
     if type(annotation).__name__ == "TypeAliasType":  # `type X = …`, from Python 3.12 on
-        return _kind_of(annotation.__value__, where)
+        return _type_of(annotation.__value__, where)
     try:
         if annotation in _SIMPLE:
             return _SIMPLE[annotation]
@@ -187,50 +204,51 @@ def _kind_of(annotation: Any, where: str) -> Kind:
     if origin is Union or origin is types.UnionType:
         return _union(arguments, where)
     if origin is Literal:
-        return WordKind(tuple(_written(word) for word in arguments))
+        return ChoiceType(tuple(_written(word) for word in arguments))
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return _enum(annotation)
     if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
-        return SectionKind((annotation,), None, form_of)
+        return SectionType((annotation,), None, schema_of)
     container = annotation if origin is None else origin
     if container in _LISTS:
         return _list(container, arguments, where)
     if container in _MAPPINGS:
-        if arguments and _kind_of(arguments[0], where) != TextKind():
+        if arguments and _type_of(arguments[0], where) != TextType():
             raise TrainerError(f"{where}: the keys of a mapping must be `str`")
-        return MappingKind(_kind_of(arguments[1], where) if arguments else AnyKind())
-    return _other(annotation, where)
+        return MappingType(_type_of(arguments[1], where) if arguments else AnyType())
+    name = getattr(annotation, "__name__", None) or str(annotation)
+    raise TrainerError(f"{where}: no sweep file can give a value of the type {name}")
 
 
-def _list(container: Any, arguments: tuple[Any, ...], where: str) -> Kind:
+def _list(container: Any, arguments: tuple[Any, ...], where: str) -> FieldType:
     if container is tuple and arguments and arguments[-1] is not Ellipsis:
-        return TupleKind(tuple(_kind_of(item, where) for item in arguments))
-    item = _kind_of(arguments[0], where) if arguments else AnyKind()
-    return ListKind(item, _LISTS[container])
+        return TupleType(tuple(_type_of(item, where) for item in arguments))
+    item = _type_of(arguments[0], where) if arguments else AnyType()
+    return ListType(item, _LISTS[container])
 
 
 def _written(word: Any) -> tuple[Any, Any]:
-    """A member of a `Literal`: what stands in the file, and the value."""
+    """A member of a `Literal`: what a file says for it, and the value."""
     return (word.value, word) if isinstance(word, Enum) else (word, word)
 
 
-def _enum(cls: type[Enum]) -> WordKind:
+def _enum(cls: type[Enum]) -> ChoiceType:
     """An enum is written by value where all values can be, else by name; read by either."""
     members = list(cls)
     by_name = tuple((member.name, member) for member in members)
     if all(type(member.value) in (str, int, float, bool) for member in members):
-        return WordKind(tuple((member.value, member) for member in members), by_name)
-    return WordKind(by_name)
+        return ChoiceType(tuple((member.value, member) for member in members), by_name)
+    return ChoiceType(by_name)
 
 
-def _union(arguments: tuple[Any, ...], where: str) -> Kind:
+def _union(arguments: tuple[Any, ...], where: str) -> FieldType:
     sections: tuple[Any, ...]
     sections = tuple(one for one in arguments if dataclasses.is_dataclass(one))
-    options = [_kind_of(one, where) for one in arguments if one not in sections]
+    options = [_type_of(one, where) for one in arguments if one not in sections]
     if sections:
         tag = _tag(sections, where) if len(sections) > 1 else None
-        options.insert(0, SectionKind(sections, tag, form_of))
-    return options[0] if len(options) == 1 else UnionKind(tuple(options))
+        options.insert(0, SectionType(sections, tag, schema_of))
+    return options[0] if len(options) == 1 else UnionType(tuple(options))
 
 
 def _tag(classes: tuple[Any, ...], where: str) -> str:
@@ -250,7 +268,7 @@ def _tag(classes: tuple[Any, ...], where: str) -> str:
                 return name
     names = ", ".join(cls.__name__ for cls in classes)
     raise TrainerError(
-        f"{where}: nothing tells {names} apart: give each a field such as "
+        f"{where}: nothing distinguishes {names}: give each a field such as "
         f'`name: Literal["{classes[0].__name__.lower()}"]`'
     )
 
@@ -280,37 +298,25 @@ _BOUNDS: Mapping[type, Callable[[Any], tuple[Callable[[Any], bool], str]]] = {
 }
 
 
-def _bounded(annotation: Any, where: str) -> Kind:
+def _bounded(annotation: Any, where: str) -> FieldType:
     inner, *metadata = get_args(annotation)
-    if any(type(one).__module__.startswith("pydantic") for one in metadata):
-        return _other(annotation, where)
-    kind = _kind_of(inner, where)
+    field_type = _type_of(inner, where)
     flat: list[Any] = []
     for one in metadata:
         flat += one if isinstance(one, bounds.GroupedMetadata) else [one]
     for one in flat:
+        if isinstance(one, Amount):
+            field_type = AmountType(one, whole=field_type == IntType())
+            continue
+        if type(one).__module__.startswith("pydantic"):
+            raise TrainerError(f"{where}: write its bounds with annotated_types, not pydantic")
         # Metadata that isn't a bound (a unit, a text for people) says nothing about values.
         known = _BOUNDS.get(type(one))
         if known is None:
             continue
-        if section_kind(kind) is not None:
-            raise TrainerError(f"{where}: a dataclass checks itself, in its `__post_init__`")
-        kind = BoundedKind(kind, *known(one))
-    return kind
-
-
-def _other(annotation: Any, where: str) -> Kind:
-    origin = get_origin(annotation) or annotation
-    name = getattr(annotation, "__name__", None) or str(annotation)
-    # The order of a set differs between processes, so a run's id would too.
-    if origin not in (set, frozenset, collections.abc.Set):
-        from pydantic import TypeAdapter
-        from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
-
-        try:
-            adapter = TypeAdapter(annotation)
-            adapter.json_schema()  # what has none (a function) can't be written in a file
-            return OtherKind(name, adapter)
-        except (PydanticSchemaGenerationError, PydanticUserError, TypeError, NameError):
-            pass
-    raise TrainerError(f"{where}: no sweep file can give a value of the type {name}")
+        if section_type(field_type) is not None:
+            raise TrainerError(
+                f"{where}: a dataclass can't have bounds: check it in its `__post_init__`"
+            )
+        field_type = BoundedType(field_type, *known(one))
+    return field_type

@@ -1,4 +1,4 @@
-"""Sections: a dataclass, or several told apart by a tag, as mappings of a file."""
+"""Sections: mappings of a file for a dataclass, or for one of several that a tag distinguishes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sweeper.config.field_types import Fault, Kind, Looseness, MisfitError
+from sweeper.config.field_types import Coercion, FieldType, Misfit, MisfitError
 from sweeper.config.yaml_nodes import ListNode, MappingNode, Node, ScalarNode
 from sweeper.keys import joined
 from sweeper.suggest import listed, meant, shown
 
-__all__ = ["MISSING", "Form", "Section", "SectionKind", "sentence"]
+__all__ = ["MISSING", "Schema", "Section", "SectionType", "sentence"]
 
 
 class _Missing:
@@ -26,16 +26,16 @@ MISSING: Final = _Missing()
 
 
 @dataclass(frozen=True)
-class Form:
-    """A dataclass as the reader sees it: what each field accepts, and its default.
+class Schema:
+    """What a file may say for a dataclass: what each field accepts, and its default.
 
     A required field's default is `MISSING`; that of a nested dataclass is a `Section`, so that
     single keys of it can be overridden. `default_values` is called when they are needed, as the
-    forms of dataclasses that contain their own kind would never be done otherwise.
+    schemas of dataclasses that contain themselves would never be done otherwise.
     """
 
     cls: Callable[..., Any]
-    kinds: Mapping[str, Kind]
+    fields: Mapping[str, FieldType]
     default_values: Callable[[], Mapping[str, Any]]
 
     def defaults(self) -> Section:
@@ -45,14 +45,14 @@ class Form:
 
 @dataclass(frozen=True)
 class Section:
-    """The values for one form, nested sections unbuilt: they need not be valid together."""
+    """The values for one schema, nested sections unbuilt: they need not be valid together."""
 
-    form: Form
+    schema: Schema
     values: Mapping[str, Any]
 
     def build(self) -> Any:
         """The dataclass instance. Raises whatever its `__post_init__` raises."""
-        return self.form.cls(
+        return self.schema.cls(
             **{
                 name: value.build() if isinstance(value, Section) else value
                 for name, value in self.values.items()
@@ -64,7 +64,7 @@ class Section:
         return {
             name: value.plain()
             if isinstance(value, Section)
-            else self.form.kinds[name].plain(value)
+            else self.schema.fields[name].plain(value)
             for name, value in self.values.items()
         }
 
@@ -80,7 +80,7 @@ class Section:
 
 
 def sentence(error: Exception) -> str:
-    """What a `__post_init__` has to say: the message of a ValueError, else the type as well."""
+    """Why a `__post_init__` refused: the message of a ValueError, otherwise with the type."""
     said = shown(str(error), 300)
     if isinstance(error, ValueError) and said:
         return said
@@ -88,39 +88,39 @@ def sentence(error: Exception) -> str:
 
 
 @dataclass(frozen=True)
-class SectionKind(Kind):
-    """One of some dataclasses; `tag` names the field whose word tells which, if there are several.
+class SectionType(FieldType):
+    """One of some dataclasses; `tag` names the field that says which one, if there are several.
 
-    `form_of` makes a form when it is asked for, so that a dataclass may contain its own kind.
+    `schema_of` makes a schema when it is asked for, so that a dataclass may contain itself.
     """
 
     classes: tuple[type, ...]
     tag: str | None
-    form_of: Callable[[type], Form]
+    schema_of: Callable[[type], Schema]
 
     @property
     def expects(self) -> str:
         if self.tag is not None:
             return f"a mapping with `{self.tag}` {listed(self.candidates())}"
-        return f"a mapping with keys of {listed(self.form_of(self.classes[0]).kinds)}"
+        return f"a mapping with keys of {listed(self.schema_of(self.classes[0]).fields)}"
 
     def candidates(self) -> tuple[str, ...]:
         if self.tag is None:
             return ()
-        kinds = [self.form_of(cls).kinds[self.tag] for cls in self.classes]
-        return tuple(word for kind in kinds for word in kind.candidates())
+        tags = [self.schema_of(cls).fields[self.tag] for cls in self.classes]
+        return tuple(word for field_type in tags for word in field_type.candidates())
 
     def choose(self, node: MappingNode, key: str, base: Any) -> Section:
-        """The section that a mapping starts from: the right form with its defaults.
+        """The section that a mapping starts from: the right schema with its defaults.
 
-        These are the values of `base` if it is a section of that form, else the form's own.
+        These are the values of `base` if it is a section of that schema, else the schema's own.
         """
-        form = self._form(node, key, base)
-        return base if isinstance(base, Section) and base.form is form else form.defaults()
+        schema = self._schema(node, key, base)
+        return base if isinstance(base, Section) and base.schema is schema else schema.defaults()
 
-    def _form(self, node: MappingNode, key: str, base: Any) -> Form:
+    def _schema(self, node: MappingNode, key: str, base: Any) -> Schema:
         if self.tag is None:
-            return self.form_of(self.classes[0])
+            return self.schema_of(self.classes[0])
         entry = node.get(self.tag)
         if entry is not None:
             found = self._tagged(entry.value)
@@ -129,76 +129,76 @@ class SectionKind(Kind):
             where = joined(key, self.tag)
             if isinstance(entry.value, ListNode):
                 text = f"write a list of mappings, `[{{{self.tag}: …}}, {{{self.tag}: …}}]`"
-                raise MisfitError([Fault(entry.value.mark, where, f"can't be an axis: {text}")])
+                raise MisfitError([Misfit(entry.value.mark, where, f"can't be an axis: {text}")])
             word = entry.value.text if isinstance(entry.value, ScalarNode) else "a mapping"
-            expected = f"expected one of {listed(self.candidates())}, got `{shown(word)}`"
-            hint = meant(word, self.candidates())
-            raise MisfitError([Fault(entry.value.mark, where, expected + hint)])
+            expected, hint = f"one of {listed(self.candidates())}", meant(word, self.candidates())
+            got = f"`{shown(word)}`"
+            raise MisfitError([Misfit(entry.value.mark, where, hint, expected, got)])
         if isinstance(base, Section):
-            return base.form
+            return base.schema
         missing = f"is required: one of {listed(self.candidates())}"
-        raise MisfitError([Fault(node.mark, joined(key, self.tag), missing)])
+        raise MisfitError([Misfit(node.mark, joined(key, self.tag), missing)])
 
-    def _tagged(self, node: Node) -> Form | None:
-        """The form whose tag has this word."""
+    def _tagged(self, node: Node) -> Schema | None:
+        """The schema that has this word for its tag; None if none has."""
         for cls in self.classes if self.tag is not None else ():
-            form = self.form_of(cls)
+            schema = self.schema_of(cls)
             try:
-                form.kinds[str(self.tag)].fit(node, Looseness.EXACT, "")
+                schema.fields[str(self.tag)].fit(node, Coercion.NONE, "")
             except MisfitError:
                 continue
-            return form
+            return schema
         return None
 
-    def fit(self, node: Node, looseness: Looseness, key: str, base: Any = None) -> Any:
+    def fit(self, node: Node, coercion: Coercion, key: str, base: Any = None) -> Any:
         if isinstance(node, MappingNode):
-            return self._built(self.choose(node, key, base), node, looseness, key)
-        form = self._tagged(node) if looseness >= Looseness.EASY else None
-        if form is None:
+            return self._built(self.choose(node, key, base), node, coercion, key)
+        schema = self._tagged(node) if coercion >= Coercion.LAX else None
+        if schema is None:
             raise self._misfit(node, key)
-        word = form.kinds[str(self.tag)].fit(node, Looseness.EXACT, key)
-        start = base if isinstance(base, Section) and base.form is form else form.defaults()
-        return self._instance(Section(form, {**start.values, str(self.tag): word}), node, key)
+        word = schema.fields[str(self.tag)].fit(node, Coercion.NONE, key)
+        start = base if isinstance(base, Section) and base.schema is schema else schema.defaults()
+        return self._instance(Section(schema, {**start.values, str(self.tag): word}), node, key)
 
-    def _built(self, start: Section, node: MappingNode, looseness: Looseness, key: str) -> Any:
+    def _built(self, start: Section, node: MappingNode, coercion: Coercion, key: str) -> Any:
         values = dict(start.values)
-        faults: list[Fault] = []
+        misfits: list[Misfit] = []
         for entry in node.entries:
             name, where = entry.key, joined(key, entry.key)
-            kind = start.form.kinds.get(name)
-            if kind is None:
-                hint = meant(name, start.form.kinds)
-                faults.append(Fault(entry.mark, joined(key, shown(name)), f"unknown key{hint}"))
+            field_type = start.schema.fields.get(name)
+            if field_type is None:
+                hint = meant(name, start.schema.fields)
+                misfits.append(Misfit(entry.mark, joined(key, shown(name)), f"unknown key{hint}"))
                 continue
             try:
-                values[name] = kind.fit(entry.value, looseness, where, values[name])
-            except MisfitError as misfit:
-                faults += misfit.faults
+                values[name] = field_type.fit(entry.value, coercion, where, values[name])
+            except MisfitError as error:
+                misfits += error.misfits
                 values[name] = None
-        if faults:
-            faults += _required(Section(start.form, values), node, key)
-            raise MisfitError(faults)
-        return self._instance(Section(start.form, values), node, key)
+        if misfits:
+            misfits += _required(Section(start.schema, values), node, key)
+            raise MisfitError(misfits)
+        return self._instance(Section(start.schema, values), node, key)
 
     def _instance(self, section: Section, node: Node, key: str) -> Any:
-        faults = _required(section, node, key)
-        if faults:
-            raise MisfitError(faults)
+        misfits = _required(section, node, key)
+        if misfits:
+            raise MisfitError(misfits)
         try:
             return section.build()
         except Exception as error:  # whatever the user's __post_init__ raises
-            raise MisfitError([Fault(node.mark, key, sentence(error))]) from error
+            raise MisfitError([Misfit(node.mark, key, sentence(error))]) from error
 
     def plain(self, value: Any) -> dict[str, Any]:
         if type(value) not in self.classes:
             names = " or ".join(cls.__name__ for cls in self.classes)
             raise TypeError(f"expected {names}, got {value!r}")
-        kinds = self.form_of(type(value)).kinds
-        return {name: kind.plain(getattr(value, name)) for name, kind in kinds.items()}
+        fields = self.schema_of(type(value)).fields
+        return {name: own.plain(getattr(value, name)) for name, own in fields.items()}
 
     def holds(self, value: Any) -> bool:
         return type(value) in self.classes
 
 
-def _required(section: Section, node: Node, key: str) -> list[Fault]:
-    return [Fault(node.mark, path, "is required") for path in section.missing(key)]
+def _required(section: Section, node: Node, key: str) -> list[Misfit]:
+    return [Misfit(node.mark, path, "is required") for path in section.missing(key)]

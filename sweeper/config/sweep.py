@@ -1,4 +1,4 @@
-"""A sweep file, read: from its text to a grid of runs, or to every fault in it."""
+"""Reads a sweep file: from its text to a grid of runs, or to every error in it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from sweeper.config.filters import Dimension, Names, dimensions, read_conditions
 from sweeper.config.grid import EntangledError, Selection
 from sweeper.config.problems import Report
 from sweeper.config.resources import Resources, read_resources
-from sweeper.config.schema import check_types, form_of
-from sweeper.config.section_types import Form, Section
+from sweeper.config.schema import check_types, schema_of
+from sweeper.config.section_types import Schema, Section
 from sweeper.config.sweep_keys import RESERVED, read_group, read_seeds, read_wandb, text_of
-from sweeper.config.yaml_nodes import Entry, MappingNode, parse, read_text
+from sweeper.config.yaml_nodes import Entry, MappingNode, parse
+from sweeper.config.yaml_text import read_text
 from sweeper.errors import ConfigError, Mark, Problem, TrainerError
 from sweeper.keys import labels
 from sweeper.suggest import listed
@@ -28,7 +29,7 @@ __all__ = ["Sweep", "read_sweep"]
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """A sweep file without faults; iterating gives its runs, each made when it is asked for.
+    """A valid sweep file; iterating gives its runs, each made when it is asked for.
 
     `defaults_file` is the default.yaml that it builds on, `zipped` the keys of axes that move
     together, `wandb` what the file says for W&B besides the group.
@@ -62,7 +63,7 @@ class Sweep:
 def read_sweep(path: Path, *, search: Sequence[Path] = ()) -> Sweep:
     """Read a sweep file and import its trainer, looked for in `search` before `sys.path`.
 
-    Raises `ConfigError` with every fault of the file and of the default.yaml that it builds on,
+    Raises `ConfigError` with every error of the file and of the default.yaml that it builds on,
     `TrainerError` for a trainer whose Config no file could fill.
     """
     path = Path(path)
@@ -79,11 +80,11 @@ def read_sweep(path: Path, *, search: Sequence[Path] = ()) -> Sweep:
     trainer = _trainer(reserved.get("trainer"), search, report)
     if trainer is None:
         raise ConfigError(report.errors())
-    form = _form(trainer)
-    defaults = read_defaults(path, trainer.name, form)
+    schema = _schema(trainer)
+    defaults = read_defaults(path, trainer.name, schema)
     fields = tuple(entry for entry in root.entries if entry.key not in RESERVED)
     part = ConfigPart(report, defaults.section, known=RESERVED)
-    section = part.read(MappingNode(fields, root.mark, root.size))
+    section = part.read(MappingNode(fields, root.mark))
     grid = _read_grid(section, part, reserved)
     problems = [*report.errors(), *defaults.errors]
     if problems:
@@ -103,7 +104,7 @@ def read_sweep(path: Path, *, search: Sequence[Path] = ()) -> Sweep:
         _expansion=Expansion(
             trainer.name,
             grid.section,
-            [(axis.key, axis.kind, axis.values) for axis in part.axes],
+            [(axis.key, axis.field_type, axis.values) for axis in part.axes],
             grid.dimensions,
             selection,
         ),
@@ -111,7 +112,7 @@ def read_sweep(path: Path, *, search: Sequence[Path] = ()) -> Sweep:
 
 
 def _trainer(entry: Entry | None, search: Sequence[Path], report: Report) -> Trainer | None:
-    """The trainer; None with the fault reported where the file names it."""
+    """The trainer; None with the error reported where the file names it."""
     name = DEFAULT_TRAINER if entry is None else text_of(entry, report)
     if name is None:
         return None
@@ -124,17 +125,17 @@ def _trainer(entry: Entry | None, search: Sequence[Path], report: Report) -> Tra
         return None
 
 
-def _form(trainer: Trainer) -> Form:
-    """The form of the trainer's Config. Raises `TrainerError`."""
-    form = form_of(trainer.Config)
+def _schema(trainer: Trainer) -> Schema:
+    """The schema of the trainer's Config. Raises `TrainerError`."""
+    schema = schema_of(trainer.Config)
     check_types(trainer.Config)
-    taken = [name for name in form.kinds if name in RESERVED]
+    taken = [name for name in schema.fields if name in RESERVED]
     if taken:
         raise TrainerError(
             f"trainer {trainer.name!r}: its Config has the fields {listed(taken)}, which mean "
             f"something else at the top of a sweep file: rename them, or put them in a section"
         )
-    return form
+    return schema
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def _read_grid(section: Section, part: ConfigPart, reserved: Mapping[str, Entry]
     if "seeds" in reserved:
         section = read_seeds(reserved["seeds"], section, part)
     part.require(section)
-    names = Names(part.report, part.axes, section, frozenset(part.faulty))
+    names = Names(part.report, part.axes, section, frozenset(part.failed))
     zipped = read_zip(reserved["zip"].value, names) if "zip" in reserved else []
     grid = dimensions(part.axes, zipped, part.report)
     excludes = read_conditions(reserved.get("exclude"), names, grid)
@@ -160,7 +161,7 @@ def _read_grid(section: Section, part: ConfigPart, reserved: Mapping[str, Entry]
 
 
 def _select(grid: _Grid, report: Report, reserved: Mapping[str, Entry]) -> Selection:
-    """The points that remain. Raises `ConfigError` if none do, or if that can't be told."""
+    """The points that remain. Raises `ConfigError` if none do, or if they can't be counted."""
     conditions = [reserved[key] for key in ("exclude", "only") if key in reserved]
     mark = conditions[-1].mark if conditions else Mark()
     keys = " and ".join(f"`{entry.key}`" for entry in conditions)
@@ -182,6 +183,6 @@ def _axes(part: ConfigPart, grid: Sequence[Dimension]) -> tuple[Axis, ...]:
     found = []
     for index, draft in enumerate(part.axes):
         values = tuple(draft.values[row] for row in rows[index])
-        plain_values = tuple(draft.kind.plain(value) for value in values)
+        plain_values = tuple(draft.field_type.plain(value) for value in values)
         found.append(Axis(draft.key, values, short[draft.key], plain_values))
     return tuple(found)

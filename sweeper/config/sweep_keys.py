@@ -1,4 +1,4 @@
-"""The keys of a sweep file that are no fields of the config: group, wandb, seeds."""
+"""The keys of a sweep file that aren't fields of the config: group, wandb, seeds."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sweeper.config.axes import AxisPlaceholder, ConfigPart, DraftAxis, leaves, replaced, several
-from sweeper.config.field_types import Kind, Looseness, MisfitError, TextKind
+from sweeper.config.field_types import Coercion, FieldType, MisfitError, TextType
 from sweeper.config.problems import Report
-from sweeper.config.schema import form_of
-from sweeper.config.section_types import Section, SectionKind
+from sweeper.config.schema import schema_of
+from sweeper.config.section_types import Section, SectionType
 from sweeper.config.yaml_nodes import Entry, ListNode, Node, ScalarNode
 from sweeper.errors import Mark
 from sweeper.suggest import listed, shown
@@ -21,7 +21,7 @@ __all__ = ["RESERVED", "Wandb", "read_group", "read_seeds", "read_wandb", "text_
 
 RESERVED = ("trainer", "group", "wandb", "zip", "exclude", "only", "seeds", "resources")
 
-# Each seed is an axis value that is held in memory; a sweep of more replicates is a slip.
+# Each seed is an axis value that is held in memory; more of them are a mistake.
 MAX_SEEDS = 100_000
 
 
@@ -38,19 +38,18 @@ class Wandb:
     mode: Literal["online", "offline", "disabled", "shared"] | None = None
 
 
-def _fit(kind: Kind, node: Node, key: str, report: Report) -> Any:
-    """The value, or None with every fault reported."""
+def _fit(field_type: FieldType, node: Node, key: str, report: Report) -> Any:
+    """The value, or None with every error reported."""
     try:
-        return kind.fit(node, Looseness.EASY, key)
-    except MisfitError as misfit:
-        for fault in misfit.faults:
-            report.error(fault.mark, f"{fault.key}: {fault.message}")
+        return field_type.fit(node, Coercion.LAX, key)
+    except MisfitError as error:
+        error.add_to(report)
         return None
 
 
 def text_of(entry: Entry, report: Report) -> str | None:
-    """The text that a key has; None with the fault reported."""
-    found: str | None = _fit(TextKind(), entry.value, entry.key, report)
+    """The text that a key has; None with the error reported."""
+    found: str | None = _fit(TextType(), entry.value, entry.key, report)
     return found
 
 
@@ -58,7 +57,7 @@ def read_wandb(entry: Entry | None, report: Report) -> Mapping[str, Any]:
     """What the file says for W&B, `group` among it."""
     if entry is None or (isinstance(entry.value, ScalarNode) and entry.value.value is None):
         return {}
-    found = _fit(SectionKind((Wandb,), None, form_of), entry.value, "wandb", report)
+    found = _fit(SectionType((Wandb,), None, schema_of), entry.value, "wandb", report)
     if found is None:
         return {}
     given = {name: value for name, value in dataclasses.asdict(found).items() if value is not None}
@@ -87,65 +86,68 @@ def read_group(
         if len(places) == 2 and wandb.get("group", group) != group:
             said = f"`{shown(group)}` here, `{shown(wandb['group'])}` as `wandb.group`"
             report.error(report_at, f"group: {said}: keep one")
-    fault = _group_fault(group)
-    if fault:
-        report.error(report_at, f"group: `{shown(group)}` {fault}{advice}")
+    reason = _why_no_group(group)
+    if reason:
+        report.error(report_at, f"group: `{shown(group)}` {reason}{advice}")
     return group
 
 
-def _group_fault(group: str) -> str | None:
+def _why_no_group(group: str) -> str | None:
     """Why a text can't be the name of a group."""
     if not group.strip():
         return "is empty"
     if len(group) > 100 or len(group.encode("utf-8", "replace")) > 200:
         return "is longer than 100 characters"
     if "/" in group or "\\" in group or group in (".", ".."):
-        return "is a path: a group is a name, its folder lies in the runs directory"
+        return "is a path: give a name, the group's folder is made in the runs directory"
     odd = sorted({char for char in group if not (char.isalnum() or char in " ._-+=,@()")})
     if odd:
         said = ", ".join(ascii(char) for char in odd)
-        return f"holds {said}: letters, digits, blanks and . _ - + = , @ ( ) are allowed"
+        return f"has {said}: only letters, digits, spaces and . _ - + = , @ ( ) are allowed"
     if not (group[0].isalnum() or group[0] == "_") or group[-1] == " ":
-        return "must begin with a letter, a digit or `_`, and not end with a blank"
+        return "must begin with a letter, a digit or `_`, and not end with a space"
     return None
 
 
 def read_seeds(entry: Entry, section: Section, part: ConfigPart) -> Section:
     """The section with the seeds filled in, as an axis where there are several."""
     report, node = part.report, entry.value
-    paths = {path: kind for path, kind, _ in leaves(section) if path.split(".")[-1] == "seed"}
+    paths = {
+        path: field_type for path, field_type, _ in leaves(section) if path.split(".")[-1] == "seed"
+    }
     if "seed" in paths:
         paths = {"seed": paths["seed"]}
     if not paths:
-        report.error(entry.mark, "seeds: the config has no field `seed` for them to fill")
+        report.error(entry.mark, "seeds: the config has no field `seed`")
         return section
     if len(paths) > 1:
-        report.error(entry.mark, f"seeds: could fill {listed(paths)}: give the one you mean a list")
+        report.error(
+            entry.mark, f"seeds: could fill {listed(paths)}: list the values of the one you mean"
+        )
         return section
-    ((path, kind),) = paths.items()
+    ((path, field_type),) = paths.items()
     if path in part.given:
         line = part.given[path].line
         report.error(entry.mark, f"seeds: `{path}` is given too, on line {line}: keep one of them")
         return section
     try:
-        values, nodes = _seeds(node, kind)
-    except MisfitError as misfit:
-        for fault in misfit.faults:
-            report.error(fault.mark, f"{fault.key}: {fault.message}")
+        values, nodes = _seeds(node, field_type)
+    except MisfitError as error:
+        error.add_to(report)
         return section
     except ValueError as error:
         report.error(node.mark, f"seeds: {error}")
         return section
     if len(values) == 1:
         return replaced(section, path, values[0])
-    part.axes.append(DraftAxis(path, kind, values, nodes, entry.mark))
+    part.axes.append(DraftAxis(path, field_type, values, nodes, entry.mark))
     return replaced(section, path, AxisPlaceholder(len(part.axes) - 1))
 
 
-def _seeds(node: Node, kind: Kind) -> tuple[list[Any], list[Node]]:
+def _seeds(node: Node, field_type: FieldType) -> tuple[list[Any], list[Node]]:
     """The seeds of a number (5 means 0 to 4) or of a list. Raises ValueError, MisfitError."""
     if isinstance(node, ListNode):
-        return several(kind, node, "seeds")
+        return several(field_type, node, "seeds")
     number = node.value if isinstance(node, ScalarNode) else None
     if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= MAX_SEEDS:
         raise ValueError(
@@ -154,4 +156,4 @@ def _seeds(node: Node, kind: Kind) -> tuple[list[Any], list[Node]]:
     nodes: list[Node] = [
         ScalarNode(seed, str(seed), plain=False, mark=node.mark) for seed in range(number)
     ]
-    return [kind.fit(one, Looseness.EASY, "seeds") for one in nodes], nodes
+    return [field_type.fit(one, Coercion.LAX, "seeds") for one in nodes], nodes

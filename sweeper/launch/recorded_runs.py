@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.config import Resources, RunSpec, from_plain, plain, run_id
-from sweeper.config.stored import read_config
+from sweeper.config.run_config import read_config
 from sweeper.errors import ConfigError, RecordError
 from sweeper.records import GroupFolder, GroupState
 from sweeper.records.layout import is_run_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sweeper.config.stored import read_config
+from sweeper.config.run_config import read_config
 from sweeper.errors import RecordError
 from sweeper.records import find_run
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import is_dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from sweeper.plan.planner import Plan
@@ -34,7 +31,7 @@ def describe(plan: Plan, sweep: Sweep) -> dict[str, Any]:
         "to_train": plan.to_train,
         "done": dict(plan.done),
         "axes": [
-            {"key": axis.key, "label": axis.label, "values": [_plain(v) for v in axis.values]}
+            {"key": axis.key, "label": axis.label, "values": list(axis.plain_values)}
             for axis in sweep.axes
         ],
         "invalid": [
@@ -63,18 +60,3 @@ def describe(plan: Plan, sweep: Sweep) -> dict[str, Any]:
             for run in runs[:FIRST_SHOWN]
         ],
     }
-
-
-def _plain(value: Any) -> Any:
-    """An axis value as data of JSON's types."""
-    if is_dataclass(value):
-        from sweeper.config import plain
-
-        return plain(value)
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

@@ -9,6 +9,7 @@ from sweeper.errors import RecordError
 from sweeper.records.fold import fold
 from sweeper.records.journal import read_events
 from sweeper.records.layout import GroupFolder, RunFolder, groups
+from sweeper.suggest import meant
 
 __all__ = ["find_group", "find_run", "latest_group"]
 
@@ -24,7 +25,7 @@ def find_group(runs_dir: Path, group: str) -> GroupFolder:
     if not known:
         raise RecordError(f"no group `{group}`: {runs_dir.absolute()} holds no records yet")
     raise RecordError(
-        f"no group `{group}` in {runs_dir.absolute()}{_did_you_mean(group, known)}; "
+        f"no group `{group}` in {runs_dir.absolute()}{meant(group, known)}; "
         f"groups there: {_some(known)}"
     )
 
@@ -68,7 +69,7 @@ def find_run(runs_dir: Path, prefix: str) -> RunFolder:
         raise RecordError(f"`{prefix}` could be {len(found)} runs: {names}; type more of it")
     where = f"group `{group}`" if group else str(runs_dir.absolute())
     raise RecordError(
-        f"no run `{prefix}` in {where}{_did_you_mean(start, {run.id for run in known})}"
+        f"no run `{prefix}` in {where}{meant(start, sorted(run.id for run in known))}"
     )
 
 
@@ -81,10 +82,3 @@ def _some(names: Iterable[str]) -> str:
     listed = list(names)
     more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
     return ", ".join(f"`{name}`" for name in listed[:SHOWN]) + more
-
-
-def _did_you_mean(word: str, words: Iterable[str]) -> str:
-    import difflib  # only for errors: keeps `sweep status` fast
-
-    close = difflib.get_close_matches(word, sorted(words), n=1)
-    return f"; did you mean `{close[0]}`?" if close else ""

@@ -32,10 +32,10 @@ def sweep(tmp_path: Path) -> Callable[..., Sweep]:
 
 
 @pytest.fixture
-def faults(
+def errors(
     sweep: Callable[..., Sweep], tmp_path: Path
 ) -> Callable[..., list[tuple[int, int, str]]]:
-    """The faults of a sweep file of that text as (line, col, message)."""
+    """The errors of a sweep file of that text as (line, col, message)."""
 
     def read(text: str, **kwargs: object) -> list[tuple[int, int, str]]:
         with pytest.raises(ConfigError) as caught:

@@ -9,7 +9,7 @@ import pytest
 from sweeper.config import differing
 
 
-def test_only_what_differs_is_told_in_the_order_of_the_configs() -> None:
+def test_only_what_differs_is_given_in_the_order_of_the_configs() -> None:
     one = {"data": {"name": "a", "n": 1}, "model": {"width": 64, "phases": [1, 2]}}
     two = {"data": {"name": "a", "n": 2}, "model": {"width": 64, "phases": [1, 3]}}
     assert differing({"one": one, "two": two}) == [

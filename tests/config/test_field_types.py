@@ -1,4 +1,4 @@
-"""What fields accept: by type, a YAML value is one value, an axis, or a fault that is told."""
+"""What fields accept: by type, a YAML value is one value, an axis, or an error."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import GenericAlias
 from typing import Annotated, Any, Literal, NewType, Optional, Union
 
 import pytest
 from annotated_types import Ge, Gt, Interval, Len, Lt, MultipleOf, Predicate
 
-from sweeper.config import from_plain, plain
+from sweeper.config import duration_s, from_plain, plain
 from sweeper.config.axes import several
 from sweeper.config.field_types import MisfitError
+from sweeper.config.parsed_types import Amount
 from sweeper.config.problems import Report
-from sweeper.config.schema import check_types, form_of
+from sweeper.config.schema import check_types, schema_of
 from sweeper.config.yaml_nodes import parse
 from sweeper.errors import ConfigError, TrainerError
 
@@ -61,7 +63,12 @@ class Phase:
 
 
 Metres = NewType("Metres", float)
+SECONDS = Amount(duration_s, "seconds")
 Pairs = tuple[tuple[float, float], ...]
+
+
+# What stands for the metadata of pydantic, which need not be installed.
+Pydantic = type("FieldInfo", (), {"__module__": "pydantic.fields"})
 
 
 def read(annotation: Any, text: str) -> tuple[str, Any]:
@@ -69,7 +76,7 @@ def read(annotation: Any, text: str) -> tuple[str, Any]:
     cls = dataclasses.make_dataclass("Made", [("x", annotation)], frozen=True)
     root = parse(f"x: {text}", Report("f"))
     assert root is not None
-    values, _ = several(form_of(cls).kinds["x"], root.entries[0].value, "x")
+    values, _ = several(schema_of(cls).fields["x"], root.entries[0].value, "x")
     return ("value", values[0]) if len(values) == 1 else ("axis", values)
 
 
@@ -140,6 +147,11 @@ def same(found: Any, wanted: Any) -> bool:
         (Annotated[str, Predicate(str.islower)], "abc", "abc"),
         (Path, "a/b.npz", Path("a/b.npz")),
         (datetime.date, "2026-11-21", datetime.date(2026, 11, 21)),
+        (datetime.datetime, "2026-11-21T09:30", datetime.datetime(2026, 11, 21, 9, 30)),
+        (Annotated[float, SECONDS], "1 min", 60.0),
+        (Annotated[float, SECONDS], "2", 2.0),
+        (Annotated[int, SECONDS], "2 min", 120),
+        (Annotated[float, SECONDS] | None, "null", None),
         # One item is simply that value.
         (int, "[64]", 64),
         (Literal["tanh", "relu"], "[tanh]", "tanh"),
@@ -187,7 +199,7 @@ def test_a_list_of_what_fits_is_an_axis(annotation: Any, text: str, values: list
 
 
 @pytest.mark.parametrize(
-    ("annotation", "text", "faults"),
+    ("annotation", "text", "errors"),
     [
         (int, "1.5", ["x: expected an integer, got the number 1.5"]),
         (int, "1e3", ["x: expected an integer, got the number 1e3; write 1000"]),
@@ -213,6 +225,19 @@ def test_a_list_of_what_fits_is_an_axis(annotation: Any, text: str, values: list
         (str, "1", ['x: expected text, got the number 1; quote it: "1"']),
         (str, "true", ['x: expected text, got true; quote it: "true"']),
         (str, "", ["x: expected text, got nothing"]),
+        (Path, "1", ["x: expected a path, got the number 1"]),
+        (Path, "{}", ["x: expected a path, got a mapping"]),
+        (datetime.date, "2026-13-01", [
+            "x: expected a date such as `2026-11-22`, got `2026-13-01`"
+        ]),
+        (datetime.datetime, "noon", [
+            "x: expected a date and time such as `2026-11-22T09:30`, got `noon`"
+        ]),
+        (Annotated[float, SECONDS], "3 kg", ["x: expected seconds, got `3 kg`"]),
+        (Annotated[int, SECONDS], "1.5 s", ["x: expected seconds, got `1.5 s`"]),
+        (Annotated[float, SECONDS] | None, "-1", [
+            "x: expected seconds or null, got the number -1"
+        ]),
         (Literal["tanh", "gelu"], "tahn", [
             "x: expected one of `tanh`, `gelu`, got `tahn`; did you mean `tanh`?"
         ]),
@@ -281,42 +306,62 @@ def test_a_list_of_what_fits_is_an_axis(annotation: Any, text: str, values: list
     ],
 )  # fmt: skip
 def test_a_misfit_says_what_was_expected_and_what_was_meant(
-    annotation: Any, text: str, faults: list[str]
+    annotation: Any, text: str, errors: list[str]
 ) -> None:
     with pytest.raises(MisfitError) as caught:
         read(annotation, text)
-    assert [f"{fault.key}: {fault.message}" for fault in caught.value.faults] == faults
+    assert [str(misfit) for misfit in caught.value.misfits] == errors
 
 
-def test_other_types_are_told_in_the_words_of_their_reader() -> None:
-    with pytest.raises(MisfitError, match=r"type date, got `2026-13-01`; .*valid date.*month"):
-        read(datetime.date, "2026-13-01")
+PYDANTIC = Annotated[int, Pydantic()]
+
+
+@pytest.mark.parametrize("bound", [PYDANTIC, tuple[PYDANTIC, ...]])
+def test_bounds_that_would_not_be_checked_are_refused(bound: Any) -> None:
+    with pytest.raises(TrainerError, match=r"Made\.x: write its bounds with annotated_types"):
+        check_types(make(("x", bound)))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Path("a/b.npz"),
+        datetime.date(2026, 11, 22),
+        datetime.datetime(2026, 11, 22, 9, 30, 1, 25, tzinfo=datetime.UTC),
+    ],
+)
+def test_paths_and_dates_are_text_in_a_file(value: Any) -> None:
+    cls = make(("x", type(value) if isinstance(value, datetime.date) else Path))
+    data = plain(cls(value))
+    assert isinstance(data["x"], str)
+    assert from_plain(cls, data) == cls(value)
+    with pytest.raises(ConfigError, match="expected a"):
+        plain(cls(3))
 
 
 def make(*fields: Any) -> type:
     return dataclasses.make_dataclass("Made", fields, frozen=True)
 
 
-NO_FILE: Any = make(("y", set[int]))
-
-
 @pytest.mark.parametrize(
     ("cls", "words"),
     [
         (make(("x", set[int])), "no sweep file can give"),
+        (make(("x", bytes)), "Made.x: no sweep file can give a value of the type bytes"),
+        (make(("x", datetime.time)), "no sweep file can give a value of the type time"),
         (make(("x", Callable[[], int])), "no sweep file can give"),
         (make(("x", dict[int, str])), "keys of a mapping must be `str`"),
-        (make(("x", "Nowhere")), "can't be read"),
+        (make(("x", "Nowhere")), "annotations can't be resolved"),
         (make(("x", int, field(default="a"))), "Made.x: its default doesn't fit its type"),
         (make(("x", float, field(default=None))), "its default doesn't fit its type"),
         (make(("x", float, field(default=float("nan")))), "its default doesn't fit its type"),
         (make(("x", Annotated[int, Gt(0)], field(default=0))), "expected an integer > 0"),
-        (make(("x", Phase | Sgd)), "nothing tells Phase, Sgd apart"),
+        (make(("x", Phase | Sgd)), "nothing distinguishes Phase, Sgd"),
         (make(("x", Annotated[Phase, Predicate(bool)])), "`__post_init__`"),
-        (make(("x", tuple[NO_FILE, ...])), "no sweep file can give"),
+        (make(("x", GenericAlias(tuple, (make(("y", set[int])), ...)))), "no sweep file can give"),
     ],
 )
-def test_a_config_that_no_file_could_fill_is_the_trainers_fault(cls: type, words: str) -> None:
+def test_a_config_that_no_file_could_fill_is_the_trainers_error(cls: type, words: str) -> None:
     with pytest.raises(TrainerError, match=words.replace("(", r"\(")):
         check_types(cls)
 
@@ -350,7 +395,7 @@ def test_fields_that_no_one_can_pass_are_left_out() -> None:
         from_plain(Odd, {"b": 1})
 
 
-def test_a_value_in_a_config_that_is_not_of_its_type_is_told() -> None:
+def test_a_value_in_a_config_that_is_not_of_its_type_is_an_error() -> None:
     with pytest.raises(ConfigError, match="expected an int"):
         plain(Odd(a="x"))  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="finite"):

@@ -10,7 +10,7 @@ import pytest
 from sweeper.config import Sweep
 
 Read = Callable[..., Sweep]
-Faults = Callable[..., list[tuple[int, int, str]]]
+Errors = Callable[..., list[tuple[int, int, str]]]
 
 
 def points(sweep: Sweep) -> list[tuple[Any, ...]]:
@@ -55,9 +55,9 @@ def test_seeds_are_a_number_or_a_list(sweep: Read, text: str, seeds: list[int]) 
         ("trainer: seedless_study\nseeds: 2", "seeds: the config has no field `seed`"),
     ],
 )
-def test_faults_of_seeds(faults: Faults, text: str, message: str) -> None:
-    (fault,) = faults(text)
-    assert fault[2].startswith(message)
+def test_errors_of_seeds(errors: Errors, text: str, message: str) -> None:
+    (error,) = errors(text)
+    assert error[2].startswith(message)
 
 
 def test_zipped_axes_move_together_at_the_place_of_the_first(sweep: Read) -> None:
@@ -101,21 +101,24 @@ def test_zipping_single_values_changes_nothing(sweep: Read) -> None:
         ("zip: [width]", "zip: a group needs at least two keys"),
         ("zip: []", "zip: a group needs at least two keys"),
         ("zip: width", "zip: expected a list of keys"),
-        ("zip: [width, [depth, seed]]", "zip: either a list of keys, or a list of such lists"),
+        (
+            "zip: [width, [depth, seed]]",
+            "zip: expected a list of keys, or a list of lists of keys, not both",
+        ),
         ("zip: [width, 3]", "zip: expected the key of an axis"),
-        ("zip: [width, wdith]", "zip: `wdith` is no key of the config; did you mean `width`?"),
+        ("zip: [width, wdith]", "zip: `wdith` is not a key of the config; did you mean `width`?"),
         ("zip: [[width, clip], [clip, width]]", "zip: `parameters.clip` is zipped twice"),
         ("zip: [width, seeds]", "zip: `seeds` can't be zipped"),
         ("zip: [width, optimiser.name]", "zip: `optimiser.name` is part of the axis"),
     ],
 )
-def test_faults_of_zip(faults: Faults, text: str, message: str) -> None:
-    (fault,) = faults(
+def test_errors_of_zip(errors: Errors, text: str, message: str) -> None:
+    (error,) = errors(
         "parameters: {width: [8, 16], depth: [1, 2, 3], clip: [1, 2], optimiser: [adam, sgd]}\n"
         + text
     )
-    assert fault[0] == 2
-    assert fault[2].startswith(message)
+    assert error[0] == 2
+    assert error[2].startswith(message)
 
 
 AXES = "parameters: {activation: [tanh, gelu], width: [8, 16], rtol: [1, 0.5], clip: 2}\n"
@@ -189,12 +192,15 @@ def test_a_condition_that_cannot_hold_excludes_nothing(sweep: Read) -> None:
         ("exclude: {width: eight}", "exclude: parameters.width: expected an integer > 0"),
         (
             "exclude: {activaton: tanh}",
-            "exclude: `activaton` is no key of the config; did you mean `activation`?",
+            "exclude: `activaton` is not a key of the config; did you mean `activation`?",
         ),
-        ("exclude: {widht: 8}", "exclude: `widht` is no key of the config; did you mean `width`?"),
+        (
+            "exclude: {widht: 8}",
+            "exclude: `widht` is not a key of the config; did you mean `width`?",
+        ),
         ("exclude: [tanh]", "exclude: expected a mapping"),
-        ("exclude: {}", "exclude: an empty condition holds for every run"),
-        ("only: []", "only: an empty list leaves nothing"),
+        ("exclude: {}", "exclude: an empty condition matches every run"),
+        ("only: []", "only: an empty list keeps no run"),
         ("only: 3", "only: expected a mapping"),
         ("exclude: {width: [8, 16]}", "`exclude`: no run is left"),
         ("only: {width: 9}", "`only`: no run is left"),
@@ -202,28 +208,28 @@ def test_a_condition_that_cannot_hold_excludes_nothing(sweep: Read) -> None:
         ("only: {width: 8}\nexclude: {width: 8}", "`exclude` and `only`: no run is left"),
     ],
 )
-def test_faults_of_conditions(faults: Faults, text: str, message: str) -> None:
-    found = faults(AXES + text)
+def test_errors_of_conditions(errors: Errors, text: str, message: str) -> None:
+    found = errors(AXES + text)
     assert len(found) == 1
     assert found[0][2].startswith(message)
 
 
 def test_conditions_that_cannot_be_counted_are_refused(
-    faults: Faults, monkeypatch: pytest.MonkeyPatch
+    errors: Errors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sweeper.config.grid.MAX_STATES", 3)
-    (fault,) = faults(
+    (error,) = errors(
         AXES + "exclude: [{activation: tanh, rtol: 1}, {width: 8, rtol: 1}, {width: 16, rtol: 0.5}]"
     )
-    assert fault[2] == "`exclude`: the conditions overlap in too many ways: use fewer"
+    assert error[2] == "`exclude`: the conditions overlap in too many ways: use fewer"
 
 
-def test_a_key_that_could_be_several_needs_its_path(sweep: Read, faults: Faults) -> None:
+def test_a_key_that_could_be_several_needs_its_path(sweep: Read, errors: Errors) -> None:
     text = (
         "trainer: strict_study\nsteps: 1\nmodel: {width: 3, seed: [1, 2]}\nbounds: {seed: [1, 2]}\n"
     )
-    (fault,) = faults(text + "exclude: {seed: 1}")
-    assert fault[2] == (
+    (error,) = errors(text + "exclude: {seed: 1}")
+    assert error[2] == (
         "exclude: `seed` could be `model.seed`, `bounds.seed`: write the whole path"
     )
     assert sweep(text + "exclude: {model.seed: 1}").count() == 2

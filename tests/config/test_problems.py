@@ -40,7 +40,7 @@ def test_tabs_and_escape_codes_do_not_reach_the_terminal() -> None:
     assert len(shown("x" * 1000)) == 60
 
 
-def test_a_report_is_in_file_order_and_tells_nothing_twice() -> None:
+def test_a_report_is_in_file_order_and_repeats_nothing() -> None:
     report = Report("s", ["one", "two"])
     report.error(Mark(2, 1), "b")
     report.error(Mark(1, 2), "a")

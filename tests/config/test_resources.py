@@ -9,7 +9,9 @@ import pytest
 from sweeper.config import Resources, Sweep, duration_s, size_bytes
 
 Read = Callable[..., Sweep]
-Faults = Callable[..., list[tuple[int, int, str]]]
+Errors = Callable[..., list[tuple[int, int, str]]]
+NO_DURATION = "expected a duration (`10 min`, or a number of seconds) or null, got "
+NO_SIZE = "expected a size (`2 GB`, or a number of bytes) or null, got "
 
 
 def test_resources_of_a_sweep(sweep: Read) -> None:
@@ -84,15 +86,15 @@ def test_what_is_no_duration(text: str) -> None:
         ("{cpus_per_run: 1.5}", "resources.cpus_per_run: expected an integer ≥ 1"),
         ("{retries: -1}", "resources.retries: expected an integer ≥ 0"),
         ("{runs_per_wave: atuo}", "resources.runs_per_wave: expected an integer ≥ 1 or `auto`"),
-        ("{timeout: 0}", "resources.timeout: expected seconds, or a duration"),
-        ("{timeout: true}", "resources.timeout: expected seconds, or a duration"),
-        ("{timeout: [1]}", "resources.timeout: expected seconds, or a duration"),
-        ("{timeout: .inf}", "resources.timeout: expected seconds, or a duration"),
-        ("{memory_per_run: 1.5}", "resources.memory_per_run: expected bytes, or a size"),
-        ("{memory_per_run: 2 h}", "resources.memory_per_run: expected bytes, or a size"),
-        ("{memory_per_run: 1 GB 2 MB}", "resources.memory_per_run: expected bytes, or a size"),
+        ("{timeout: 0}", f"resources.timeout: {NO_DURATION}"),
+        ("{timeout: true}", f"resources.timeout: {NO_DURATION}"),
+        ("{timeout: [1]}", f"resources.timeout: {NO_DURATION}"),
+        ("{timeout: .inf}", f"resources.timeout: {NO_DURATION}"),
+        ("{memory_per_run: 1.5}", f"resources.memory_per_run: {NO_SIZE}"),
+        ("{memory_per_run: 2 h}", f"resources.memory_per_run: {NO_SIZE}"),
+        ("{memory_per_run: 1 GB 2 MB}", f"resources.memory_per_run: {NO_SIZE}"),
     ],
 )
-def test_faults_of_resources(faults: Faults, text: str, message: str) -> None:
-    (fault,) = faults(f"resources: {text}")
-    assert fault[2].startswith(message)
+def test_errors_of_resources(errors: Errors, text: str, message: str) -> None:
+    (error,) = errors(f"resources: {text}")
+    assert error[2].startswith(message)

@@ -11,7 +11,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from types import GenericAlias
+from typing import Any, Literal, TypeAlias
 
 import pytest
 import yaml
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 
 from sweeper.config import Sweep, from_plain, plain, run_id, to_yaml
 from sweeper.config.problems import Report
-from sweeper.config.stored import read_config
+from sweeper.config.run_config import read_config
 from sweeper.config.yaml_nodes import data_of, parse
 from sweeper.errors import ConfigError
 
@@ -109,7 +110,11 @@ class Colour(enum.Enum):
     BLUE = "blue"
 
 
-def literal(*words: Any) -> tuple[Any, st.SearchStrategy[Any]]:
+# A type that a field can have, with a strategy for its values.
+Typed: TypeAlias = tuple[Any, st.SearchStrategy[Any]]
+
+
+def literal(*words: Any) -> Typed:
     return Literal[words], st.sampled_from(words)
 
 
@@ -135,7 +140,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.sampl
 )
 # Without -0.0, which is read as 0.0.
 FLOATS = st.floats(allow_nan=False, allow_infinity=False).map(lambda number: number + 0.0)
-SINGLE: list[tuple[Any, st.SearchStrategy[Any]]] = [
+SINGLE: list[Typed] = [
     (int, st.integers()),
     (float, FLOATS),
     (bool, st.booleans()),
@@ -148,35 +153,33 @@ SINGLE: list[tuple[Any, st.SearchStrategy[Any]]] = [
 
 
 @st.composite
-def typed(draw: st.DrawFn, depth: int = 3) -> tuple[Any, st.SearchStrategy[Any]]:
-    """A type that a field can have, with a strategy for its values."""
+def typed(draw: st.DrawFn, depth: int = 3) -> Typed:
+    """A type, mostly one made of others."""
     shape = draw(st.integers(0, 8)) if depth else 0
     if shape <= 2:
-        single: tuple[Any, st.SearchStrategy[Any]] = draw(st.sampled_from(SINGLE))
+        single: Typed = draw(st.sampled_from(SINGLE))
         return single
-    annotation: Any
-    other: Any
-    annotation, values = draw(typed(depth - 1))
-    if shape == 3:
-        return tuple[annotation, ...], st.lists(values, max_size=3).map(tuple)
-    if shape == 4:
-        return list[annotation], st.lists(values, max_size=3)
-    if shape == 5:
-        other, others = draw(typed(depth - 1))
-        return tuple[annotation, other], st.tuples(values, others)
-    if shape == 6:
-        return dict[str, annotation], st.dictionaries(TEXT, values, max_size=3)
-    if shape == 7:
-        return annotation | None, values | st.none()
-    return draw(dataclass_types(depth - 1))
+    if shape == 8:
+        made: Typed = draw(dataclass_types(depth - 1))
+        return made
+    item, values = draw(typed(depth - 1))
+    other, others = draw(typed(depth - 1)) if shape == 5 else (None, st.none())
+    shapes: dict[int, Typed] = {
+        3: (GenericAlias(tuple, (item, ...)), st.lists(values, max_size=3).map(tuple)),
+        4: (GenericAlias(list, item), st.lists(values, max_size=3)),
+        5: (GenericAlias(tuple, (item, other)), st.tuples(values, others)),
+        6: (GenericAlias(dict, (str, item)), st.dictionaries(TEXT, values, max_size=3)),
+        7: (item | None, values | st.none()),
+    }
+    return shapes[shape]
 
 
 @st.composite
-def dataclass_types(draw: st.DrawFn, depth: int = 3) -> tuple[Any, st.SearchStrategy[Any]]:
-    """A dataclass with a strategy for its instances; perhaps one of two told apart by a tag."""
+def dataclass_types(draw: st.DrawFn, depth: int = 3) -> Typed:
+    """A dataclass, or two that a tag distinguishes, with a strategy for instances."""
     options = []
-    choices: list[list[str | None]] = [[None], ["one", "two"]]
-    for tag in draw(st.sampled_from(choices)):
+    tags: list[str | None] = draw(st.sampled_from([[None], ["one", "two"]]))
+    for tag in tags:
         fields = {f"f{n}": draw(typed(depth)) for n in range(draw(st.integers(1, 3)))}
         if tag is not None:
             fields["kind"] = literal(tag)
@@ -214,6 +217,15 @@ def test_plain_data_and_yaml_read_back_to_the_config(config: Any) -> None:
     # Anybody else's YAML reader takes it the same way.
     assert yaml.safe_load(text) == data
     assert to_yaml(data) == text
+
+
+@pytest.mark.parametrize("text", ["\x85", "a\u2028b", "a \u2029", "\n", "a\n\nb ", " \r\n", "\t"])
+def test_text_with_ends_of_lines_is_read_back(text: str) -> None:
+    data = {"field": {text: text}}
+    assert yaml.safe_load(to_yaml(data)) == data
+    root = parse(to_yaml(data), Report("f"))
+    assert root is not None
+    assert data_of(root) == data
 
 
 def test_yaml_is_readable(sweep: Read) -> None:
@@ -286,7 +298,7 @@ class Small:
         ("x", ["expected a mapping"]),
     ],
 )
-def test_data_that_is_no_config_is_told(data: Any, words: list[str]) -> None:
+def test_data_that_is_not_a_config_is_refused(data: Any, words: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
         from_plain(Small, data)
     assert len(caught.value.problems) == len(words)

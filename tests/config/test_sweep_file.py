@@ -1,4 +1,4 @@
-"""Sweep files as users write them: the whole way from text to axes, defaults and faults."""
+"""Sweep files as users write them: from text to axes, defaults and errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sweeper.config import Resources, Sweep, plain, read_sweep
 from sweeper.errors import ConfigError, SweeperError, TrainerError
 
 Read = Callable[..., Sweep]
-Faults = Callable[..., list[tuple[int, int, str]]]
+Errors = Callable[..., list[tuple[int, int, str]]]
 TRAINERS = Path(__file__).parent / "trainers"
 
 USERS = """
@@ -66,6 +66,74 @@ def test_the_users_own_format(sweep: Read) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("width : 16", "width", 16),
+        ("'width'   :   16", "width", 16),
+        ("width: 16   # was: [64, 128]", "width", 16),
+        ("width: [16]# was 64", "width", 16),
+        ("# width: 64\n  width: 16\n  #  - 64", "width", 16),
+        ("train_val_split: 1", "train_val_split", 1.0),
+        ("train_val_split: 1.0", "train_val_split", 1.0),
+        ("train_val_split: [1, ]", "train_val_split", 1.0),
+        ("lr_strategy: [0.001, ]", "lr_strategy", (0.001,)),
+        ("lr_strategy: [[0.001, ]]", "lr_strategy", (0.001,)),
+        ("lr_strategy: 0.001", "lr_strategy", (0.001,)),
+        ("feature_layer: 'sph_4D'", "feature_layer", "sph_4D"),
+        ('feature_layer: "sph_4D"# old', "feature_layer", "sph_4D"),
+    ],
+)
+def test_a_value_can_be_written_in_the_ways_that_users_write_it(
+    sweep: Read, text: str, key: str, value: object
+) -> None:
+    (run,) = sweep(f"data: {{problem: '2BP'}}\nparameters : # all of them\n  {text}\n")
+    found = getattr(run.config.parameters, key)
+    assert (type(found), found) == (type(value), value)
+
+
+@pytest.mark.parametrize("problem", ["2BP", "'2BP'", '"2BP"'])
+def test_a_word_can_be_quoted(sweep: Read, problem: str) -> None:
+    (run,) = sweep(f"data: {{problem: {problem}}}")
+    assert run.config.data.problem == "2BP"
+
+
+def test_a_list_of_lists_with_commas_at_their_ends_is_an_axis(sweep: Read) -> None:
+    (axis,) = sweep("parameters: {segment_length_strategy: [[4,],[10,],[18,]]}").axes
+    assert axis.values == ((4,), (10,), (18,))
+
+
+def test_a_comment_without_a_space_before_it_is_part_of_the_word(errors: Errors) -> None:
+    assert errors("parameters:\n  width: 16# was 64\n  activation: tanh#gelu") == [
+        (
+            2,
+            10,
+            "parameters.width: expected an integer > 0, got `16# was 64`; "
+            "a comment needs a space before its `#`",
+        ),
+        (
+            3,
+            15,
+            "parameters.activation: expected one of `tanh`, `leaky_relu`, `gelu`, `elu`, "
+            "got `tanh#gelu`; a comment needs a space before its `#`",
+        ),
+    ]
+
+
+def test_a_section_that_is_given_twice_alike_is_a_warning(sweep: Read) -> None:
+    found = sweep("data: {problem: 2BP}\nparameters: {width: [8, 16]}\ndata:\n  problem: '2BP'\n")
+    assert [(warning.line, warning.col, warning.message) for warning in found.warnings] == [
+        (3, 1, "`data` is given twice, on line 1 and on line 3")
+    ]
+    assert found.count() == 2
+
+
+def test_a_section_that_is_given_twice_differently_is_an_error(errors: Errors) -> None:
+    assert errors("data: {problem: 2BP}\ndata: {problem: 3BP}\n") == [
+        (2, 1, "`data` is given twice, on line 1 and on line 2, with different values: keep one")
+    ]
+
+
+@pytest.mark.parametrize(
     ("text", "width"),
     [("width: 16", 16), ("width: [16]", 16), ("depth: 3", 32), ("width: [16, 8]", 16)],
 )
@@ -96,8 +164,8 @@ def test_the_nearest_default_file_of_this_trainer_counts(sweep: Read, tmp_path: 
     assert sweep(above.read_text(), name="default.yaml").defaults_file is None
 
 
-def test_a_default_file_has_one_value_per_key_and_its_faults_are_its_own(
-    faults: Faults, sweep: Read, tmp_path: Path
+def test_a_default_file_has_one_value_per_key_and_its_errors_are_its_own(
+    errors: Errors, sweep: Read, tmp_path: Path
 ) -> None:
     file = tmp_path / "default.yaml"
     file.write_text(
@@ -109,12 +177,12 @@ def test_a_default_file_has_one_value_per_key_and_its_faults_are_its_own(
     problems = caught.value.problems
     assert [Path(problem.file).name for problem in problems] == ["some.yaml"] + ["default.yaml"] * 3
     assert [(problem.line, problem.message) for problem in problems[1:]] == [
-        (2, "seeds: belongs in a sweep file, not in defaults"),
-        (4, "parameters.width: a default has one value, here are 2"),
+        (2, "seeds: belongs in a sweep file, not in default.yaml"),
+        (4, "parameters.width: a default has one value, not 2"),
         (5, "parameters.dpeth: unknown key; did you mean `depth`?"),
     ]
     file.write_text("a: [\n")
-    assert "not valid YAML" in faults("data: {}")[0][2]
+    assert "not valid YAML" in errors("data: {}")[0][2]
 
 
 def test_single_keys_of_a_tagged_section_override_those_of_the_default_file(
@@ -136,7 +204,7 @@ def test_single_keys_of_a_tagged_section_override_those_of_the_default_file(
     assert found.axes[0].plain_values[0]["momentum"] == 0.9
 
 
-def test_every_fault_is_in_one_report_in_file_order(faults: Faults) -> None:
+def test_every_error_is_in_one_report_in_file_order(errors: Errors) -> None:
     text = """\
 trainer: orbit_study
 wandb: {gruop: x, mode: onlin}
@@ -157,7 +225,7 @@ zip: [activation, width]
 exclude: {depth: two}
 resources: {timeout: 5 parsecs, cpus_per_run: 0, memory: 2GB}
 """
-    assert faults(text) == [
+    assert errors(text) == [
         (2, 9, "wandb.gruop: unknown key; did you mean `group`?"),
         (
             2,
@@ -203,7 +271,8 @@ resources: {timeout: 5 parsecs, cpus_per_run: 0, memory: 2GB}
         (
             18,
             22,
-            "resources.timeout: expected seconds, or a duration such as `10 min`, got `5 parsecs`",
+            "resources.timeout: expected a duration (`10 min`, or a number of seconds) or null, "
+            "got `5 parsecs`",
         ),
         (18, 47, "resources.cpus_per_run: expected an integer ≥ 1, got the number 0"),
         (18, 50, "resources.memory: unknown key; did you mean `memory_per_run`?"),
@@ -221,9 +290,9 @@ def test_the_report_shows_the_line_and_a_caret(sweep: Read, tmp_path: Path) -> N
     )
 
 
-def test_a_long_list_of_faults_in_one_field_is_cut(faults: Faults) -> None:
+def test_a_long_list_of_errors_in_one_field_is_cut(errors: Errors) -> None:
     items = ", ".join("x" * 3 for _ in range(50))
-    found = faults(f"parameters: {{width: [{items}]}}")
+    found = errors(f"parameters: {{width: [{items}]}}")
     assert len(found) == 11
     assert found[-1][2] == "parameters.width: and 40 more like this"
 
@@ -246,10 +315,10 @@ def test_a_long_list_of_faults_in_one_field_is_cut(faults: Faults) -> None:
         ),
     ],
 )
-def test_an_unknown_key_is_told_with_the_one_that_was_meant(
-    faults: Faults, text: str, message: str
+def test_an_unknown_key_is_reported_with_the_one_that_was_meant(
+    errors: Errors, text: str, message: str
 ) -> None:
-    assert faults(text)[0][2].startswith(message)
+    assert errors(text)[0][2].startswith(message)
 
 
 @pytest.mark.parametrize("text", ["data:\nparameters:\n", "data: {}\n", "group: x\n"])
@@ -261,7 +330,7 @@ def test_a_file_without_axes_is_one_run(sweep: Read, text: str) -> None:
     assert run.config.parameters.width == 64
 
 
-def test_groups(sweep: Read, faults: Faults) -> None:
+def test_groups(sweep: Read, errors: Errors) -> None:
     assert sweep("data: {}", name="heads-10-orbits.yaml").group == "heads-10-orbits"
     assert sweep("group: one").group == "one"
     assert sweep("wandb: {group: two}").group == "two"
@@ -270,9 +339,9 @@ def test_groups(sweep: Read, faults: Faults) -> None:
     assert sweep("group: " + "x" * 100).group == "x" * 100
     assert (
         "`one` here, `two` as `wandb.group`: keep one"
-        in (faults("group: one\nwandb: {group: two}")[0][2])
+        in (errors("group: one\nwandb: {group: two}")[0][2])
     )
-    line, _, message = faults("data: {}", name="what?.yaml")[0]
+    line, _, message = errors("data: {}", name="what?.yaml")[0]
     assert line == 0
     assert message.endswith("are allowed; give `group` in the file")
 
@@ -286,49 +355,49 @@ def test_groups(sweep: Read, faults: Faults) -> None:
         ("..", "is a path"),
         ("", "is empty"),
         ("  ", "is empty"),
-        ("a\\nb", "holds '\\n'"),
-        ("a\\0b", "holds '\\x00'"),
-        ("a$b", "holds '$'"),
+        ("a\\nb", "has '\\n'"),
+        ("a\\0b", "has '\\x00'"),
+        ("a$b", "has '$'"),
         (".hidden", "must begin with"),
         ("-x", "must begin with"),
-        ("x ", "not end with a blank"),
+        ("x ", "not end with a space"),
         ("x" * 101, "longer than 100"),
         ("あ" * 90, "longer than 100"),
     ],
 )
-def test_a_group_that_is_no_name_is_refused(faults: Faults, group: str, words: str) -> None:
+def test_a_group_that_is_no_name_is_refused(errors: Errors, group: str, words: str) -> None:
     for text in (f'group: "{group}"', f'wandb: {{group: "{group}"}}'):
-        (fault,) = faults(text)
-        assert fault[0] == 1
-        assert fault[2].startswith("group: ")
-        assert words in fault[2]
+        (error,) = errors(text)
+        assert error[0] == 1
+        assert error[2].startswith("group: ")
+        assert words in error[2]
 
 
 @pytest.mark.parametrize("value", ["2024", "[a, b]", "{a: 1}", "null"])
-def test_a_group_is_text(faults: Faults, value: str) -> None:
-    assert "expected text" in faults(f"group: {value}")[0][2]
+def test_a_group_is_text(errors: Errors, value: str) -> None:
+    assert "expected text" in errors(f"group: {value}")[0][2]
 
 
-def test_a_trainer_that_is_not_there_is_told_at_its_place(faults: Faults) -> None:
-    found = faults("group: a/b\ntrainer: no_such_module\n")
+def test_a_trainer_that_is_not_there_is_reported_at_its_place(errors: Errors) -> None:
+    found = errors("group: a/b\ntrainer: no_such_module\n")
     assert [line for line, _, _ in found] == [1, 2]
     assert "no module named 'no_such_module'" in found[1][2]
-    assert faults("trainer: [a]")[0][2] == "trainer: expected text, got a list of 1"
-    assert "lacks" not in faults("trainer: ''")[0][2]
+    assert errors("trainer: [a]")[0][2] == "trainer: expected text, got a list of 1"
+    assert "lacks" not in errors("trainer: ''")[0][2]
 
 
-def test_reserved_names_in_a_config_are_the_trainers_fault(sweep: Read) -> None:
+def test_reserved_names_in_a_config_are_the_trainers_error(sweep: Read) -> None:
     with pytest.raises(TrainerError, match="fields `group`, `seeds`"):
         sweep("trainer: clashing_study")
 
 
-def test_required_fields_are_asked_for_where_they_belong(faults: Faults, sweep: Read) -> None:
-    assert faults("trainer: strict_study\nmodel:\n  depth: 3\n") == [
+def test_required_fields_are_asked_for_where_they_belong(errors: Errors, sweep: Read) -> None:
+    assert errors("trainer: strict_study\nmodel:\n  depth: 3\n") == [
         (0, 0, "steps: is required, and has no value"),
         (2, 1, "model.width: is required, and has no value"),
     ]
-    # A field with a fault of its own isn't missing as well.
-    assert [message for _, _, message in faults("trainer: strict_study\nsteps: x\nmodel: 3")] == [
+    # A field with a error of its own isn't missing as well.
+    assert [message for _, _, message in errors("trainer: strict_study\nsteps: x\nmodel: 3")] == [
         "steps: expected an integer, got `x`",
         "model: expected a mapping with keys of `width`, `depth`, `seed`, got the number 3",
     ]
@@ -364,7 +433,7 @@ def test_a_combination_that_the_config_refuses_is_an_invalid_run(sweep: Read) ->
     assert len({run.id for run in runs}) == 8
 
 
-def test_what_no_axis_can_mend_is_wrong_with_every_run(sweep: Read) -> None:
+def test_what_no_axis_can_fix_is_wrong_with_every_run(sweep: Read) -> None:
     runs = list(sweep("trainer: strict_study\nmodel: {width: [1, 2]}\nsteps: 5\nbounds: {low: 3}"))
     said = ("bounds: `low <= high` must hold, but got low=3.0, high=1.0",)
     assert [run.invalid for run in runs] == [said, said]
@@ -401,7 +470,7 @@ def test_a_sweep_can_be_given_other_resources(sweep: Read) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "a: [", "a: 1\n---\n", "\t"])
-def test_what_is_no_sweep_file_is_told(tmp_path: Path, text: str) -> None:
+def test_what_is_not_a_sweep_file_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "s.yaml"
     file.write_text(text)
     with pytest.raises(SweeperError, match=r"s\.yaml"):

@@ -34,16 +34,16 @@ def test_an_example_has_as_many_runs_as_it_says(example: str, tmp_path: Path) ->
     assert sweep.warnings == ()
 
 
-def test_the_faults_are_told_in_these_words(
+def test_errors_are_reported_in_these_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (refused,) = [text for text in EXAMPLES if "# refused" in text]
-    (told,) = re.findall(r"^```text\n(.*?)^```$", PAGE, flags=re.M | re.S)
+    (shown,) = re.findall(r"^```text\n(.*?)^```$", PAGE, flags=re.M | re.S)
     monkeypatch.chdir(tmp_path)
     Path("sweep.yaml").write_text(with_stand_in(refused), encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
         read_sweep(Path("sweep.yaml"), search=[TRAINERS])
-    assert str(caught.value) == told.rstrip("\n")
+    assert str(caught.value) == shown.rstrip("\n")
 
 
 def test_every_key_is_on_the_page() -> None:

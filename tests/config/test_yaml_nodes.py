@@ -1,4 +1,4 @@
-"""YAML text to nodes: scalars as people mean them, places, limits, faults of syntax."""
+"""YAML text to nodes: scalars as people mean them, places, limits, errors of syntax."""
 
 from __future__ import annotations
 
@@ -9,16 +9,8 @@ from typing import Any
 import pytest
 
 from sweeper.config.problems import Report
-from sweeper.config.scalars import resolve
-from sweeper.config.yaml_nodes import (
-    MAX_NODES,
-    ListNode,
-    MappingNode,
-    data_of,
-    node_of,
-    parse,
-    read_text,
-)
+from sweeper.config.yaml_nodes import ListNode, MappingNode, data_of, node_of, parse, resolve
+from sweeper.config.yaml_text import MAX_DEPTH, MAX_NODES, read_text
 from sweeper.errors import Mark
 
 
@@ -28,7 +20,7 @@ def read(text: str) -> tuple[Any, Report]:
     return (None if root is None else data_of(root)), report
 
 
-def only_fault(text: str) -> tuple[int, int, str]:
+def only_error(text: str) -> tuple[int, int, str]:
     _, report = read(text)
     (problem,) = report.errors()
     return problem.line, problem.col, problem.message
@@ -103,10 +95,10 @@ def test_every_node_knows_its_place() -> None:
     entry = root.entries[0]
     assert entry.mark == Mark(1, 1)
     assert isinstance(entry.value, ListNode)
-    assert [item.mark for item in entry.value.items] == [Mark(2, 5), Mark(3, 5)]
-    section = entry.value.items[1]
-    assert isinstance(section, MappingNode)
-    inner = section.entries[0]
+    one, two = entry.value.items
+    assert (one.mark, two.mark) == (Mark(2, 5), Mark(3, 5))
+    assert isinstance(two, MappingNode)
+    (inner,) = two.entries
     assert (inner.mark, inner.value.mark) == (Mark(3, 6), Mark(3, 9))
 
 
@@ -159,33 +151,35 @@ def test_equal_values_of_different_types_are_different(first: str, second: str) 
     ("text", "line", "col", "words"),
     [
         ("a: 1\n\tb: 2\n", 2, 1, "a tab can't indent YAML"),
-        ("a: b: c\n", 1, 5, "quote a value that holds `: `"),
-        ("a: [1, 2\nb: 3\n", 2, 2, "begun on line 1"),
+        ("a: b: c\n", 1, 5, "quote a value that contains `: `"),
+        ("a: [1, 2\nb: 3\n", 2, 2, "started on line 1"),
         ("a: 'x\n", 2, 1, "quotation mark is not closed"),
         ("a: @x\n", 1, 4, "quote a value that begins with this character"),
-        ("a:\n  - 1\n - 2\n", 3, 2, "mend the indentation"),
+        ("a:\n  - 1\n - 2\n", 3, 2, "fix the indentation"),
         ("", 0, 0, "is empty"),
         ("# nothing\n", 0, 0, "is empty"),
         ("~\n", 0, 0, "is empty"),
         ("- 1\n", 1, 1, "must be a mapping"),
         ("words\n", 1, 1, "must be a mapping"),
         ("a: 1\n---\nb: 2\n", 2, 1, "a second document"),
-        ("1: x\n", 1, 1, 'key `1` is no text: quote it, "1"'),
-        ("true: x\n", 1, 1, "key `true` is no text"),
-        ("~: x\n", 1, 1, "key `~` is no text"),
+        ("1: x\n", 1, 1, 'key `1` is not text: quote it, "1"'),
+        ("true: x\n", 1, 1, "key `true` is not text"),
+        ("~: x\n", 1, 1, "key `~` is not text"),
         ("? [a]\n: 1\n", 1, 3, "a key must be text"),
         ("a: !!python/name:os.system x\n", 1, 4, "the tag `!!python/name:os.system`"),
+        ("a: ! x\n", 1, 4, "the tag `!` is not supported"),
+        ("a: !!map [1]\n", 1, 4, "the tag `!!map` is not supported"),
         ("a: !thing {b: 1}\n", 1, 4, "the tag `!thing`"),
-        ("a: *base\n", 1, 4, "no anchor of that name"),
-        ("a: &a [*a]\n", 1, 8, "lies within what it stands for"),
+        ("a: *base\n", 1, 4, "`*base`: no anchor `&base` before it"),
+        ("a: &a [*a]\n", 1, 8, "`*a` refers to itself"),
         ("<<: 3\n", 1, 5, "`<<` takes a mapping"),
         ("a: x\x07y\n", 1, 5, "U+0007"),
         ('a: "\\ud800"\n', 1, 4, "surrogate"),
         ('a: "\\UFFFFFFFF"\n', 1, 7, "not valid YAML"),
     ],
 )
-def test_faults_of_text_say_where_and_what(text: str, line: int, col: int, words: str) -> None:
-    found = only_fault(text)
+def test_errors_of_text_say_where_and_what(text: str, line: int, col: int, words: str) -> None:
+    found = only_error(text)
     assert found[:2] == (line, col)
     assert words in found[2]
 
@@ -194,18 +188,30 @@ def test_aliases_that_stand_for_a_billion_values_are_refused_at_once() -> None:
     text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]\n" for level in range(1, 10)
     )
-    line, _, message = only_fault(text)
+    line, _, message = only_error(text)
     assert line == 5
     assert f"more than {MAX_NODES} values" in message
 
 
+def test_aliases_that_nest_too_deep_are_refused() -> None:
+    # No line nests more than two levels; written out, the last one would nest 2,000.
+    text = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 2_000))
+    line, _, message = only_error(text)
+    assert (line, message) == (MAX_DEPTH, f"nested more than {MAX_DEPTH} levels deep")
+    assert read("".join(text.splitlines(keepends=True)[: MAX_DEPTH - 1]))[1].problems == []
+
+
+def test_an_anchor_can_be_given_again() -> None:
+    assert read("a: &x 1\nb: *x\nc: &x [2]\nd: *x\n")[0] == {"a": 1, "b": 1, "c": [2], "d": [2]}
+
+
 def test_too_many_values_and_too_deep_nesting_are_refused() -> None:
-    assert "levels deep" in only_fault("a: " + "[" * 10_000)[2]
+    assert "levels deep" in only_error("a: " + "[" * 10_000)[2]
     keys = "".join(f"k{n}: 1\n" for n in range(500))
     assert read(keys)[1].problems == []
 
 
-def test_bytes_that_are_no_text_are_told_with_their_place(tmp_path: Path) -> None:
+def test_bytes_that_are_not_text_are_reported_with_their_place(tmp_path: Path) -> None:
     file = tmp_path / "f.yaml"
     file.write_bytes(b"a: 1\nb: caf\xe9\n")
     text, report = read_text(file)
@@ -235,7 +241,7 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
     assert report.lines[0] == "a: 1"
 
 
-def test_a_missing_file_is_told_with_its_neighbour(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_with_its_neighbour(tmp_path: Path) -> None:
     (tmp_path / "quickstart.yaml").write_text("a: 1\n")
     _, report = read_text(tmp_path / "quickstrat.yaml")
     assert report.errors()[0].message == "no such file; did you mean `quickstart.yaml`?"
