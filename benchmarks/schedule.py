@@ -19,7 +19,7 @@ from benchmarks.simulation import Costs, Simulated, lower_bound_s, simulate
 from sweeper.config import RunSpec
 from sweeper.plan import PlannedWave, plan_runs
 from sweeper.records import GroupState, Outcome, fold
-from sweeper.records.events import Ended, Planned, Recorded
+from sweeper.records.events import Ended, Event, Planned, Recorded
 from sweeper.trainer import Run, load_trainer
 
 SLOTS = 192
@@ -92,7 +92,7 @@ def runs(seeds: range) -> dict[str, RunSpec]:
 def history(finished: dict[str, RunSpec]) -> GroupState:
     """The records after these runs, read from events as they stand in a journal."""
     planned = Planned(runs={run: dict(spec.axis_values) for run, spec in finished.items()})
-    ends = [
+    ends: list[Event] = [
         Ended(run=run, attempt=1, outcome=Outcome.FINISHED, wall_s=duration_s(spec.config))
         for run, spec in finished.items()
     ]

@@ -28,7 +28,7 @@ from sweeper.records.permissions import file_mode
 
 __all__ = [
     "Stacks",
-    "Usage",
+    "UsageMeter",
     "kept_process_state",
     "lasting_threads",
     "memory_limit",
@@ -54,7 +54,7 @@ def pin_process(cpus: Sequence[int]) -> None:
         moved |= new
 
 
-class Usage:
+class UsageMeter:
     """CPU time and largest resident set of this process from construction on."""
 
     def __init__(self) -> None:

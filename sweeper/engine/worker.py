@@ -25,7 +25,7 @@ from sweeper.engine.results import Result, write_result
 from sweeper.engine.run_context import RunContext
 from sweeper.engine.sandbox import (
     Stacks,
-    Usage,
+    UsageMeter,
     kept_process_state,
     lasting_threads,
     memory_limit,
@@ -68,14 +68,14 @@ class Worker:
     def execute(self, attempts: Sequence[Task]) -> list[Result]:
         """Train a pack and return one result per attempt; raises nothing."""
         began = time.time()
-        usage = Usage()
+        usage = UsageMeter()
         try:
             return self._execute(attempts, began, usage)
         except BaseException as error:  # a full disk, a folder that the training took away
             end = cause_of_exception(error)
             return [_result(attempt, end, None, began, usage) for attempt in attempts]
 
-    def _execute(self, attempts: Sequence[Task], began: float, usage: Usage) -> list[Result]:
+    def _execute(self, attempts: Sequence[Task], began: float, usage: UsageMeter) -> list[Result]:
         folders = [RunFolder(Path(attempt.folder)) for attempt in attempts]
         umask = umask_in(folders[0].path.parent)
         os.umask(umask)
@@ -222,7 +222,7 @@ def _result(
     end: tuple[Outcome, Cause | None],
     run: RunContext | None,
     began: float,
-    usage: Usage,
+    usage: UsageMeter,
 ) -> Result:
     outcome, cause = end
     ended = time.time()

@@ -25,7 +25,7 @@ def pack(run: str, program: str) -> Pack:
 def workloads(draw: st.DrawFn, programs: int) -> tuple[list[PlannedWave], dict[str, float]]:
     """Some waves of runs with some programs and durations."""
     sizes = draw(st.lists(st.integers(1, 8), min_size=1, max_size=5))
-    waves: list[Wave] = []
+    waves: list[PlannedWave] = []
     durations: dict[str, float] = {}
     for number, size in enumerate(sizes):
         names = [f"w{number}r{index}" for index in range(size)]

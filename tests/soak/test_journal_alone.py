@@ -16,7 +16,7 @@ from soak.driver import Say
 
 from sweeper.config import read_sweep
 from sweeper.plan import remaining
-from sweeper.records import GroupFolder, JournalWriter, crashed, fold, read_events, status
+from sweeper.records import GroupFolder, JournalWriter, Outcome, crashed, fold, read_events, status
 from sweeper.records.events import Ended, Event, Launched, Planned, Started
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 
@@ -91,8 +91,8 @@ def test_a_hundred_thousand_runs(tmp_path: Path, timed: Timed, say: Say) -> None
     ends = {event.run: event.outcome for event in events if isinstance(event, Ended)}
     outcomes = list(ends.values())
     counts = state.counts()
-    assert counts["finished"] == outcomes.count("finished")
-    assert counts["crashed"] == outcomes.count("crashed")
+    assert counts["finished"] == outcomes.count(Outcome.FINISHED)
+    assert counts["crashed"] == outcomes.count(Outcome.CRASHED)
     assert counts["waiting"] + counts["running"] + counts["interrupted"] == RUNS - len(ends)
 
     with timed("plan what is left"):
@@ -102,7 +102,7 @@ def test_a_hundred_thousand_runs(tmp_path: Path, timed: Timed, say: Say) -> None
 
     with timed("status"):
         told = status(folder)
-    assert told["counts"]["finished"] == outcomes.count("finished")
+    assert told["counts"]["finished"] == outcomes.count(Outcome.FINISHED)
     assert told["total"] == RUNS
     with timed("list crashed runs"):
         bad = crashed(folder)
