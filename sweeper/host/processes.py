@@ -46,7 +46,8 @@ def _boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def _host() -> str:
+def host_name() -> str:
+    """This host as the journal and the lock name it."""
     return os.uname().nodename
 
 
@@ -57,13 +58,15 @@ def _pid_namespace() -> str:
 def start_ticks(pid: int) -> int | None:
     """Start time of a process in clock ticks since boot; None if it is gone or a zombie.
 
-    Together with the pid it names a process for good: pids are used again, pairs aren't.
+    Together with the pid it names a process for good: pids are used again, pairs aren't. Source:
+    proc(5), fields 3 and 22 of /proc/PID/stat.
     """
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    fields = text.rsplit(")", 1)[1].split()
+    # The command, in parentheses, may itself hold blanks and parentheses.
+    fields = text.rpartition(")")[2].split()
     return None if fields[0] in {"Z", "X"} else int(fields[19])
 
 
@@ -83,7 +86,7 @@ class ProcessMark:
         """The mark of a launch that this very process supervises."""
         ticks = start_ticks(os.getpid())
         assert ticks is not None  # this process lives
-        return cls(launch, os.getpid(), ticks, _host(), _boot_id(), _pid_namespace())
+        return cls(launch, os.getpid(), ticks, host_name(), _boot_id(), _pid_namespace())
 
     def __str__(self) -> str:
         return " ".join(map(str, astuple(self)))
@@ -101,7 +104,7 @@ class ProcessMark:
 
         Another host may share the scratch's file system, a container its processes.
         """
-        if self.host != _host():
+        if self.host != host_name():
             return False
         if self.boot != _boot_id():
             return True
@@ -214,24 +217,17 @@ def usage_of(pid: int) -> tuple[float, int] | None:
     return (times.user + times.system, int(peak[1]) * 1024) if peak else None
 
 
-def host_name() -> str:
-    """This host as the journal and the lock name it."""
-    return os.uname().nodename
-
-
 def process_start(pid: int) -> str | None:
-    """When a process of this host started, or None if there is none that can be seen.
+    """When a process of this host started; None if it is gone, a zombie, or can't be seen.
 
     Boot id and clock ticks since boot: with the pid this names one process for good, while a pid
-    alone is used again. Only meant to be compared. Source: proc(5), field 22 of /proc/PID/stat.
+    alone is used again. Only meant to be compared.
     """
+    ticks = start_ticks(pid)
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return None if ticks is None else f"{_boot_id()[:8]}-{ticks}"
     except OSError:
         return None
-    # The command, in parentheses, may itself hold blanks and parentheses.
-    return f"{boot[:8]}-{stat.rpartition(')')[2].split()[19]}"
 
 
 def process_lives(pid: int, start: str | None) -> bool:
