@@ -23,10 +23,11 @@ from sweeper.engine.budgets import WORKER_THREADS
 from sweeper.engine.environment import wave_environment
 from sweeper.engine.job_queue import Job
 from sweeper.engine.policy import Policy
-from sweeper.engine.scratch import Scratch, folder_bytes
+from sweeper.engine.scratch import Scratch
 from sweeper.engine.supervisor import Supervisor
 from sweeper.errors import HostError, SweeperError
 from sweeper.host.cpus import cpu_offer, cut_slots
+from sweeper.host.facts import folder_size
 from sweeper.host.processes import ProcessMark, marked_processes
 from sweeper.records.events import Ended, Event, WaveEnded
 from sweeper.records.journal import JournalWriter
@@ -94,7 +95,7 @@ def try_wave() -> WaveTrial:
         failure = str(error)
     finally:
         left = sum(1 for _ in marked_processes(lambda mark: mark.launch.startswith(launch)))
-        left_bytes = sum(map(folder_bytes, scratch.path.glob("w*")))
+        left_bytes = sum(folder_size(folder)[0] for folder in scratch.path.glob("w*"))
         scratch.remove()
     return read_trial(events, failure=failure, left=left, left_bytes=left_bytes)
 

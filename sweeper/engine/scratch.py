@@ -20,7 +20,7 @@ import psutil
 from sweeper.errors import HostError
 from sweeper.host.processes import ProcessMark, holders_of_files, kill_all, marked_processes
 
-__all__ = ["Leftovers", "Scratch", "WaveScratch", "folder_bytes", "reap_dead_launches"]
+__all__ = ["Leftovers", "Scratch", "WaveScratch", "reap_dead_launches"]
 
 BASE_VARIABLE = "SWEEPER_SCRATCH"
 # Ray puts Unix sockets below its folder; their paths may have 107 characters.
@@ -136,23 +136,6 @@ def _base() -> Path:
     if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid():
         raise HostError(f"{base} isn't a folder of yours; set {BASE_VARIABLE} to another place")
     return base
-
-
-def folder_bytes(folder: Path) -> int:
-    """Disk space of everything below `folder`, as allocated; what vanishes meanwhile counts 0."""
-    total = 0
-    pending = [str(folder)]
-    while pending:
-        try:
-            with os.scandir(pending.pop()) as entries:
-                for entry in entries:
-                    info = entry.stat(follow_symlinks=False)
-                    total += info.st_blocks * 512
-                    if stat.S_ISDIR(info.st_mode):
-                        pending.append(entry.path)
-        except OSError:
-            continue
-    return total
 
 
 @dataclass(frozen=True)

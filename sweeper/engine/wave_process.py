@@ -18,9 +18,10 @@ import psutil
 
 from sweeper.engine.policy import Drain, Running
 from sweeper.engine.protocol import LineReader, WaveSpec, send
-from sweeper.engine.scratch import WaveScratch, folder_bytes
+from sweeper.engine.scratch import WaveScratch
 from sweeper.engine.status_table import RunStatus, StatusTable
 from sweeper.host.cpus import Slot
+from sweeper.host.facts import folder_size
 from sweeper.host.processes import (
     ProcessMark,
     kill_all,
@@ -139,7 +140,7 @@ class WaveProcess:
 
     def measure_scratch(self) -> int:
         """Disk space of the wave's scratch now; remembers the peak."""
-        now = folder_bytes(self.scratch.path)
+        now, _ = folder_size(self.scratch.path)
         self.scratch_peak = max(self.scratch_peak, now)
         return now
 

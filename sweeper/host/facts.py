@@ -10,6 +10,7 @@ import os
 import pwd
 import re
 import resource
+import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,24 +218,25 @@ def owner_of(path: Path) -> str | None:
         return f"user {uid}"
 
 
-def folder_size(folder: Path, *, most: int) -> tuple[int, bool]:
-    """Bytes on disk of what lies below `folder`, and whether that is all of it.
+def folder_size(folder: Path, *, most: int | None = None) -> tuple[int, bool]:
+    """Bytes on disk of everything below `folder`, and whether all of it was counted.
 
-    At most `most` entries are looked at, because such a folder can hold millions; what may not be
-    read or vanishes meanwhile is left out.
+    With `most`, no more entries than that are looked at: such a folder can hold millions. What
+    can't be read or vanishes meanwhile is left out.
     """
     total, seen, complete = 0, 0, True
-    pending = [folder]
+    pending = [str(folder)]
     while pending:
         try:
             with os.scandir(pending.pop()) as entries:
                 for entry in entries:
                     seen += 1
-                    if seen > most:
+                    if most is not None and seen > most:
                         return total, False
-                    total += entry.stat(follow_symlinks=False).st_blocks * 512
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(Path(entry.path))
+                    info = entry.stat(follow_symlinks=False)
+                    total += info.st_blocks * 512
+                    if stat.S_ISDIR(info.st_mode):
+                        pending.append(entry.path)
         except OSError:
             complete = False
     return total, complete

@@ -218,6 +218,16 @@ def test_folder_size_stops_at_its_bound(tmp_path):
     assert part < total
 
 
+def test_folder_size_counts_allocated_space(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    before, _ = facts.folder_size(tmp_path)
+    (tmp_path / "a" / "b" / "file").write_bytes(b"x" * 100_000)
+    after, complete = facts.folder_size(tmp_path)
+    assert complete
+    assert 100_000 <= after - before < 150_000
+    assert facts.folder_size(tmp_path / "missing") == (0, False)
+
+
 def test_owner_of_what_is_there_and_what_is_not(tmp_path):
     assert facts.owner_of(tmp_path)
     assert facts.owner_of(tmp_path / "none") is None
