@@ -74,7 +74,7 @@ def plan_text(plan: Mapping[str, Any]) -> str:
             f"\n{sum(group['count'] for group in groups)} invalid points, which stop nothing else:"
         )
         for group in groups[:_INVALID_SHOWN]:
-            where = axis_words(group["axis_values"])
+            where = group["condition"] or axis_words(group["axis_values"])
             parts.append(
                 f"  {group['count']} × {group['reason']}" + (f"  [{where}]" if where else "")
             )

@@ -18,7 +18,14 @@ from sweeper.records import GroupFolder, Outcome, crashed, snapshot
 from sweeper.records.state import INTERRUPTED, STANDINGS, RunState
 from sweeper.trainer import DEFAULT_TRAINER
 
-__all__ = ["EXACT_SOUGHT", "TENDENCIES_SOUGHT", "VALUES_SHOWN", "crash_groups", "explained"]
+__all__ = [
+    "EXACT_SOUGHT",
+    "TENDENCIES_SOUGHT",
+    "VALUES_SHOWN",
+    "condition_text",
+    "crash_groups",
+    "explained",
+]
 
 # With more causes than a person reads, conditions are sought for those with the most runs. An
 # approximate one takes about 0.1 s for 6,000 runs.
@@ -141,8 +148,7 @@ def _plain(condition: Condition, names: Mapping[str, str]) -> dict[str, Any]:
             {"axis": atom.axis, "relation": atom.relation, "values": list(atom.values)}
             for atom in condition.atoms
         ],
-        "text": " and ".join(_atom_text(atom, names) for atom in condition.atoms)
-        or "every run that has ended",
+        "text": _text(condition, names) or "every run that has ended",
         "crashed_in": condition.bad_in,
         "total_in": condition.total_in,
         "crashed_out": condition.bad_out,
@@ -150,6 +156,15 @@ def _plain(condition: Condition, names: Mapping[str, str]) -> dict[str, Any]:
         "exact": condition.exact,
         "chance": condition.chance,
     }
+
+
+def condition_text(condition: Condition, points: Points) -> str:
+    """The atoms of a condition on `points` as people read them; empty if it has none."""
+    return _text(condition, _names(points))
+
+
+def _text(condition: Condition, names: Mapping[str, str]) -> str:
+    return " and ".join(_atom_text(atom, names) for atom in condition.atoms)
 
 
 def _atom_text(atom: Atom, names: Mapping[str, str]) -> str:

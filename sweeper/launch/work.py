@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from sweeper.config import Resources, RunSpec, Sweep
+from sweeper.diagnosis.invalid_points import invalid_groups
 from sweeper.engine.supervisor import End
 from sweeper.host.cpus import Slot
 from sweeper.plan import Plan, describe, invalid_cause, remaining
@@ -102,7 +103,8 @@ class SweepFile:
         return remaining(self.sweep, state)
 
     def describe(self, plan: Plan) -> dict[str, Any]:
-        return describe(plan, self.sweep)
+        groups = [group.plain() for group in invalid_groups(plan)]
+        return describe(plan, self.sweep, invalid_groups=groups)
 
     def announce(self, plan: Plan, state: GroupState) -> tuple[dict[str, Any], list[Event]]:
         """Leaves the sweep file and the plan beside the records, too."""

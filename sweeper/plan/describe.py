@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import is_dataclass
-from enum import Enum
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sweeper.plan.planner import Plan
-from sweeper.plan.preflight import invalid_groups
 
 if TYPE_CHECKING:
     from sweeper.config import Sweep
@@ -18,37 +15,31 @@ __all__ = ["FIRST_SHOWN", "describe"]
 FIRST_SHOWN = 10
 
 
-def describe(plan: Plan, sweep: Sweep) -> dict[str, Any]:
+def describe(
+    plan: Plan, sweep: Sweep, *, invalid_groups: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
     """What the plan says, ready for JSON.
 
-    `total` = `to_train` + the sum of `done` + the length of `invalid`. `invalid_groups` tells the
-    invalid runs by reason with the axis values that cause it. `waves` counts the runs of each.
+    `total` = `to_train` + the sum of `done` + the length of `invalid`. `invalid_groups` are the
+    invalid runs by reason, as mappings. `waves` counts the runs of each.
     `estimate_s` is the training on one slot in seconds (divide by the slots), None without history.
     `first` are the first runs in the order of dispatch.
     """
     runs = [run for pack in plan.packs for run in pack.runs]
-    groups = invalid_groups(plan.invalid, [*plan.settled, *(run.spec for run in runs)])
     return {
         "group": sweep.group,
         "total": plan.total,
         "to_train": plan.to_train,
         "done": dict(plan.done),
         "axes": [
-            {"key": axis.key, "label": axis.label, "values": [_plain(v) for v in axis.values]}
+            {"key": axis.key, "label": axis.label, "values": list(axis.plain_values)}
             for axis in sweep.axes
         ],
         "invalid": [
             {"id": spec.id, "axis_values": dict(spec.axis_values), "reasons": list(reasons)}
             for spec, reasons in plan.invalid
         ],
-        "invalid_groups": [
-            {
-                "reason": group.reason,
-                "count": len(group.runs),
-                "axis_values": dict(group.axis_values),
-            }
-            for group in groups
-        ],
+        "invalid_groups": list(invalid_groups),
         "programs": len({run.program for run in runs}),
         "packs": len(plan.packs),
         "waves": [wave.runs for wave in plan.waves],
@@ -63,18 +54,3 @@ def describe(plan: Plan, sweep: Sweep) -> dict[str, Any]:
             for run in runs[:FIRST_SHOWN]
         ],
     }
-
-
-def _plain(value: Any) -> Any:
-    """An axis value as data of JSON's types."""
-    if is_dataclass(value):
-        from sweeper.config import plain
-
-        return plain(value)
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
