@@ -252,9 +252,9 @@ def diff_text(names: Sequence[str], rows: Sequence[tuple[str, Mapping[str, Any]]
     )
 
 
-def doctor_line(name: str, verdict: str, found: str, mend: str | None) -> str:
-    """One line of `sweep doctor`, and its mend below."""
-    return f"{verdict:<8} {name:<14} {found}\n" + (f"{'':<24}mend: {mend}\n" if mend else "")
+def doctor_line(name: str, verdict: str, found: str, fix: str | None) -> str:
+    """One line of `sweep doctor`, and its fix below."""
+    return f"{verdict:<8} {name:<14} {found}\n" + (f"{'':<24}fix: {fix}\n" if fix else "")
 
 
 def ending_text(answer: Mapping[str, Any]) -> str:

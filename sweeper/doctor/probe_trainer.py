@@ -60,7 +60,7 @@ def compile_something() -> dict[str, float]:
             seen[name] = seen.get(name, 0) + 1
 
     jax.monitoring.register_event_listener(listen)
-    # What is told is about CPUs; a GPU's runtime would add threads of its own.
+    # The report is about CPUs; a GPU's runtime would add threads of its own.
     jax.config.update("jax_platforms", "cpu")  # type: ignore[no-untyped-call]
     imported = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""What this host's kernel tells: limits, memory, room on disk, file systems.
+"""What this host's kernel reports: limits, memory, room on disk, file systems.
 
 Every function takes the folders that it reads, so that other hosts can be laid out as files.
 """
@@ -53,23 +53,23 @@ def thread_rooms(
     rooms = []
     soft, hard = nproc or resource.getrlimit(resource.RLIMIT_NPROC)
     if soft != resource.RLIM_INFINITY and not _exempt_from_nproc(proc):
-        mend = "raise it in /etc/security/limits.d (docker: --ulimit nproc=30000:30000)"
+        fix = "raise it in /etc/security/limits.d (docker: --ulimit nproc=30000:30000)"
         if hard == resource.RLIM_INFINITY:
-            mend = "raise it (`ulimit -u unlimited`)"
+            fix = "raise it (`ulimit -u unlimited`)"
         elif hard > soft:
-            mend = f"raise it (`ulimit -u {hard}`)"
-        rooms.append(Room("ulimit -u", soft, _threads_of_user(proc), mend))
+            fix = f"raise it (`ulimit -u {hard}`)"
+        rooms.append(Room("ulimit -u", soft, _threads_of_user(proc), fix))
     for folder in folders("pids", proc, root):
         limit = number(folder / "pids.max")
         if limit is not None:
-            mend = "raise it (docker: --pids-limit, systemd: TasksMax=)"
-            rooms.append(Room("pids.max", limit, number(folder / "pids.current") or 0, mend))
+            fix = "raise it (docker: --pids-limit, systemd: TasksMax=)"
+            rooms.append(Room("pids.max", limit, number(folder / "pids.current") or 0, fix))
     used = _threads_of_host(proc)
     for name in ("threads-max", "pid_max"):
         limit = number(proc / "sys/kernel" / name)
         if limit is not None:
-            mend = f"have the administrator raise it (`sysctl kernel.{name}`)"
-            rooms.append(Room(f"kernel.{name}", limit, used, mend))
+            fix = f"have the administrator raise it (`sysctl kernel.{name}`)"
+            rooms.append(Room(f"kernel.{name}", limit, used, fix))
     return rooms
 
 
@@ -207,7 +207,7 @@ def shared_memory(folder: Path = Path("/dev/shm")) -> tuple[int | None, int]:
 
 
 def owner_of(path: Path) -> str | None:
-    """The name of whom a file or folder belongs to; None if it isn't there."""
+    """The name of the user who owns a file or folder; None if it isn't there."""
     try:
         uid = path.lstat().st_uid
     except OSError:
@@ -249,7 +249,7 @@ class Room:
     name: str
     limit: int
     used: int
-    mend: str
+    fix: str
 
     @property
     def free(self) -> int:

@@ -58,7 +58,7 @@ def lines(scratch, tmp_path_factory):
 def test_every_line_in_its_place(lines):
     assert list(lines) == NAMES
     assert all(line.found for line in lines.values())
-    assert all(bool(line.mend) == (line.verdict != "ok") for line in lines.values())
+    assert all(bool(line.fix) == (line.verdict != "ok") for line in lines.values())
     assert json.loads(json.dumps([vars(line) for line in lines.values()]))
 
 

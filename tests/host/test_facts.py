@@ -109,9 +109,9 @@ def test_threads_count_by_user_and_by_host(proc, tmp_path):
 
 
 def test_mend_of_the_process_limit(proc, tmp_path):
-    assert "`ulimit -u 8192`" in rooms(proc, tmp_path, (4096, 8192))["ulimit -u"].mend
-    assert "`ulimit -u unlimited`" in rooms(proc, tmp_path, (4096, -1))["ulimit -u"].mend
-    assert "limits.d" in rooms(proc, tmp_path, (4096, 4096))["ulimit -u"].mend
+    assert "`ulimit -u 8192`" in rooms(proc, tmp_path, (4096, 8192))["ulimit -u"].fix
+    assert "`ulimit -u unlimited`" in rooms(proc, tmp_path, (4096, -1))["ulimit -u"].fix
+    assert "limits.d" in rooms(proc, tmp_path, (4096, 4096))["ulimit -u"].fix
 
 
 def test_process_limit_does_not_bind_the_mighty(proc, tmp_path):
