@@ -1,4 +1,4 @@
-"""What most bad runs share and most others don't, for causes that no condition tells exactly."""
+"""What most bad runs share and most others don't, for causes that no condition explains exactly."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class _Search:
                 candidate.draft.bad & choices[-1].runs,
                 candidate.draft.runs & choices[-1].runs,
             )
-            # The same runs can be told in several ways; the first is the cheapest.
+            # The same runs can be described in several ways; the first is the cheapest.
             drafts.setdefault(runs, _Draft(choices, bad, runs, candidate.cost))
         return list(drafts.values())
 

@@ -1,4 +1,4 @@
-"""Why runs ended badly: causes, and what the runs of each have that the others have not."""
+"""Why runs ended badly: causes, and what the runs of each have that the others don't."""
 
 from __future__ import annotations
 
@@ -60,10 +60,11 @@ def crash_groups(folder: GroupFolder) -> dict[str, Any]:
 
 
 def explained(causes: Sequence[CauseGroup], runs: Sequence[RunState]) -> list[dict[str, Any]]:
-    """Each cause with the shortest condition that tells its runs from the others; `runs` are all.
+    """Each cause with the shortest condition that separates its runs from the others.
 
-    The others are the finished runs, or while none has finished those that ended for another
-    cause. For what the check before the start found, they are all runs that passed it.
+    `runs` are all runs of the group. The others are the finished ones, or while none has finished
+    those that ended for another cause. For what the check before the start found, they are all runs
+    that passed it.
 
     Returns for each cause `outcome`, `kind`, `type`, `message`, `place`, `runs` (how many), `ids`,
     `example` (the first of them that the condition holds for), `condition`, and `note`, which says
@@ -84,7 +85,7 @@ def explained(causes: Sequence[CauseGroup], runs: Sequence[RunState]) -> list[di
         if cause.outcome in _BY_THE_MOMENT:
             note = "the moment decided which runs it hit, not their parameters"
         elif rank >= EXACT_SOUGHT:
-            note = f"only the {EXACT_SOUGHT} causes with the most runs are looked into"
+            note = f"only the {EXACT_SOUGHT} causes with the most runs are examined"
         else:
             condition = separate(points, bad, others, approximate=rank < TENDENCIES_SOUGHT)
             note = _note(condition, others.bit_count())
@@ -108,7 +109,9 @@ def explained(causes: Sequence[CauseGroup], runs: Sequence[RunState]) -> list[di
 
 def _note(condition: Condition | None, others: int) -> str | None:
     if condition is None:
-        return f"no condition on up to {MOST_ATOMS} parameters tells them from the {others} others"
+        return (
+            f"no condition on up to {MOST_ATOMS} parameters separates them from the {others} others"
+        )
     if not condition.exact:
         return "a tendency, found by a heuristic"
     if condition.atoms and condition.chance >= CHANCE:

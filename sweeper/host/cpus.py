@@ -1,6 +1,6 @@
 """Which CPUs this process may use, and how they are cut into slots.
 
-`os.cpu_count()` is never asked: it tells the host's CPUs, not ours. What counts is the affinity
+`os.cpu_count()` is never asked: it counts the host's CPUs, not ours. What counts is the affinity
 (cpusets, `taskset`, Slurm) and the cgroup's quota (`docker --cpus`), which JAX and Ray don't see.
 """
 
@@ -28,7 +28,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class CpuOffer:
-    """What this host lets us use: the CPUs by affinity, and how many of them the quota pays for."""
+    """What we may use of this host: the CPUs by affinity, and how many the quota pays for."""
 
     cpus: tuple[int, ...]
     quota: float | None

@@ -1,9 +1,9 @@
 """Finding and ending exactly our own processes.
 
 Every process of a launch carries the variable `MARK_VARIABLE` in its environment from birth. Its
-value names the supervisor by pid and start time, so that anybody of the same user can tell later
-whether that supervisor still lives. A process is ours to end if it has our uid, carries a mark and
-either descends from this supervisor or its supervisor is provably dead.
+value names the supervisor by pid and start time, so that any process of the same user can see
+later whether that supervisor still lives. A process is ours to end if it has our uid, carries a
+mark and either descends from this supervisor or its supervisor is provably dead.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class ProcessMark:
 
     @classmethod
     def of_this_process(cls, launch: str) -> ProcessMark:
-        """The mark of a launch that this very process supervises."""
+        """The mark of a launch that this process supervises."""
         ticks = start_ticks(os.getpid())
         assert ticks is not None  # this process lives
         return cls(launch, os.getpid(), ticks, host_name(), _boot_id(), _pid_namespace())
@@ -100,7 +100,7 @@ class ProcessMark:
         return cls(parts[0], int(parts[1]), int(parts[2]), *parts[3:])
 
     def is_provably_dead(self) -> bool:
-        """Whether the supervisor is gone; False too where this can't be told.
+        """Whether the supervisor is gone; False, too, where this can't be known.
 
         Another host may share the scratch's file system, a container its processes.
         """

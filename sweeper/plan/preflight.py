@@ -15,7 +15,7 @@ __all__ = ["failure", "invalid_cause", "reasons_against"]
 
 
 def reasons_against(spec: RunSpec, trainer: Trainer) -> tuple[str, ...]:
-    """Why a run can't work, each one line; empty if nothing speaks against it.
+    """Why a run can't work, each one line; empty if it can.
 
     What its config says of itself, else what the trainer's `check` says. A `check` that raises is
     itself the reason: it would stop the sweep otherwise, and it stops nothing but this run.

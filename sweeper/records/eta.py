@@ -53,4 +53,4 @@ def eta_s(
     # A pack trains several runs on one slot.
     at_once = max(launch.slots or 1, len(elapsed), 1)
     rest = max((sum(left) + to_come * typical) / at_once, max(left, default=0.0))
-    return rest if math.isfinite(rest) else None  # a journal may tell of any time
+    return rest if math.isfinite(rest) else None  # a damaged journal may hold any time

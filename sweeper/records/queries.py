@@ -50,11 +50,11 @@ def snapshot(folder: GroupFolder) -> Snapshot:
     state = fold(journal.events)
     alive: dict[str, bool | None] = {}
     for launch in state.launches:
-        # Launches are in the order of their start: the last of a writer speaks for it.
+        # Launches are in the order of their start: the last of a writer counts.
         alive[launch.writer] = launch_lives(launch, folder.lock_file)
     running = {a.writer for run in state.runs.values() for a in run.attempts if a.running}
     for writer in running - alive.keys():
-        # Its `launched` line is torn; only the lock can tell.
+        # Its `launched` line is torn; only the lock can say.
         alive[writer] = lock.is_held(folder.lock_file)
     dead = {writer for writer in running if alive[writer] is False}
     return Snapshot(state.without_writers(dead), alive, journal.damaged_lines)

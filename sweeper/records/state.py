@@ -14,7 +14,7 @@ RUNNING, INTERRUPTED, WAITING = "running", "interrupted", "waiting"
 
 EVALUATE = "evaluate"  # the purpose of a launch that trains nothing
 
-# How a run can stand, in the order of summaries: by its outcome, or by one of three other words.
+# What a run can be counted under, in the order of summaries: its outcome, or one of three others.
 STANDINGS = (*(str(outcome) for outcome in Outcome), INTERRUPTED, RUNNING, WAITING)
 
 
@@ -35,7 +35,7 @@ class Attempt:
     cpu_s: float | None = None
     rss_peak_bytes: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
-    running: bool = False  # started, not ended, and its launch has not said goodbye
+    running: bool = False  # started, not ended, and its launch has not ended
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class RunState:
 
     @property
     def standing(self) -> str:
-        """One of `STANDINGS`: the word under which the run is counted."""
+        """One of `STANDINGS`: what the run is counted under."""
         if self.running:
             return RUNNING
         if self.interrupted:
@@ -104,7 +104,7 @@ class Launch:
     started: float
     host: str | None = None
     pid: int | None = None
-    pid_start: str | None = None  # tells a pid from the same number used again, see `lock`
+    pid_start: str | None = None  # with the pid it names one process, see `process_start`
     cpus: int | None = None
     slots: int | None = None
     version: str | None = None

@@ -37,8 +37,8 @@ __all__ = [
     "unit_of",
 ]
 
-# Okabe and Ito (2008), told apart by the colour-blind; the order alternates dark and light, and
-# markers and dashes say the same once more for print in grey.
+# Okabe and Ito (2008), distinguished by the colour-blind; the order alternates dark and light, and
+# markers and dashes repeat it for print in grey.
 COLOURS = ("#0072B2", "#E69F00", "#000000", "#CC79A7", "#009E73", "#D55E00")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES: tuple[tuple[float, tuple[float, ...]], ...] = (
@@ -86,7 +86,7 @@ def row_label(parts: Sequence[str]) -> str:
 
 
 def shortened(text: str, longest: int = LONGEST_LABEL) -> str:
-    """A long text without its middle: what tells values apart is mostly at their ends."""
+    """A long text without its middle: values mostly differ at their ends."""
     if len(text) <= longest:
         return text
     half = (longest - 1) // 2
