@@ -114,7 +114,7 @@ class _Search:
         return list(drafts.values())
 
     def _may_improve(self, draft: _Draft) -> bool:
-        """Whether the draft could beat the best if its next atom shut out all good runs."""
+        """Whether the draft could beat the best if its next atom excluded all good runs."""
         bad = draft.bad.bit_count()
         bound = self._evidence(bad, bad) - draft.cost - self._fixed(draft)
         return bound > self._best_score

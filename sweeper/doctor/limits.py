@@ -258,10 +258,10 @@ def runs_folder(
 
 
 def leftovers(*, folders: int, processes: int) -> Check:
-    """What launches with a dead supervisor had left, and what has just been removed."""
+    """What launches with a dead supervisor left behind, now removed."""
     data = {"folders_removed": folders, "processes_ended": processes}
     if not folders and not processes:
-        return Check("leftovers", "ok", "nothing of dead launches", None, data)
+        return Check("leftovers", "ok", "nothing left by dead launches", None, data)
     found = (
         f"removed {_counted(folders, 'scratch folder')} and ended "
         f"{_counted(processes, 'process')} of launches that had died"

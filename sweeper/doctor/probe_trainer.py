@@ -1,4 +1,4 @@
-"""A trainer that trains nothing: it reports what a worker on this host is made of.
+"""A trainer that trains nothing: it reports what a worker on this host uses.
 
 `sweep doctor` sweeps it through the engine. As a program
 (``python -m sweeper.doctor.probe_trainer``) it compiles the same small function in a fresh process
@@ -103,7 +103,7 @@ def count_threads() -> dict[str, float]:
 
 
 def main() -> None:
-    """Compile on one CPU, as a worker does, and print what came of it."""
+    """Compile on one CPU, as a worker does, and print the result."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     sys.stdout.write(json.dumps(compile_something()) + "\n")
 

@@ -1,6 +1,6 @@
-"""Trying out on this host what a sweep does: one real wave of one run, and the compile cache.
+"""The self-test: one real wave of one run, and the compile cache, tried on this host.
 
-Both are looked at as a sweep would meet them: the same supervisor, environment and folders.
+Both are used as a sweep would use them: the same supervisor, environment and folders.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _REINSTALL = "`python -c 'import jax; jax.numpy.ones(1)'` shows it alone; reinst
 
 @dataclass(frozen=True)
 class WaveTrial:
-    """What came of one wave with one run of the probe.
+    """The result of one wave with one run of the probe.
 
     `failure` says why there is no result, else None. `left` processes and `left_bytes` bytes of
     the launch were still there when it was over.
@@ -77,7 +77,7 @@ class WaveTrial:
 
 
 def try_wave() -> WaveTrial:
-    """Run the probe through one wave of its own, in a folder that is gone afterwards.
+    """Run the probe through one wave of its own, in a folder that is deleted afterwards.
 
     Raises KeyboardInterrupt when a signal asked to stop meanwhile.
     """
@@ -135,7 +135,7 @@ def read_trial(
     left: int = 0,
     left_bytes: int = 0,
 ) -> WaveTrial:
-    """Put together what the journal's events of the trial say."""
+    """The result of the trial, from the journal's events."""
     wave = next((event for event in events if isinstance(event, WaveEnded)), None)
     run = next((event for event in events if isinstance(event, Ended)), None)
     if failure is None:
@@ -185,7 +185,7 @@ def ray_check(trial: WaveTrial) -> Check:
 
 
 def worker_check(trial: WaveTrial) -> Check:
-    """Whether a worker stays on its slot, and is as narrow as it should be."""
+    """Whether a worker stays on its slot, with as few threads as it should have."""
     data: dict[str, Any] = {**trial.metrics, "rss_peak_bytes": trial.rss_peak_bytes}
     if trial.startup_s is None:
         return Check("worker", "problem", "none started", "fix the checks above first", data)

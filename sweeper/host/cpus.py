@@ -81,10 +81,10 @@ def cut_slots(
 
 
 def claims_on_cpus(proc: Path = Path("/proc")) -> Counter[int]:
-    """How many processes of anybody are pinned narrowly (to at most 8 CPUs) on each CPU.
+    """How many processes, whoever owns them, are pinned narrowly (to at most 8 CPUs) on each CPU.
 
-    A heuristic: who is pinned narrowly means to use just these CPUs. Kernel threads, which have no
-    address space, don't count.
+    A heuristic: a process that is pinned narrowly is meant to use these CPUs. Kernel threads, which
+    have no address space, don't count.
     """
     claims: Counter[int] = Counter()
     for folder in proc.iterdir():

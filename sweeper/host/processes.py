@@ -72,7 +72,7 @@ def start_ticks(pid: int) -> int | None:
 
 @dataclass(frozen=True)
 class ProcessMark:
-    """Names a launch and the supervisor process it belongs to."""
+    """Names a launch and the supervisor process that it belongs to."""
 
     launch: str
     pid: int
@@ -206,7 +206,7 @@ def reap_adopted(spare: Collection[int]) -> None:
 def usage_of(pid: int) -> tuple[float, int] | None:
     """Processor seconds of a process so far, and its largest resident set in bytes, proc(5).
 
-    The peak is that since somebody reset it. None for a process that is gone.
+    The peak counts since it was last reset. None for a process that is gone.
     """
     try:
         times = psutil.Process(pid).cpu_times()

@@ -1,4 +1,4 @@
-"""A plan as data, for `sweep plan --json` and for text made of it."""
+"""A plan as data, for `sweep plan --json` and the text of `sweep plan`."""
 
 from __future__ import annotations
 

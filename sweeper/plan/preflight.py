@@ -1,4 +1,4 @@
-"""What can be known to be impossible before anything starts."""
+"""The checks before anything starts: which runs can't work, and why."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ __all__ = ["Programs"]
 class Programs:
     """Names program keys: equal keys get equal names, different keys different ones.
 
-    A name is a short digest of the key's `repr`, so the same sweep has the same names every day.
+    A name is a short digest of the key's `repr`, so the same sweep always has the same names.
     A key that can't be hashed (a config with a list in it) is distinguished by its `repr`.
     """
 

@@ -51,7 +51,7 @@ _ESCAPE = re.compile(r"%([0-9A-F]{2})")
 
 
 def is_run_id(text: str) -> bool:
-    """Whether this can be a run's id; journals of strangers may hold anything, paths too."""
+    """Whether this can be a run's id; a journal from elsewhere may hold anything, paths too."""
     return _RUN_ID.fullmatch(text) is not None
 
 

@@ -48,7 +48,7 @@ class GroupLock:
         self._descriptor: int | None = descriptor
 
     def release(self) -> None:
-        """Let go. The file stays: removing it would let two launches lock different files."""
+        """Release the lock. The file stays: else two launches might lock different files."""
         if self._descriptor is not None:
             os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)

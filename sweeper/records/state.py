@@ -78,7 +78,7 @@ class RunState:
 
     @property
     def interrupted(self) -> bool:
-        """Whether the last attempt neither runs nor has an end: its launch died or forgot it."""
+        """Whether the last attempt neither runs nor has an end: its launch is over."""
         last = self.attempts[-1] if self.attempts else None
         open_end = last is not None and last.outcome is None
         # What was invalid is tried again once its check passes; these two never are.
@@ -112,7 +112,7 @@ class Launch:
     total: int | None = None
     trainer: str | None = None
     sweep_sha: str | None = None
-    resources: Mapping[str, Any] = field(default_factory=dict)  # as the records' author wrote them
+    resources: Mapping[str, Any] = field(default_factory=dict)  # as the journal has them, unchecked
     ended: float | None = None
     reason: str | None = None
 
@@ -156,7 +156,7 @@ class GroupState:
         return counts
 
     def without_writers(self, dead: Collection[str]) -> GroupState:
-        """The state once it is known that the launches of these writers live no more."""
+        """The state once it is known that the launches of these writers are dead."""
         if not dead:
             return self
         runs = {
