@@ -15,6 +15,7 @@ from support import ended, of_kind, wait_until
 
 from sweeper.engine.scratch import reap_dead_launches
 from sweeper.records.events import Started
+from sweeper.records.outcomes import Outcome
 
 SLOW = """\
 trainer: sabotage
