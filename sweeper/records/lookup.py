@@ -84,7 +84,6 @@ def _some(names: Iterable[str]) -> str:
 
 
 def _did_you_mean(word: str, words: Iterable[str]) -> str:
-    import difflib  # only for errors: keeps `sweep status` fast
+    from sweeper.suggest import meant  # only for errors: keeps `sweep status` fast
 
-    close = difflib.get_close_matches(word, sorted(words), n=1)
-    return f"; did you mean `{close[0]}`?" if close else ""
+    return meant(word, sorted(words))
