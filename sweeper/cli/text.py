@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeper.report.format import axis_words
-from sweeper.units import duration
+from sweeper.units import duration, size
 
 __all__ = [
     "crashed_text",
@@ -91,10 +91,10 @@ def retry_text(plan: Mapping[str, Any]) -> str:
     if plan["left_alone"]:
         lines += ["left alone:", *(f"  {_cause_line(cause)}" for cause in plan["left_alone"])]
     limits = [
-        f"{word} {value:g} {unit}"
-        for word, value, unit in (
-            ("timeout", plan["timeout_s"], "s"),
-            ("memory_per_run", plan["memory_per_run"], "bytes"),
+        f"{word} {shown(value)}"
+        for word, value, shown in (
+            ("timeout", plan["timeout_s"], "{:g} s".format),
+            ("memory_per_run", plan["memory_per_run"], size),
         )
         if value is not None
     ]
