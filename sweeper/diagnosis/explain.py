@@ -49,8 +49,8 @@ def crash_groups(folder: GroupFolder) -> dict[str, Any]:
     seen = snapshot(folder)
     runs = crashed(folder, seen)
     causes = explained(by_cause(runs), list(seen.state.runs.values()))
-    launches = seen.state.launches
-    trainer = launches[-1].trainer if launches else None
+    last = seen.state.last_training
+    trainer = last.trainer if last else None
     return {
         "group": folder.group,
         "trainer": None if trainer == DEFAULT_TRAINER else trainer,

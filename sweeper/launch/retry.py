@@ -79,7 +79,8 @@ class FailedRuns:
 
     def announce(self, plan: Plan, state: GroupState) -> tuple[dict[str, Any], list[Event]]:
         """The sweep is the same as at the last launch; nothing new is planned."""
-        last = state.launches[-1]
+        last = state.last_training
+        assert last is not None  # there are failed runs
         return {"total": last.total, "sweep_sha": last.sweep_sha}, []
 
 
@@ -110,7 +111,7 @@ def prepare_retry(
     """
     seen = snapshot(folder)
     state = seen.state
-    if not state.launches:
+    if state.last_training is None:
         raise RecordError(f"the journal of group `{folder.group}` knows no launch of it")
     groups = by_cause(crashed(folder, seen))
     chosen = [group for group in groups if group.outcome in _WORTH_IT and _is_meant(group, causes)]
@@ -196,7 +197,7 @@ def _config(file: Path, run: str, trainer: Trainer) -> Any:
 
 def _resources(state: GroupState, folder: GroupFolder) -> Resources:
     """What the runs got at the last launch; records of before that was told give the defaults."""
-    told = state.launches[-1].resources
+    told = state.last_training.resources if state.last_training else {}
     try:
         found: Resources = from_plain(Resources, told)
     except ConfigError as error:

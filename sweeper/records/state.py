@@ -147,6 +147,12 @@ class GroupState:
     units: Mapping[str, str] = field(default_factory=dict)  # of metrics, by name or pattern
     last_time: float | None = None  # of the last event
 
+    @property
+    def last_training(self) -> Launch | None:
+        """The last launch that trained, or was to train; None before the first."""
+        launches = (item for item in reversed(self.launches) if item.purpose != EVALUATE)
+        return next(launches, None)
+
     def counts(self) -> dict[str, int]:
         """Runs by standing, zeroes included; they add up to `total`."""
         counts = dict.fromkeys(STANDINGS, 0)
