@@ -82,7 +82,7 @@ def _cut(line: str, col: int) -> tuple[str, int]:
 
 
 class SweeperError(Exception):
-    """A fault that the user can mend; `str(error)` says what, where, why and the mend."""
+    """An error that the user can fix; `str(error)` says what, where, why and how to fix it."""
 
 
 class ConfigError(SweeperError):

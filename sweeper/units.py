@@ -59,7 +59,7 @@ GIB = 1024**3
 
 
 def size(count: int) -> str:
-    """Bytes for people: ``1.5 GiB``, ``64 MiB``, ``300 KiB``."""
+    """Bytes for people, in the units of 1024 that memory and disks count in: ``1.5 GiB``."""
     for unit, name in ((1024**4, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (1024, "KiB")):
         if count >= unit:
             value = count / unit
@@ -70,7 +70,7 @@ def size(count: int) -> str:
 def duration(seconds: float) -> str:
     """``95`` → ``1 min 35 s``: two units at most."""
     if not math.isfinite(seconds):
-        return "no end of time"  # from a journal that tells of any time
+        return "unknown"  # a damaged journal may hold any time
     whole = round(seconds)
     for size, unit, small, small_unit in ((3600, "h", 60, "min"), (60, "min", 1, "s")):
         if whole >= size:

@@ -18,7 +18,7 @@ from sweeper.cli.common import (
 
 @app.command(group=HOST)
 def doctor(*, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -> int:
-    """What this host offers for sweeps, line by line, with the mend for what is wrong.
+    """What this host offers for sweeps, check by check, and how to fix what is wrong.
 
     Exit status 3 if a line is a problem.
 
@@ -36,7 +36,7 @@ def doctor(*, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -> int:
     for line in checks(runs_dir):
         lines.append(line)
         if not json:
-            say(doctor_line(line.name, line.verdict, line.found, line.mend))
+            say(doctor_line(line.name, line.verdict, line.found, line.fix))
             sys.stdout.flush()
     if json:
         print_json([vars(line) for line in lines])

@@ -23,7 +23,7 @@ from sweeper.records.events import (
     WaveStarted,
 )
 from sweeper.records.outcomes import Outcome
-from sweeper.units import duration
+from sweeper.units import duration, size
 from sweeper.untrusted import printable
 
 if TYPE_CHECKING:
@@ -73,11 +73,11 @@ def describe_event(event: Event, names: Mapping[str, str], headline: str) -> str
         case WaveStarted():
             return f"wave {event.wave}: {event.runs} runs on {event.slots} slots"
         case WaveEnded():
-            peak = (event.scratch_peak_bytes or 0) / 1e6
+            peak = size(event.scratch_peak_bytes or 0)
             outside = (event.startup_s or 0.0) + (event.shutdown_s or 0.0)
             return (
                 f"wave {event.wave} ended ({event.reason}): {event.training_s or 0.0:.1f} s of "
-                f"training, {outside:.1f} s of start and stop, scratch peak {peak:.0f} MB"
+                f"training, {outside:.1f} s of start and stop, scratch peak {peak}"
             )
         case _:
             return None

@@ -101,7 +101,7 @@ def show(run: str, /, *, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -
     """
     from sweeper.cli.text import show_text
     from sweeper.records import find_run
-    from sweeper.records import show as show_run
+    from sweeper.report.show import show as show_run
 
     reap()
     found = show_run(find_run(runs_dir, run))

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeper.report.format import axis_words
-from sweeper.units import duration
+from sweeper.units import duration, size
 
 __all__ = [
     "crashed_text",
@@ -75,7 +75,7 @@ def plan_text(plan: Mapping[str, Any]) -> str:
             f"\n{sum(group['count'] for group in groups)} invalid points, which stop nothing else:"
         )
         for group in groups[:_INVALID_SHOWN]:
-            where = axis_words(group["axis_values"])
+            where = group["condition"] or axis_words(group["axis_values"])
             parts.append(
                 f"  {group['count']} × {group['reason']}" + (f"  [{where}]" if where else "")
             )
@@ -92,10 +92,10 @@ def retry_text(plan: Mapping[str, Any]) -> str:
     if plan["left_alone"]:
         lines += ["left alone:", *(f"  {_cause_line(cause)}" for cause in plan["left_alone"])]
     limits = [
-        f"{word} {value:g} {unit}"
-        for word, value, unit in (
-            ("timeout", plan["timeout_s"], "s"),
-            ("memory_per_run", plan["memory_per_run"], "bytes"),
+        f"{word} {shown(value)}"
+        for word, value, shown in (
+            ("timeout", plan["timeout_s"], "{:g} s".format),
+            ("memory_per_run", plan["memory_per_run"], size),
         )
         if value is not None
     ]
@@ -262,9 +262,9 @@ def diff_text(names: Sequence[str], rows: Sequence[tuple[str, Mapping[str, Any]]
     )
 
 
-def doctor_line(name: str, verdict: str, found: str, mend: str | None) -> str:
-    """One line of `sweep doctor`, and its mend below."""
-    return f"{verdict:<8} {name:<14} {found}\n" + (f"{'':<24}mend: {mend}\n" if mend else "")
+def doctor_line(name: str, verdict: str, found: str, fix: str | None) -> str:
+    """One line of `sweep doctor`, and its fix below."""
+    return f"{verdict:<8} {name:<14} {found}\n" + (f"{'':<24}fix: {fix}\n" if fix else "")
 
 
 def ending_text(answer: Mapping[str, Any]) -> str:

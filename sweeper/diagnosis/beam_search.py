@@ -1,4 +1,4 @@
-"""What most bad runs share and most others don't, for causes that no condition tells exactly."""
+"""What most bad runs share and most others don't, for causes that no condition explains exactly."""
 
 from __future__ import annotations
 
@@ -109,12 +109,12 @@ class _Search:
                 candidate.draft.bad & choices[-1].runs,
                 candidate.draft.runs & choices[-1].runs,
             )
-            # The same runs can be told in several ways; the first is the cheapest.
+            # The same runs can be described in several ways; the first is the cheapest.
             drafts.setdefault(runs, _Draft(choices, bad, runs, candidate.cost))
         return list(drafts.values())
 
     def _may_improve(self, draft: _Draft) -> bool:
-        """Whether the draft could beat the best if its next atom shut out all good runs."""
+        """Whether the draft could beat the best if its next atom excluded all good runs."""
         bad = draft.bad.bit_count()
         bound = self._evidence(bad, bad) - draft.cost - self._fixed(draft)
         return bound > self._best_score

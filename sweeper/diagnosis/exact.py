@@ -1,8 +1,8 @@
-"""The shortest condition on axis values that tells bad runs from the others.
+"""The shortest condition on axis values that separates bad runs from the others.
 
 An exact condition of at most three atoms is found whenever there is one: each of its atoms must
-admit every value that bad runs have on its axis, and the tightest such atom shuts out the most
-others. So a set of axes carries an exact condition if and only if no other run lies in the box of
+admit every value that bad runs have on its axis, and the tightest such atom excludes the most
+others. So a set of axes carries an exact condition if and only if no other run is in the box of
 those values, and there are few sets of up to three axes. (One kind is left out on purpose: lists so
 long that they name the bad runs one by one.)
 
@@ -26,7 +26,7 @@ from sweeper.diagnosis.rules import MOST_ATOMS, Choice, Condition, Contrast
 
 __all__ = ["LONG_LIST", "MOST_AXES", "separate"]
 
-# With more axes, only those are tried that shut out the most others: a heuristic, without which
+# With more axes, only those are tried that exclude the most others: a heuristic, without which
 # hundreds of axes would take minutes.
 MOST_AXES = 40
 # A longer list of values that has one for every second bad run explains nothing.
@@ -36,7 +36,7 @@ LONG_LIST = 8
 def separate(
     points: Points, bad: int, others: int, *, approximate: bool = True
 ) -> Condition | None:
-    """The shortest condition that tells the runs `bad` from the runs `others`, both as bits.
+    """The shortest condition that separates the runs `bad` from the runs `others`, both as bits.
 
     An exact one is preferred: with the fewest atoms, then without seeds, then with the fewest
     values to list, then the narrowest, then on the axes that come first. If there is none and
@@ -98,7 +98,7 @@ def _boxes(axis: AxisMasks, contrast: Contrast) -> list[_Box]:
 
 
 def _burden(contrast: Contrast, choices: Sequence[Choice]) -> tuple[float, ...]:
-    """What speaks against a conjunction, the gravest first."""
+    """The drawbacks of a conjunction, the worst first."""
     if reduce(and_, (choice.runs for choice in choices), contrast.others):
         return (inf,)
     seeds = sum(choice.axis.is_seed for choice in choices)

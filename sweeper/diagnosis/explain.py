@@ -1,4 +1,4 @@
-"""Why runs ended badly: causes, and what the runs of each have that the others have not."""
+"""Why runs ended badly: causes, and what the runs of each have that the others don't."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ from sweeper.records import GroupFolder, Outcome, crashed, snapshot
 from sweeper.records.state import INTERRUPTED, STANDINGS, RunState
 from sweeper.trainer import DEFAULT_TRAINER
 
-__all__ = ["EXACT_SOUGHT", "TENDENCIES_SOUGHT", "VALUES_SHOWN", "crash_groups", "explained"]
+__all__ = [
+    "EXACT_SOUGHT",
+    "TENDENCIES_SOUGHT",
+    "VALUES_SHOWN",
+    "condition_text",
+    "crash_groups",
+    "explained",
+]
 
 # With more causes than a person reads, conditions are sought for those with the most runs. An
 # approximate one takes about 0.1 s for 6,000 runs.
@@ -42,8 +49,8 @@ def crash_groups(folder: GroupFolder) -> dict[str, Any]:
     seen = snapshot(folder)
     runs = crashed(folder, seen)
     causes = explained(by_cause(runs), list(seen.state.runs.values()))
-    launches = seen.state.launches
-    trainer = launches[-1].trainer if launches else None
+    last = seen.state.last_training
+    trainer = last.trainer if last else None
     return {
         "group": folder.group,
         "trainer": None if trainer == DEFAULT_TRAINER else trainer,
@@ -53,10 +60,11 @@ def crash_groups(folder: GroupFolder) -> dict[str, Any]:
 
 
 def explained(causes: Sequence[CauseGroup], runs: Sequence[RunState]) -> list[dict[str, Any]]:
-    """Each cause with the shortest condition that tells its runs from the others; `runs` are all.
+    """Each cause with the shortest condition that separates its runs from the others.
 
-    The others are the finished runs, or while none has finished those that ended for another
-    cause. For what the check before the start found, they are all runs that passed it.
+    `runs` are all runs of the group. The others are the finished ones, or while none has finished
+    those that ended for another cause. For what the check before the start found, they are all runs
+    that passed it.
 
     Returns for each cause `outcome`, `kind`, `type`, `message`, `place`, `runs` (how many), `ids`,
     `example` (the first of them that the condition holds for), `condition`, and `note`, which says
@@ -77,7 +85,7 @@ def explained(causes: Sequence[CauseGroup], runs: Sequence[RunState]) -> list[di
         if cause.outcome in _BY_THE_MOMENT:
             note = "the moment decided which runs it hit, not their parameters"
         elif rank >= EXACT_SOUGHT:
-            note = f"only the {EXACT_SOUGHT} causes with the most runs are looked into"
+            note = f"only the {EXACT_SOUGHT} causes with the most runs are examined"
         else:
             condition = separate(points, bad, others, approximate=rank < TENDENCIES_SOUGHT)
             note = _note(condition, others.bit_count())
@@ -101,7 +109,9 @@ def explained(causes: Sequence[CauseGroup], runs: Sequence[RunState]) -> list[di
 
 def _note(condition: Condition | None, others: int) -> str | None:
     if condition is None:
-        return f"no condition on up to {MOST_ATOMS} parameters tells them from the {others} others"
+        return (
+            f"no condition on up to {MOST_ATOMS} parameters separates them from the {others} others"
+        )
     if not condition.exact:
         return "a tendency, found by a heuristic"
     if condition.atoms and condition.chance >= CHANCE:
@@ -141,8 +151,7 @@ def _plain(condition: Condition, names: Mapping[str, str]) -> dict[str, Any]:
             {"axis": atom.axis, "relation": atom.relation, "values": list(atom.values)}
             for atom in condition.atoms
         ],
-        "text": " and ".join(_atom_text(atom, names) for atom in condition.atoms)
-        or "every run that has ended",
+        "text": _text(condition, names) or "every run that has ended",
         "crashed_in": condition.bad_in,
         "total_in": condition.total_in,
         "crashed_out": condition.bad_out,
@@ -150,6 +159,15 @@ def _plain(condition: Condition, names: Mapping[str, str]) -> dict[str, Any]:
         "exact": condition.exact,
         "chance": condition.chance,
     }
+
+
+def condition_text(condition: Condition, points: Points) -> str:
+    """The atoms of a condition on `points` as people read them; empty if it has none."""
+    return _text(condition, _names(points))
+
+
+def _text(condition: Condition, names: Mapping[str, str]) -> str:
+    return " and ".join(_atom_text(atom, names) for atom in condition.atoms)
 
 
 def _atom_text(atom: Atom, names: Mapping[str, str]) -> str:

@@ -15,8 +15,8 @@ __all__ = ["CauseGroup", "by_cause", "likeness", "message_shape"]
 GAP = "…"
 # Workers record no more of a message; a journal from elsewhere may hold any text.
 _MESSAGE_LIMIT = 500
-# These strike a training wherever it happens to be, so the place belongs to the run, not the cause.
-_STRIKES_ANYWHERE = frozenset(
+# These hit a training wherever it happens to be, so the place says nothing about the cause.
+_HITS_ANYWHERE = frozenset(
     {
         CauseKind.OUT_OF_MEMORY,
         CauseKind.NO_DISK_SPACE,
@@ -73,14 +73,14 @@ def likeness(outcome: str, cause: Cause | None, run: str = "") -> tuple[str | No
     """What two bad ends share if they have one cause.
 
     That is the outcome, the kind and type of the cause, and its place, or the shape of its message
-    where no place is known or where the place is an accident (killed from outside). What strikes
-    a run wherever it is (no memory, no time) has one cause whatever its place and message. `run` is
+    where no place is known or where the place is an accident (killed from outside). What hits a
+    run wherever it is (no memory, no time) has one cause whatever its place and message. `run` is
     the run's id, which its message may hold.
     """
     if cause is None:
         return (outcome,)
     key = (outcome, cause.kind, cause.type)
-    if cause.kind in _STRIKES_ANYWHERE:
+    if cause.kind in _HITS_ANYWHERE:
         return key
     if cause.place and cause.type not in _FROM_OUTSIDE:
         return (*key, "at", cause.place)
@@ -118,7 +118,7 @@ def _group(ends: list[BadEnd]) -> CauseGroup:
 
 
 def _common(messages: list[str]) -> str | None:
-    """The message that all are but for numbers, ids and paths, with those that all share."""
+    """The message that all share but for numbers, ids and paths; None if more differs."""
     different = list(dict.fromkeys(messages))
     if len(different) == 1:
         return different[0]

@@ -1,4 +1,4 @@
-"""Conditions on axis values, and how well they tell some runs, the bad ones, from the others."""
+"""Conditions on axis values, and how well they separate bad runs from the others."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Condition:
 
     @property
     def exact(self) -> bool:
-        """Whether it tells the bad runs from the others without a fault."""
+        """Whether it separates the bad runs from the others without an error."""
         return self.bad_in == self.total_in and self.bad_out == 0
 
 

@@ -1,4 +1,4 @@
-"""`sweep doctor`: what this host offers for sweeps, line by line."""
+"""`sweep doctor`: what this host offers for sweeps, check by check."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sweeper.doctor import limits, self_test
-from sweeper.doctor.limits import Line
+from sweeper.doctor.limits import Check
 from sweeper.engine.scratch import Scratch, reap_dead_launches
 from sweeper.errors import SweeperError
 from sweeper.host import facts
 from sweeper.host.cgroups import memory_room
 from sweeper.host.cpus import CpuOffer, cpu_offer
 
-__all__ = ["Line", "checks"]
+__all__ = ["Check", "checks"]
 
 _OTHER_RAY = Path("/tmp/ray")
 # Looking at so many files takes about a second.
 _OTHER_RAY_ENTRIES = 100_000
 
 
-def checks(runs_dir: Path) -> Iterator[Line]:
-    """Look at this host, one line after the other, each as soon as it is known.
+def checks(runs_dir: Path) -> Iterator[Check]:
+    """Look at this host, one check after the other, each as soon as it is known.
 
-    The cheap ones come first. Then one wave is really run, and something really compiled; both
+    The quick ones come first. Then one wave is really run, and something really compiled; both
     leave nothing. What dead launches left is removed on the way.
     """
     offer = cpu_offer()
@@ -46,22 +46,22 @@ def checks(runs_dir: Path) -> Iterator[Line]:
     yield from _looked("leftovers", _leftovers)
     yield from _looked(str(_OTHER_RAY), lambda: _other_ray(_OTHER_RAY))
     wave = self_test.try_wave()
-    yield self_test.ray_line(wave)
-    yield self_test.worker_line(wave)
-    yield self_test.aftermath_line(wave)
-    yield self_test.cache_line(self_test.try_cache(os.environ))
+    yield self_test.ray_check(wave)
+    yield self_test.worker_check(wave)
+    yield self_test.aftermath_check(wave)
+    yield self_test.cache_check(self_test.try_cache(os.environ))
 
 
-def _looked(name: str, look: Callable[[], Line]) -> Iterator[Line]:
-    """The line that `look` makes; what it can't find out is told, not raised."""
+def _looked(name: str, look: Callable[[], Check]) -> Iterator[Check]:
+    """The check that `look` makes; what it can't find out is reported, not raised."""
     try:
         yield look()
     except (OSError, SweeperError) as error:
-        mend = "the message tells what to change; sweeps meet the same"
-        yield Line(name, "problem", str(error), mend, {"error": str(error)})
+        fix = "the message says what to change; sweeps meet the same problem"
+        yield Check(name, "problem", str(error), fix, {"error": str(error)})
 
 
-def _cpus(offer: CpuOffer) -> Line:
+def _cpus(offer: CpuOffer) -> Check:
     return limits.cpus(
         affinity=len(offer.cpus),
         quota=offer.quota,
@@ -70,7 +70,7 @@ def _cpus(offer: CpuOffer) -> Line:
     )
 
 
-def _memory(workers: int) -> Line:
+def _memory(workers: int) -> Check:
     total, available = facts.memory_now()
     return limits.memory(
         total=total,
@@ -80,12 +80,12 @@ def _memory(workers: int) -> Line:
     )
 
 
-def _open_files(workers: int) -> Line:
+def _open_files(workers: int) -> Check:
     soft, hard = facts.open_files_limit()
     return limits.open_files(soft=soft, hard=hard, workers=workers)
 
 
-def _temp_folder() -> Line:
+def _temp_folder() -> Check:
     """Where the engine would put a launch's scratch, found by making one."""
     scratch = Scratch.create(secrets.token_hex(4))
     try:
@@ -97,12 +97,12 @@ def _temp_folder() -> Line:
     )
 
 
-def _shared_memory() -> Line:
+def _shared_memory() -> Check:
     total, free = facts.shared_memory()
     return limits.shared_memory(total=total, free=free)
 
 
-def _runs_folder(path: Path) -> Line:
+def _runs_folder(path: Path) -> Check:
     """A runs folder that isn't there yet is judged by the folder that it would be made in."""
     folder = facts.nearest_existing(path)
     room = facts.disk(folder)
@@ -117,12 +117,12 @@ def _runs_folder(path: Path) -> Line:
     )
 
 
-def _leftovers() -> Line:
+def _leftovers() -> Check:
     found = reap_dead_launches()
     return limits.leftovers(folders=found.folders, processes=found.processes)
 
 
-def _other_ray(path: Path) -> Line:
+def _other_ray(path: Path) -> Check:
     owner = facts.owner_of(path)
     counted, complete = 0, True
     if owner is not None:

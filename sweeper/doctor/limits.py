@@ -1,4 +1,4 @@
-"""What a host's numbers mean for sweeps: pure functions from numbers to lines of `sweep doctor`."""
+"""The checks of `sweep doctor`: pure functions of a host's numbers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sweeper.host.facts import Room
 from sweeper.units import GIB, MIB, size
 
 __all__ = [
-    "Fault",
-    "Line",
+    "Check",
+    "Finding",
     "address_space",
     "cpus",
     "foreign_ray",
@@ -28,8 +28,8 @@ __all__ = [
 ]
 
 Verdict = Literal["ok", "warning", "problem"]
-Fault = tuple[Literal["warning", "problem"], str]
-"""What is wrong, and the mend for it."""
+Finding = tuple[Literal["warning", "problem"], str]
+"""What is wrong, and how to fix it."""
 
 
 # Measured with Ray 2.60 and jax 0.10.2 on 2 CPUs.
@@ -53,42 +53,42 @@ MEMORY_FILE_SYSTEMS = frozenset({"ramfs", "tmpfs"})
 
 
 @dataclass(frozen=True)
-class Line:
-    """One line of `sweep doctor`; `data` holds the numbers behind `found`, for programs."""
+class Check:
+    """One check of `sweep doctor`; `data` holds the numbers behind `found`, for programs."""
 
     name: str
     verdict: Verdict
     found: str
-    mend: str | None = None
+    fix: str | None = None
     data: dict[str, Any] = field(default_factory=dict)
 
 
-def judged(name: str, found: str, faults: Iterable[Fault], data: dict[str, Any]) -> Line:
-    """A line with the worst verdict among `faults` and the mends of all of them."""
-    listed = list(faults)
+def judged(name: str, found: str, findings: Iterable[Finding], data: dict[str, Any]) -> Check:
+    """A check with the worst verdict among `findings` and the fixes of all of them."""
+    listed = list(findings)
     verdicts = {verdict for verdict, _ in listed}
     worst: Verdict = "problem" if "problem" in verdicts else "warning" if verdicts else "ok"
-    # The worst first; a mend that helps against two faults is told once.
-    mends = dict.fromkeys(mend for _, mend in sorted(listed, key=lambda f: f[0] != "problem"))
-    return Line(name, worst, found, "; ".join(mends) or None, data)
+    # The worst first; a fix for two findings is given once.
+    fixes = dict.fromkeys(fix for _, fix in sorted(listed, key=lambda f: f[0] != "problem"))
+    return Check(name, worst, found, "; ".join(fixes) or None, data)
 
 
-def cpus(*, affinity: int, quota: float | None, online: int, load: float) -> Line:
+def cpus(*, affinity: int, quota: float | None, online: int, load: float) -> Check:
     """CPUs by affinity and by the cgroup's quota; `online` and `load` (1 min) are the host's.
 
     The load counts only where we may use every CPU: with a part of them, it may be all elsewhere.
     """
     usable = affinity if quota is None else max(1, min(affinity, int(quota)))
-    faults: list[Fault] = []
+    findings: list[Finding] = []
     if affinity == 1 < online:
-        mend = "ask for more (Slurm: --cpus-per-task=N, docker: --cpuset-cpus, taskset)"
-        faults.append(("warning", mend))
+        fix = "ask for more (Slurm: --cpus-per-task=N, docker: --cpuset-cpus, taskset)"
+        findings.append(("warning", fix))
     if quota is not None and quota < 1:
-        faults.append(("warning", "give the container a whole CPU at least (docker --cpus)"))
+        findings.append(("warning", "give the container a whole CPU at least (docker --cpus)"))
     if affinity == online and load > online / 2:
         left = max(1, usable - round(load))
-        mend = f"others keep this host busy; share it with `sweep launch --cpus {left}`"
-        faults.append(("warning", mend))
+        fix = f"others keep this host busy; share it with `sweep launch --cpus {left}`"
+        findings.append(("warning", fix))
     paid = "no quota" if quota is None else f"a quota of {quota:g}"
     found = f"{usable} to use: {affinity} of {online} by affinity, {paid}; load {load:.1f}"
     data = {
@@ -98,25 +98,26 @@ def cpus(*, affinity: int, quota: float | None, online: int, load: float) -> Lin
         "online": online,
         "load": load,
     }
-    return judged("CPUs", found, faults, data)
+    return judged("CPUs", found, findings, data)
 
 
-def memory(*, total: int, available: int, cgroup_room: int | None, workers: int) -> Line:
+def memory(*, total: int, available: int, cgroup_room: int | None, workers: int) -> Check:
     """Bytes of memory of the host, what is free of them, and what the tightest cgroup leaves."""
     usable = available if cgroup_room is None else min(available, cgroup_room)
     fit = max(0, (usable - WAVE_MEMORY) // WORKER_MEMORY)
-    faults: list[Fault] = []
+    findings: list[Finding] = []
     if fit < 1:
         need = size(WAVE_MEMORY + WORKER_MEMORY)
         more = "ask for more (Slurm: --mem, docker: --memory) or wait until others are done"
-        faults.append(("problem", f"one worker with its Ray needs {need}: {more}"))
+        findings.append(("problem", f"one worker with its Ray needs {need}: {more}"))
     elif fit < workers:
         each = size(WORKER_MEMORY)
-        mend = (
-            f"it carries {fit} of {workers} workers at {each} each: `sweep launch --cpus {fit}`, "
-            f"or more with a smaller model; `memory_per_run` keeps one run from taking it all"
+        fix = (
+            f"it is enough for {fit} of {workers} workers at {each} each: "
+            f"`sweep launch --cpus {fit}`, or more with a smaller model; "
+            f"`memory_per_run` keeps one run from taking it all"
         )
-        faults.append(("warning", mend))
+        findings.append(("warning", fix))
     limit = "" if cgroup_room is None else f", the cgroup leaves {size(max(0, cgroup_room))}"
     found = f"{size(available)} of {size(total)} available{limit}"
     data = {
@@ -125,29 +126,29 @@ def memory(*, total: int, available: int, cgroup_room: int | None, workers: int)
         "cgroup_room_bytes": cgroup_room,
         "workers_that_fit": fit,
     }
-    return judged("memory", found, faults, data)
+    return judged("memory", found, findings, data)
 
 
-def address_space(*, limit: int | None) -> Line:
+def address_space(*, limit: int | None) -> Check:
     """RLIMIT_AS (``ulimit -v``) in bytes, None for no limit."""
     found = "no limit" if limit is None else f"limited to {size(limit)} a process"
-    faults: list[Fault] = []
+    findings: list[Finding] = []
     if limit is not None and limit < ADDRESS_SPACE:
-        mend = "Ray and XLA reserve far more than they use: `ulimit -v unlimited`"
-        faults.append(("warning", f"{mend}; limit runs with `memory_per_run` instead"))
-    return judged("address space", found, faults, {"limit_bytes": limit})
+        fix = "Ray and XLA reserve far more than they use: `ulimit -v unlimited`"
+        findings.append(("warning", f"{fix}; limit runs with `memory_per_run` instead"))
+    return judged("address space", found, findings, {"limit_bytes": limit})
 
 
-def processes(*, rooms: Sequence[Room], workers: int) -> Line:
+def processes(*, rooms: Sequence[Room], workers: int) -> Check:
     """Every limit on processes and threads (the kernel counts threads) against a full sweep's."""
     expected = 2 * WAVE_THREADS + workers * WORKER_THREADS
-    faults: list[Fault] = []
+    findings: list[Finding] = []
     for room in rooms:
         shortage = thread_shortage(room, workers)
         if shortage:
-            faults.append(("problem", shortage))
+            findings.append(("problem", shortage))
         elif room.free < expected * 5 // 4:
-            faults.append(("warning", f"{room.name} leaves {room.free}, just enough: {room.mend}"))
+            findings.append(("warning", f"{room.name} leaves {room.free}, just enough: {room.fix}"))
     limits = ", ".join(f"{room.name} {room.limit} ({room.used} used)" for room in rooms)
     found = f"{expected} threads expected for {workers} workers; {limits or 'no limit'}"
     data = {
@@ -155,67 +156,69 @@ def processes(*, rooms: Sequence[Room], workers: int) -> Line:
         "workers": workers,
         "limits": {room.name: {"limit": room.limit, "used": room.used} for room in rooms},
     }
-    return judged("processes", found, faults, data)
+    return judged("processes", found, findings, data)
 
 
-def open_files(*, soft: int, hard: int, workers: int) -> Line:
+def open_files(*, soft: int, hard: int, workers: int) -> Check:
     """RLIMIT_NOFILE; Ray raises its own soft limit as far as the hard one and 65536."""
     expected = WAVE_FILES + workers * WORKER_FILES
     effective = max(soft, min(hard, 65536))
-    faults: list[Fault] = []
+    findings: list[Finding] = []
     raise_it = "raise the hard limit (docker: --ulimit nofile=8192:8192, or limits.conf)"
     if effective < expected:
         fit = max(0, (effective - WAVE_FILES) // WORKER_FILES)
         less = f", or `sweep launch --cpus {fit}`" if fit else ""
-        faults.append(("problem", f"Ray's raylet needs {expected}: {raise_it}{less}"))
+        findings.append(("problem", f"Ray's raylet needs {expected}: {raise_it}{less}"))
     elif effective < 2 * expected:
-        faults.append(("warning", f"just enough for Ray's raylet: {raise_it}"))
+        findings.append(("warning", f"just enough for Ray's raylet: {raise_it}"))
     found = f"{expected} expected in one process; limit {soft}, which Ray raises to {effective}"
     if soft >= effective:
         found = f"{expected} expected in one process; limit {soft}"
     data = {"expected": expected, "soft": soft, "hard": hard, "effective": effective}
-    return judged("open files", found, faults, data)
+    return judged("open files", found, findings, data)
 
 
-def _no_room(free: int, inodes: int | None, mend: str) -> list[Fault]:
+def _no_room(free: int, inodes: int | None, fix: str) -> list[Finding]:
     """What is wrong with a folder's file system that has `free` bytes and `inodes` left."""
-    faults: list[Fault] = []
+    findings: list[Finding] = []
     if free < GIB // 2:
-        faults.append(("problem", mend))
+        findings.append(("problem", fix))
     elif free < 5 * GIB:
-        faults.append(("warning", mend))
+        findings.append(("warning", fix))
     if inodes is not None and inodes < 1000:
-        faults.append(("problem", f"no room for new files ({inodes} inodes left): {mend}"))
+        findings.append(("problem", f"no room for new files ({inodes} inodes left): {fix}"))
     elif inodes is not None and inodes < 20_000:
-        faults.append(("warning", f"only {inodes} inodes left: {mend}"))
-    return faults
+        findings.append(("warning", f"only {inodes} inodes left: {fix}"))
+    return findings
 
 
-def temp_folder(*, path: Path, free: int, inodes: int | None, kind: str) -> Line:
-    """Where a wave's scratch lies: free bytes and inodes (None: uncounted), file system type."""
+def temp_folder(*, path: Path, free: int, inodes: int | None, kind: str) -> Check:
+    """Where a wave's scratch is: free bytes and inodes (None: uncounted), file system type."""
     elsewhere = "make room, or set SWEEPER_SCRATCH to a short path with room"
-    faults = _no_room(free, inodes, elsewhere)
+    findings = _no_room(free, inodes, elsewhere)
     if kind in NETWORK_FILE_SYSTEMS:
-        faults.append(("warning", "Ray's sockets and logs want a local disk: set SWEEPER_SCRATCH"))
+        findings.append(
+            ("warning", "Ray's sockets and logs want a local disk: set SWEEPER_SCRATCH")
+        )
     note = ", in memory" if kind in MEMORY_FILE_SYSTEMS else ""
     found = f"{size(free)} free at {path} ({kind}{note})"
     data = {"path": str(path), "free_bytes": free, "free_inodes": inodes, "file_system": kind}
-    return judged("temp folder", found, faults, data)
+    return judged("temp folder", found, findings, data)
 
 
-def shared_memory(*, total: int | None, free: int) -> Line:
+def shared_memory(*, total: int | None, free: int) -> Check:
     """/dev/shm, in bytes; `total` is None where it is missing or may not be written."""
     if total is None:
-        mend = "mount it: Ray doesn't start without (docker: --shm-size=512m)"
-        return Line("/dev/shm", "problem", "missing or not writable", mend, {"total_bytes": None})
-    faults: list[Fault] = []
+        fix = "mount it: Ray doesn't start without (docker: --shm-size=512m)"
+        return Check("/dev/shm", "problem", "missing or not writable", fix, {"total_bytes": None})
+    findings: list[Finding] = []
     if free < 2 * OBJECT_STORE:
         why = "Ray's object store goes to the temp folder instead, which is slower"
         enough = total >= 2 * OBJECT_STORE
-        mend = "delete what dead programs left there" if enough else "docker: --shm-size=512m"
-        faults.append(("warning", f"{why}: {mend}"))
+        fix = "delete what dead programs left there" if enough else "docker: --shm-size=512m"
+        findings.append(("warning", f"{why}: {fix}"))
     found = f"{size(free)} of {size(total)} free"
-    return judged("/dev/shm", found, faults, {"total_bytes": total, "free_bytes": free})
+    return judged("/dev/shm", found, findings, {"total_bytes": total, "free_bytes": free})
 
 
 def runs_folder(
@@ -226,7 +229,7 @@ def runs_folder(
     inodes: int | None,
     kind: str,
     locks: bool,
-) -> Line:
+) -> Check:
     """The runs folder: why it can't be written (`refusal`), its room, whether flock works there."""
     data = {
         "path": str(path),
@@ -237,12 +240,12 @@ def runs_folder(
         "flock": locks,
     }
     if refusal is not None:
-        mend = "choose another place with --runs-dir or SWEEPER_RUNS"
-        return Line("runs folder", "problem", f"{path} can't be written: {refusal}", mend, data)
-    faults = _no_room(free, inodes, "make room, or choose another place with --runs-dir")
+        fix = "choose another place with --runs-dir or SWEEPER_RUNS"
+        return Check("runs folder", "problem", f"{path} can't be written: {refusal}", fix, data)
+    findings = _no_room(free, inodes, "make room, or choose another place with --runs-dir")
     if not locks:
-        mend = "no flock here: start each group on one host at a time, or use another --runs-dir"
-        faults.append(("warning", mend))
+        fix = "no flock here: start each group on one host at a time, or use another --runs-dir"
+        findings.append(("warning", fix))
     shared = ""
     if kind in NETWORK_FILE_SYSTEMS:
         shared = (
@@ -251,20 +254,20 @@ def runs_folder(
             else "; shared with other hosts"
         )
     found = f"{path} is writable, {size(free)} free ({kind}{shared})"
-    return judged("runs folder", found, faults, data)
+    return judged("runs folder", found, findings, data)
 
 
-def leftovers(*, folders: int, processes: int) -> Line:
-    """What launches with a dead supervisor had left, and what has just been removed."""
+def leftovers(*, folders: int, processes: int) -> Check:
+    """What launches with a dead supervisor left behind, now removed."""
     data = {"folders_removed": folders, "processes_ended": processes}
     if not folders and not processes:
-        return Line("leftovers", "ok", "nothing of dead launches", None, data)
+        return Check("leftovers", "ok", "nothing left by dead launches", None, data)
     found = (
         f"removed {_counted(folders, 'scratch folder')} and ended "
         f"{_counted(processes, 'process')} of launches that had died"
     )
-    mend = "`sweep launch` again trains what those launches didn't finish"
-    return Line("leftovers", "warning", found, mend, data)
+    fix = "`sweep launch` again trains what those launches didn't finish"
+    return Check("leftovers", "warning", found, fix, data)
 
 
 def _counted(count: int, noun: str) -> str:
@@ -272,18 +275,18 @@ def _counted(count: int, noun: str) -> str:
     return f"{count} {noun if count == 1 else plural}"
 
 
-def foreign_ray(*, path: Path, owner: str | None, counted: int, complete: bool) -> Line:
+def foreign_ray(*, path: Path, owner: str | None, counted: int, complete: bool) -> Check:
     """The default folder of every other Ray on the host; `owner` is None where there is none.
 
     `counted` bytes were found in it; `complete` is False when not all of it was (or may be) read.
     """
     data = {"path": str(path), "owner": owner, "bytes": counted, "complete": complete}
     if owner is None:
-        return Line(str(path), "ok", "none", None, data)
+        return Check(str(path), "ok", "none", None, data)
     amount = size(counted) if complete else f"at least {size(counted)}"
     found = f"{amount}, of {owner}; made by other programs and never touched from here"
-    faults: list[Fault] = []
+    findings: list[Finding] = []
     if counted > 10 * GIB:
-        mend = "its owner can delete the session_* folders of programs that have ended"
-        faults.append(("warning", mend))
-    return judged(str(path), found, faults, data)
+        fix = "its owner can delete the session_* folders of programs that have ended"
+        findings.append(("warning", fix))
+    return judged(str(path), found, findings, data)

@@ -1,4 +1,4 @@
-"""A trainer that trains nothing: it reports what a worker on this host is made of.
+"""A trainer that trains nothing: it reports what a worker on this host uses.
 
 `sweep doctor` sweeps it through the engine. As a program
 (``python -m sweeper.doctor.probe_trainer``) it compiles the same small function in a fresh process
@@ -60,7 +60,7 @@ def compile_something() -> dict[str, float]:
             seen[name] = seen.get(name, 0) + 1
 
     jax.monitoring.register_event_listener(listen)
-    # What is told is about CPUs; a GPU's runtime would add threads of its own.
+    # The report is about CPUs; a GPU's runtime would add threads of its own.
     jax.config.update("jax_platforms", "cpu")  # type: ignore[no-untyped-call]
     imported = time.monotonic()
 
@@ -103,7 +103,7 @@ def count_threads() -> dict[str, float]:
 
 
 def main() -> None:
-    """Compile on one CPU, as a worker does, and print what came of it."""
+    """Compile on one CPU, as a worker does, and print the result."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     sys.stdout.write(json.dumps(compile_something()) + "\n")
 

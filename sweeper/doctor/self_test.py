@@ -1,6 +1,6 @@
-"""Trying out on this host what a sweep does: one real wave of one run, and the compile cache.
+"""The self-test: one real wave of one run, and the compile cache, tried on this host.
 
-Both are looked at as a sweep would meet them: the same supervisor, environment and folders.
+Both are used as a sweep would use them: the same supervisor, environment and folders.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from typing import Any
 
 from sweeper.config import Resources, RunSpec
 from sweeper.doctor import probe_trainer
-from sweeper.doctor.limits import Fault, Line, judged
+from sweeper.doctor.limits import Check, Finding, judged
 from sweeper.engine.budgets import WORKER_THREADS
 from sweeper.engine.environment import wave_environment
 from sweeper.engine.policy import Policy
-from sweeper.engine.scratch import folder_bytes, scratch_folders
+from sweeper.engine.scratch import scratch_folders
 from sweeper.errors import HostError, SweeperError
+from sweeper.host.facts import folder_size
 from sweeper.host.processes import ProcessMark, marked_processes
 from sweeper.launch.launch import compare, launch
 from sweeper.launch.work import Announcement, Options, Purpose
@@ -37,13 +38,13 @@ from sweeper.units import size
 __all__ = [
     "CacheTrial",
     "WaveTrial",
-    "aftermath_line",
-    "cache_line",
-    "ray_line",
+    "aftermath_check",
+    "cache_check",
+    "ray_check",
     "read_trial",
     "try_cache",
     "try_wave",
-    "worker_line",
+    "worker_check",
 ]
 
 _PROBE = "sweeper.doctor.probe_trainer"
@@ -58,9 +59,9 @@ _REINSTALL = "`python -c 'import jax; jax.numpy.ones(1)'` shows it alone; reinst
 
 @dataclass(frozen=True)
 class WaveTrial:
-    """What came of one wave with one run of the probe.
+    """The result of one wave with one run of the probe.
 
-    `failure` tells why there is no result, else None. `left` processes and `left_bytes` bytes of
+    `failure` says why there is no result, else None. `left` processes and `left_bytes` bytes of
     the launch were still there when it was over.
     """
 
@@ -121,7 +122,7 @@ class _Watch:
 
 
 def try_wave() -> WaveTrial:
-    """Launch one run of the probe, with records in a folder that is gone afterwards.
+    """Launch one run of the probe, with records in a folder that is deleted afterwards.
 
     Raises KeyboardInterrupt when a signal asked to stop meanwhile.
     """
@@ -136,7 +137,7 @@ def try_wave() -> WaveTrial:
         except (SweeperError, OSError) as error:
             failure = str(error)
     left = sum(1 for _ in marked_processes(lambda mark: mark.launch.startswith(launch_id)))
-    left_bytes = sum(folder_bytes(folder) for folder in scratch_folders(launch_id))
+    left_bytes = sum(folder_size(folder)[0] for folder in scratch_folders(launch_id))
     return read_trial(watch.events, failure=failure, left=left, left_bytes=left_bytes)
 
 
@@ -147,7 +148,7 @@ def read_trial(
     left: int = 0,
     left_bytes: int = 0,
 ) -> WaveTrial:
-    """Put together what the events of the trial say."""
+    """The result of the trial, from the journal's events."""
     wave = next((event for event in events if isinstance(event, WaveEnded)), None)
     run = next((event for event in events if isinstance(event, Ended)), None)
     if failure is None and (run is None or run.outcome is not Outcome.FINISHED):
@@ -167,10 +168,14 @@ def read_trial(
 def _ending(run: Ended | None) -> str:
     if run is None:
         return "never ended"
-    return f"{run.outcome}: {run.cause.headline()}" if run.cause else str(run.outcome)
+    return (
+        f"{run.outcome}: {run.cause.headline()}"
+        if run.cause
+        else f"{run.outcome}: its cause is unknown"
+    )
 
 
-def ray_line(trial: WaveTrial) -> Line:
+def ray_check(trial: WaveTrial) -> Check:
     """Whether a wave's Ray starts and stops, and in what time."""
     data = {
         "startup_s": trial.startup_s,
@@ -179,61 +184,61 @@ def ray_line(trial: WaveTrial) -> Line:
         "failure": trial.failure,
     }
     if trial.startup_s is None or trial.shutdown_s is None:
-        mend = "mend the lines above first; Ray's own words are in the message"
-        return Line("Ray", "problem", trial.failure or "its wave broke off", mend, data)
-    faults: list[Fault] = []
+        fix = "fix the checks above first; Ray's own words are in the message"
+        return Check("Ray", "problem", trial.failure or "its wave broke off", fix, data)
+    findings: list[Finding] = []
     if trial.startup_s > _SLOW_START_S:
-        mend = "a busy host or a slow disk: a local temp folder (SWEEPER_SCRATCH), larger waves"
-        faults.append(("warning", mend))
+        fix = "a busy host or a slow disk: a local temp folder (SWEEPER_SCRATCH), larger waves"
+        findings.append(("warning", fix))
     found = (
         f"starts in {trial.startup_s:.1f} s, stops in {trial.shutdown_s:.1f} s, "
         f"{size(trial.scratch_peak_bytes)} of scratch for one run"
     )
-    return judged("Ray", found, faults, data)
+    return judged("Ray", found, findings, data)
 
 
-def worker_line(trial: WaveTrial) -> Line:
-    """Whether a worker stays on its slot, and is as narrow as it should be."""
+def worker_check(trial: WaveTrial) -> Check:
+    """Whether a worker stays on its slot, with as few threads as it should have."""
     data: dict[str, Any] = {**trial.metrics, "rss_peak_bytes": trial.rss_peak_bytes}
     if trial.startup_s is None:
-        return Line("worker", "problem", "none started", "mend the lines above first", data)
+        return Check("worker", "problem", "none started", "fix the checks above first", data)
     if not trial.metrics:
-        found = trial.failure or "it told nothing"
-        return Line("worker", "problem", found, "sweeps meet the same; mend the limits above", data)
+        found = trial.failure or "it reported nothing"
+        return Check("worker", "problem", found, "sweeps meet the same; fix the limits above", data)
     if not trial.metrics["jax"]:
         found = f"{trial.metrics['threads']:.0f} threads; JAX isn't installed for this Python"
-        mend = "install jax, unless your trainers do without"
-        return Line("worker", "warning", found, mend, data)
+        fix = "install jax, unless your trainers do without"
+        return Check("worker", "warning", found, fix, data)
     threads, xla = round(trial.metrics["threads"]), round(trial.metrics["xla_threads"])
-    faults: list[Fault] = []
+    findings: list[Finding] = []
     if xla > 1:
-        mend = f"XLA's pool has {xla} threads for one CPU: unset NPROC and PJRT_NPROC"
-        faults.append(("problem", mend))
+        fix = f"XLA's pool has {xla} threads for one CPU: unset NPROC and PJRT_NPROC"
+        findings.append(("problem", fix))
     if threads > WORKER_THREADS:
-        mend = f"more than {WORKER_THREADS}: count with them in the limits on processes"
-        faults.append(("warning", mend))
+        fix = f"more than {WORKER_THREADS}: count with them in the limits on processes"
+        findings.append(("warning", fix))
     if trial.metrics["stray_threads"]:
         stray = round(trial.metrics["stray_threads"])
-        mend = f"{stray} threads may leave the slot's CPU: something here resets the affinity"
-        faults.append(("problem", mend))
+        fix = f"{stray} threads may leave the slot's CPU: something here resets the affinity"
+        findings.append(("problem", fix))
     memory = f", {size(trial.rss_peak_bytes)} resident" if trial.rss_peak_bytes else ""
     pool = "1 thread" if xla == 1 else f"{xla} threads"
     found = f"{threads} threads on one CPU, XLA's pool has {pool}{memory}"
-    return judged("worker", found, faults, data)
+    return judged("worker", found, findings, data)
 
 
-def aftermath_line(trial: WaveTrial) -> Line:
+def aftermath_check(trial: WaveTrial) -> Check:
     """Whether a wave left anything."""
-    faults: list[Fault] = []
+    findings: list[Finding] = []
     if trial.left:
-        faults.append(("problem", "they can't be killed: stuck in the kernel, see `ps -o wchan`"))
+        findings.append(("problem", "they can't be killed: stuck in the kernel, see `ps -o wchan`"))
     if trial.left_bytes:
-        faults.append(("problem", "look at who writes in the temp folder besides"))
+        findings.append(("problem", "look for other programs that write to the temp folder"))
     found = "no process and no file left"
-    if faults:
+    if findings:
         found = f"{trial.left} processes and {size(trial.left_bytes)} left"
     data = {"processes": trial.left, "bytes": trial.left_bytes}
-    return judged("after a wave", found, faults, data)
+    return judged("after a wave", found, findings, data)
 
 
 @dataclass(frozen=True)
@@ -298,7 +303,7 @@ def _compile_twice(cache: Path, env: Mapping[str, str]) -> CacheTrial:
     return CacheTrial(cache, reports=tuple(reports), complaint=complaint)
 
 
-def cache_line(trial: CacheTrial) -> Line:
+def cache_check(trial: CacheTrial) -> Check:
     """Whether a program that one process compiled is found by the next."""
     data: dict[str, Any] = {
         "folder": str(trial.folder),
@@ -306,25 +311,25 @@ def cache_line(trial: CacheTrial) -> Line:
     }
     slow = "every worker compiles every program anew"
     if trial.refusal is not None:
-        mend = f"{slow}: set SWEEPER_CACHE to a folder that you may write"
+        fix = f"{slow}: set SWEEPER_CACHE to a folder that you may write"
         found = f"{trial.folder} can't be written: {trial.refusal}"
-        return Line("compile cache", "warning", found, mend, data)
+        return Check("compile cache", "warning", found, fix, data)
     said = " ".join(trial.complaint.split())[-_COMPLAINT_SHOWN:]
     if len(trial.reports) < 2:
-        return Line("compile cache", "problem", f"JAX doesn't compile: {said}", _REINSTALL, data)
+        return Check("compile cache", "problem", f"JAX doesn't compile: {said}", _REINSTALL, data)
     first, second = trial.reports
     if not first["jax"]:
-        return Line("compile cache", "ok", "not needed: JAX isn't installed", None, data)
+        return Check("compile cache", "ok", "not needed: JAX isn't installed", None, data)
     if second["hits"]:
         found = (
             f"hit: {first['compile_s']:.2f} s to compile in one process, "
             f"{second['compile_s']:.2f} s in the next ({trial.folder})"
         )
-        return Line("compile cache", "ok", found, None, data)
+        return Check("compile cache", "ok", found, None, data)
     if "reading persistent compilation cache" in trial.complaint:
         found = f"jaxlib rejects the programs that it cached itself: {said}"
-        mend = f"{slow}: use another jaxlib (known of jax 0.9 and 0.10 on AVX-512 CPUs)"
+        fix = f"{slow}: use another jaxlib (known of jax 0.9 and 0.10 on AVX-512 CPUs)"
     else:
         found = f"the second process found nothing in {trial.folder}"
-        mend = f"{slow}: unset JAX_ENABLE_COMPILATION_CACHE and other JAX_ variables"
-    return Line("compile cache", "warning", found, mend, data)
+        fix = f"{slow}: unset JAX_ENABLE_COMPILATION_CACHE and other JAX_ variables"
+    return Check("compile cache", "warning", found, fix, data)

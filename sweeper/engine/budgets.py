@@ -13,6 +13,7 @@ import psutil
 from sweeper.errors import HostError
 from sweeper.host.cgroups import memory_room
 from sweeper.host.facts import Room
+from sweeper.units import GIB, MIB, size
 
 __all__ = [
     "WAVE_THREADS",
@@ -26,12 +27,11 @@ __all__ = [
     "thread_shortage",
 ]
 
-_GB = 1024**3
 # Below this a launch doesn't start, and a running one stops in order.
-FLOOR_BYTES = _GB // 4
+FLOOR_BYTES = 256 * MIB
 # The scratch may take this share of what is free at the launch, within bounds.
 BUDGET_SHARE = 0.2
-BUDGET_BOUNDS = (_GB // 4, 50 * _GB)
+BUDGET_BOUNDS = (256 * MIB, 50 * GIB)
 # A wave is drained and replaced when its scratch reaches this share of the budget: two may overlap.
 RECYCLE_SHARE = 0.45
 # Of the memory that was available at the launch, runs may fill this share.
@@ -40,8 +40,8 @@ MEMORY_SHARE = 0.85
 # threads, and two waves overlap while one drains; a pinned worker has 44 threads, 26 of them Ray's.
 WAVE_THREADS = 170
 WORKER_THREADS = 45
-LOG_LIMIT_BYTES = 20 * 1024**2
-_LOG_KEPT_BYTES = 1024**2
+LOG_LIMIT_BYTES = 20 * MIB
+_LOG_KEPT_BYTES = MIB
 
 
 def free_bytes(path: Path) -> int:
@@ -68,8 +68,8 @@ class DiskBudget:
             free = self.free(place)
             if free < FLOOR_BYTES:
                 return (
-                    f"the disk of {place} is nearly full: {free / _GB:.2f} GB free, at least "
-                    f"{FLOOR_BYTES / _GB:.2f} GB are needed"
+                    f"the disk of {place} is nearly full: {size(free)} free, at least "
+                    f"{size(FLOOR_BYTES)} are needed"
                 )
         return None
 
@@ -111,9 +111,9 @@ def thread_shortage(room: Room, workers: int) -> str | None:
     """Why so many workers can't have their threads under a limit, and the fix; None if they can."""
     fit = max(0, (room.free - 2 * WAVE_THREADS) // WORKER_THREADS)
     if fit < 1:
-        return f"{room.name} leaves {room.free}, too few for one worker: {room.mend}"
+        return f"{room.name} leaves {room.free}, too few for one worker: {room.fix}"
     if fit < workers:
-        return f"{room.name} leaves {room.free}: {room.mend}, or `sweep launch --cpus {fit}`"
+        return f"{room.name} leaves {room.free}: {room.fix}, or `sweep launch --cpus {fit}`"
     return None
 
 

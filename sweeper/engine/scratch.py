@@ -24,7 +24,6 @@ __all__ = [
     "Leftovers",
     "Scratch",
     "WaveScratch",
-    "folder_bytes",
     "reap_dead_launches",
     "scratch_folders",
 ]
@@ -153,23 +152,6 @@ def _base() -> Path:
 def scratch_folders(launch: str) -> list[Path]:
     """What is left of the scratch of a launch; nothing once it has been removed."""
     return [folder for base in _base_candidates() if (folder := base / launch).exists()]
-
-
-def folder_bytes(folder: Path) -> int:
-    """Disk space of everything below `folder`, as allocated; what vanishes meanwhile counts 0."""
-    total = 0
-    pending = [str(folder)]
-    while pending:
-        try:
-            with os.scandir(pending.pop()) as entries:
-                for entry in entries:
-                    info = entry.stat(follow_symlinks=False)
-                    total += info.st_blocks * 512
-                    if stat.S_ISDIR(info.st_mode):
-                        pending.append(entry.path)
-        except OSError:
-            continue
-    return total
 
 
 @dataclass(frozen=True)

@@ -237,7 +237,7 @@ class Supervisor:
         for wave in self._waves:
             limit = min(fit, wave.at_once)
             wave.limit(limit)
-            idle = len(wave.granted) - len(wave.running)
+            idle = len(wave.granted - {running.slot for running in wave.running.values()})
             while (
                 wave.ready
                 and self._free

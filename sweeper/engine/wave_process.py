@@ -19,8 +19,9 @@ import psutil
 from sweeper.engine.backend import Usage
 from sweeper.engine.environment import wave_environment
 from sweeper.engine.protocol import Command, LineReader, Message, WaveSpec, send
-from sweeper.engine.scratch import Scratch, WaveScratch, folder_bytes
+from sweeper.engine.scratch import Scratch, WaveScratch
 from sweeper.engine.status_table import RunStatus, StatusTable
+from sweeper.host.facts import folder_size
 from sweeper.host.processes import (
     ProcessMark,
     become_subreaper,
@@ -150,7 +151,8 @@ class RayWaveProcess:
         self.scratch.drain_flag.touch()
 
     def scratch_bytes(self) -> int:
-        return folder_bytes(self.scratch.path)
+        size, _ = folder_size(self.scratch.path)
+        return size
 
     def status(self, run: str) -> RunStatus:
         return self.status_table.read(self.rows[run])

@@ -72,7 +72,7 @@ def memory_room(proc: Path = PROC, root: Path = CGROUPS) -> int | None:
 
 
 def oom_kills(proc: Path = PROC, root: Path = CGROUPS) -> int:
-    """How often the kernel has killed for want of memory in our cgroup.
+    """How often the kernel has killed for lack of memory in our cgroup.
 
     Where the cgroup doesn't count (the root of the host does not), the count is the whole host's.
     """

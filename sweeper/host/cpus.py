@@ -1,6 +1,6 @@
 """Which CPUs this process may use, and how they are cut into slots.
 
-`os.cpu_count()` is never asked: it tells the host's CPUs, not ours. What counts is the affinity
+`os.cpu_count()` is never asked: it counts the host's CPUs, not ours. What counts is the affinity
 (cpusets, `taskset`, Slurm) and the cgroup's quota (`docker --cpus`), which JAX and Ray don't see.
 """
 
@@ -28,7 +28,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class CpuOffer:
-    """What this host lets us use: the CPUs by affinity, and how many of them the quota pays for."""
+    """What we may use of this host: the CPUs by affinity, and how many the quota pays for."""
 
     cpus: tuple[int, ...]
     quota: float | None
@@ -81,10 +81,10 @@ def cut_slots(
 
 
 def claims_on_cpus(proc: Path = Path("/proc")) -> Counter[int]:
-    """How many processes of anybody are pinned narrowly (to at most 8 CPUs) on each CPU.
+    """How many processes, whoever owns them, are pinned narrowly (to at most 8 CPUs) on each CPU.
 
-    A heuristic: who is pinned narrowly means to use just these CPUs. Kernel threads, which have no
-    address space, don't count.
+    A heuristic: a process that is pinned narrowly is meant to use these CPUs. Kernel threads, which
+    have no address space, don't count.
     """
     claims: Counter[int] = Counter()
     for folder in proc.iterdir():

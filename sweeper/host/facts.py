@@ -1,4 +1,4 @@
-"""What this host's kernel tells: limits, memory, room on disk, file systems.
+"""What this host's kernel reports: limits, memory, room on disk, file systems.
 
 Every function takes the folders that it reads, so that other hosts can be laid out as files.
 """
@@ -10,6 +10,7 @@ import os
 import pwd
 import re
 import resource
+import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,23 +53,23 @@ def thread_rooms(
     rooms = []
     soft, hard = nproc or resource.getrlimit(resource.RLIMIT_NPROC)
     if soft != resource.RLIM_INFINITY and not _exempt_from_nproc(proc):
-        mend = "raise it in /etc/security/limits.d (docker: --ulimit nproc=30000:30000)"
+        fix = "raise it in /etc/security/limits.d (docker: --ulimit nproc=30000:30000)"
         if hard == resource.RLIM_INFINITY:
-            mend = "raise it (`ulimit -u unlimited`)"
+            fix = "raise it (`ulimit -u unlimited`)"
         elif hard > soft:
-            mend = f"raise it (`ulimit -u {hard}`)"
-        rooms.append(Room("ulimit -u", soft, _threads_of_user(proc), mend))
+            fix = f"raise it (`ulimit -u {hard}`)"
+        rooms.append(Room("ulimit -u", soft, _threads_of_user(proc), fix))
     for folder in folders("pids", proc, root):
         limit = number(folder / "pids.max")
         if limit is not None:
-            mend = "raise it (docker: --pids-limit, systemd: TasksMax=)"
-            rooms.append(Room("pids.max", limit, number(folder / "pids.current") or 0, mend))
+            fix = "raise it (docker: --pids-limit, systemd: TasksMax=)"
+            rooms.append(Room("pids.max", limit, number(folder / "pids.current") or 0, fix))
     used = _threads_of_host(proc)
     for name in ("threads-max", "pid_max"):
         limit = number(proc / "sys/kernel" / name)
         if limit is not None:
-            mend = f"have the administrator raise it (`sysctl kernel.{name}`)"
-            rooms.append(Room(f"kernel.{name}", limit, used, mend))
+            fix = f"have the administrator raise it (`sysctl kernel.{name}`)"
+            rooms.append(Room(f"kernel.{name}", limit, used, fix))
     return rooms
 
 
@@ -206,7 +207,7 @@ def shared_memory(folder: Path = Path("/dev/shm")) -> tuple[int | None, int]:
 
 
 def owner_of(path: Path) -> str | None:
-    """The name of whom a file or folder belongs to; None if it isn't there."""
+    """The name of the user who owns a file or folder; None if it isn't there."""
     try:
         uid = path.lstat().st_uid
     except OSError:
@@ -217,24 +218,25 @@ def owner_of(path: Path) -> str | None:
         return f"user {uid}"
 
 
-def folder_size(folder: Path, *, most: int) -> tuple[int, bool]:
-    """Bytes on disk of what lies below `folder`, and whether that is all of it.
+def folder_size(folder: Path, *, most: int | None = None) -> tuple[int, bool]:
+    """Bytes on disk of everything below `folder`, and whether all of it was counted.
 
-    At most `most` entries are looked at, because such a folder can hold millions; what may not be
-    read or vanishes meanwhile is left out.
+    With `most`, no more entries than that are looked at: such a folder can hold millions. What
+    can't be read or vanishes meanwhile is left out.
     """
     total, seen, complete = 0, 0, True
-    pending = [folder]
+    pending = [str(folder)]
     while pending:
         try:
             with os.scandir(pending.pop()) as entries:
                 for entry in entries:
                     seen += 1
-                    if seen > most:
+                    if most is not None and seen > most:
                         return total, False
-                    total += entry.stat(follow_symlinks=False).st_blocks * 512
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(Path(entry.path))
+                    info = entry.stat(follow_symlinks=False)
+                    total += info.st_blocks * 512
+                    if stat.S_ISDIR(info.st_mode):
+                        pending.append(entry.path)
         except OSError:
             complete = False
     return total, complete
@@ -247,7 +249,7 @@ class Room:
     name: str
     limit: int
     used: int
-    mend: str
+    fix: str
 
     @property
     def free(self) -> int:

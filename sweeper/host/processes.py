@@ -1,9 +1,9 @@
 """Finding and ending exactly our own processes.
 
 Every process of a launch carries the variable `MARK_VARIABLE` in its environment from birth. Its
-value names the supervisor by pid and start time, so that anybody of the same user can tell later
-whether that supervisor still lives. A process is ours to end if it has our uid, carries a mark and
-either descends from this supervisor or its supervisor is provably dead.
+value names the supervisor by pid and start time, so that any process of the same user can see
+later whether that supervisor still lives. A process is ours to end if it has our uid, carries a
+mark and either descends from this supervisor or its supervisor is provably dead.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def _boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def _host() -> str:
+def host_name() -> str:
+    """This host as the journal and the lock name it."""
     return os.uname().nodename
 
 
@@ -57,19 +58,21 @@ def _pid_namespace() -> str:
 def start_ticks(pid: int) -> int | None:
     """Start time of a process in clock ticks since boot; None if it is gone or a zombie.
 
-    Together with the pid it names a process for good: pids are used again, pairs aren't.
+    Together with the pid it names a process for good: pids are used again, pairs aren't. Source:
+    proc(5), fields 3 and 22 of /proc/PID/stat.
     """
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    fields = text.rsplit(")", 1)[1].split()
+    # The command, in parentheses, may itself hold blanks and parentheses.
+    fields = text.rpartition(")")[2].split()
     return None if fields[0] in {"Z", "X"} else int(fields[19])
 
 
 @dataclass(frozen=True)
 class ProcessMark:
-    """Names a launch and the supervisor process it belongs to."""
+    """Names a launch and the supervisor process that it belongs to."""
 
     launch: str
     pid: int
@@ -80,10 +83,10 @@ class ProcessMark:
 
     @classmethod
     def of_this_process(cls, launch: str) -> ProcessMark:
-        """The mark of a launch that this very process supervises."""
+        """The mark of a launch that this process supervises."""
         ticks = start_ticks(os.getpid())
         assert ticks is not None  # this process lives
-        return cls(launch, os.getpid(), ticks, _host(), _boot_id(), _pid_namespace())
+        return cls(launch, os.getpid(), ticks, host_name(), _boot_id(), _pid_namespace())
 
     def __str__(self) -> str:
         return " ".join(map(str, astuple(self)))
@@ -97,11 +100,11 @@ class ProcessMark:
         return cls(parts[0], int(parts[1]), int(parts[2]), *parts[3:])
 
     def is_provably_dead(self) -> bool:
-        """Whether the supervisor is gone; False too where this can't be told.
+        """Whether the supervisor is gone; False, too, where this can't be known.
 
         Another host may share the scratch's file system, a container its processes.
         """
-        if self.host != _host():
+        if self.host != host_name():
             return False
         if self.boot != _boot_id():
             return True
@@ -203,7 +206,7 @@ def reap_adopted(spare: Collection[int]) -> None:
 def usage_of(pid: int) -> tuple[float, int] | None:
     """Processor seconds of a process so far, and its largest resident set in bytes, proc(5).
 
-    The peak is that since somebody reset it. None for a process that is gone.
+    The peak counts since it was last reset. None for a process that is gone.
     """
     try:
         times = psutil.Process(pid).cpu_times()
@@ -214,24 +217,17 @@ def usage_of(pid: int) -> tuple[float, int] | None:
     return (times.user + times.system, int(peak[1]) * 1024) if peak else None
 
 
-def host_name() -> str:
-    """This host as the journal and the lock name it."""
-    return os.uname().nodename
-
-
 def process_start(pid: int) -> str | None:
-    """When a process of this host started, or None if there is none that can be seen.
+    """When a process of this host started; None if it is gone, a zombie, or can't be seen.
 
     Boot id and clock ticks since boot: with the pid this names one process for good, while a pid
-    alone is used again. Only meant to be compared. Source: proc(5), field 22 of /proc/PID/stat.
+    alone is used again. Only meant to be compared.
     """
+    ticks = start_ticks(pid)
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return None if ticks is None else f"{_boot_id()[:8]}-{ticks}"
     except OSError:
         return None
-    # The command, in parentheses, may itself hold blanks and parentheses.
-    return f"{boot[:8]}-{stat.rpartition(')')[2].split()[19]}"
 
 
 def process_lives(pid: int, start: str | None) -> bool:

@@ -49,7 +49,7 @@ def _config(file: Path, run: str, trainer: Trainer) -> Any:
 
 def recorded_resources(state: GroupState, folder: GroupFolder) -> Resources:
     """What the runs got at the last launch; records of before that was told give the defaults."""
-    told = state.launches[-1].resources
+    told = state.last_training.resources if state.last_training else {}
     try:
         found: Resources = from_plain(Resources, told)
     except ConfigError as error:

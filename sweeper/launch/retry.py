@@ -82,7 +82,8 @@ class FailedRuns:
 
     def announce(self, plan: Plan, state: GroupState) -> Announcement:
         """The sweep is the same as at the last launch; nothing new is planned."""
-        last = state.launches[-1]
+        last = state.last_training
+        assert last is not None  # there are failed runs
         return Announcement(last.total, last.sweep_sha)
 
 
@@ -113,7 +114,7 @@ def prepare_retry(
     """
     seen = snapshot(folder)
     state = seen.state
-    if not state.launches:
+    if state.last_training is None:
         raise RecordError(f"the journal of group `{folder.group}` knows no launch of it")
     groups = by_cause(crashed(folder, seen))
     chosen = [group for group in groups if group.outcome in _WORTH_IT and _is_meant(group, causes)]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 from sweeper.config import Resources, RunSpec, Sweep
+from sweeper.diagnosis.invalid_points import invalid_groups
 from sweeper.engine.policy import BRAKE_AFTER, Policy
 from sweeper.engine.supervisor import End
 from sweeper.host.cpus import Slot
@@ -145,7 +146,8 @@ class SweepFile:
         return training_policy(self.resources, state, options)
 
     def describe(self, plan: Plan) -> dict[str, Any]:
-        return describe(plan, self.sweep)
+        groups = [group.plain() for group in invalid_groups(plan)]
+        return describe(plan, self.sweep, invalid_groups=groups)
 
     def announce(self, plan: Plan, state: GroupState) -> Announcement:
         """Writes the sweep file and the plan beside the records, too."""

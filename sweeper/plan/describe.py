@@ -1,11 +1,11 @@
-"""A plan as data, for `sweep plan --json` and for text made of it."""
+"""A plan as data, for `sweep plan --json` and the text of `sweep plan`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sweeper.plan.planner import Plan
-from sweeper.plan.preflight import invalid_groups
 
 if TYPE_CHECKING:
     from sweeper.config import Sweep
@@ -15,16 +15,17 @@ __all__ = ["FIRST_SHOWN", "describe"]
 FIRST_SHOWN = 10
 
 
-def describe(plan: Plan, sweep: Sweep) -> dict[str, Any]:
+def describe(
+    plan: Plan, sweep: Sweep, *, invalid_groups: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
     """What the plan says, ready for JSON.
 
-    `total` = `to_train` + the sum of `done` + the length of `invalid`. `invalid_groups` tells the
-    invalid runs by reason with the axis values that cause it. `waves` counts the runs of each.
+    `total` = `to_train` + the sum of `done` + the length of `invalid`. `invalid_groups` are the
+    invalid runs by reason, as mappings. `waves` counts the runs of each.
     `estimate_s` is the training on one slot in seconds (divide by the slots), None without history.
     `first` are the first runs in the order of dispatch.
     """
     runs = [run for pack in plan.packs for run in pack.runs]
-    groups = invalid_groups(plan.invalid, [*plan.settled, *(run.spec for run in runs)])
     return {
         "group": sweep.group,
         "total": plan.total,
@@ -38,14 +39,7 @@ def describe(plan: Plan, sweep: Sweep) -> dict[str, Any]:
             {"id": spec.id, "axis_values": dict(spec.axis_values), "reasons": list(reasons)}
             for spec, reasons in plan.invalid
         ],
-        "invalid_groups": [
-            {
-                "reason": group.reason,
-                "count": len(group.runs),
-                "axis_values": dict(group.axis_values),
-            }
-            for group in groups
-        ],
+        "invalid_groups": list(invalid_groups),
         "programs": len({run.program for run in runs}),
         "packs": len(plan.packs),
         "waves": [wave.runs for wave in plan.waves],

@@ -202,7 +202,7 @@ def plan_each(
 
 
 def _is_done(run: RunState | None) -> bool:
-    """Whether a second attempt would end the same way. What was invalid may have been mended."""
+    """Whether a second attempt would end the same way. What was invalid may have been fixed."""
     return run is not None and run.outcome in SETTLED and run.outcome is not Outcome.INVALID
 
 

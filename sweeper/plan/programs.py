@@ -12,8 +12,8 @@ __all__ = ["Programs"]
 class Programs:
     """Names program keys: equal keys get equal names, different keys different ones.
 
-    A name is a short digest of the key's `repr`, so the same sweep has the same names every day.
-    A key that can't be hashed (a config with a list in it) is told from others by its `repr`.
+    A name is a short digest of the key's `repr`, so the same sweep always has the same names.
+    A key that can't be hashed (a config with a list in it) is distinguished by its `repr`.
     """
 
     def __init__(self) -> None:

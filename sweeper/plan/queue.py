@@ -19,12 +19,12 @@ T = TypeVar("T")
 
 
 def choose(waiting: Sequence[str], last: str | None, elsewhere: frozenset[str]) -> int:
-    """The place in line of the pack that a slot should run next.
+    """The position of the pack that a slot should run next.
 
-    `waiting` holds the programs of the packs in line, `last` the program that the slot ran last
+    `waiting` holds the programs of the waiting packs, `last` the program that the slot ran last
     (None for a new process), `elsewhere` the programs that other slots hold right now. Takes the
     first pack of `last`, else the first whose program is not `elsewhere`, else the first. Raises
-    ValueError when nothing waits. `Queue` decides the same without walking the line.
+    ValueError when nothing waits. `Queue` decides the same without searching the list.
     """
     if not waiting:
         raise ValueError("`len(waiting) > 0` must hold, but nothing waits")

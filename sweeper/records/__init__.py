@@ -14,7 +14,7 @@ from sweeper.records.lock import GroupLock, acquire, is_held
 from sweeper.records.lookup import find_group, find_run, latest_group
 from sweeper.records.metrics import append_rows, last_values, read_progress, read_rows
 from sweeper.records.outcomes import SETTLED, Cause, CauseKind, Outcome
-from sweeper.records.queries import BadEnd, crashed, show, snapshot, status
+from sweeper.records.queries import BadEnd, crashed, snapshot, status
 from sweeper.records.reader import GroupReader
 from sweeper.records.state import STANDINGS, Attempt, GroupState, Launch, RunState, Wave
 
@@ -52,7 +52,6 @@ __all__ = [
     "read_json",
     "read_progress",
     "read_rows",
-    "show",
     "snapshot",
     "status",
     "write_atomically",

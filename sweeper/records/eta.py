@@ -17,7 +17,7 @@ LEAST_FRACTION = 0.02
 def eta_s(
     state: GroupState, launch: Launch, *, now: float, fractions: Mapping[str, float]
 ) -> float | None:
-    """Seconds until `launch` has nothing left to do, or None without anything to go by.
+    """Seconds until `launch` has nothing left to do, or None without data to estimate from.
 
     A heuristic. Every run still to come is taken to last as long as the finished ones did on
     average (before any has finished: as the running ones will, by their `fractions`, which map run
@@ -53,4 +53,4 @@ def eta_s(
     # A pack trains several runs on one slot.
     at_once = max(launch.slots or 1, len(elapsed), 1)
     rest = max((sum(left) + to_come * typical) / at_once, max(left, default=0.0))
-    return rest if math.isfinite(rest) else None  # a journal may tell of any time
+    return rest if math.isfinite(rest) else None  # a damaged journal may hold any time

@@ -1,6 +1,6 @@
 """Journal events as lines of JSON, and back.
 
-A journal may hold events of an older or newer version, of a broken disk or of a stranger. So
+A journal may hold events of an older or newer version, of a broken disk or of another program. So
 `decode` never raises: it ignores kinds and fields that it doesn't know, reads a value of the wrong
 type as missing, and drops an event only where a field is missing without which it means nothing.
 """
@@ -61,7 +61,7 @@ _READERS: Mapping[Any, _Reader] = {
     Mapping[str, Any]: _mapping,
     Mapping[str, Mapping[str, Any]]: _tables,
 }
-# What stands for a missing field that an event can do without, although its writers never do.
+# What replaces a missing field that an event can do without; its own writers never leave it out.
 _STAND_INS: Mapping[str, Any] = {"launch": "", "attempt": 1, "reason": ""}
 
 

@@ -45,7 +45,7 @@ _LATER_S = 1e-3
 class JournalWriter:
     """Appends events to ``<journal dir>/<writer>.jsonl``.
 
-    One process and one thread own a writer's name; two processes with the same name would spoil
+    One process and one thread own a writer's name; two processes with the same name would break
     each other's repair of a torn tail. A file that is already there is continued. `after` is the
     time of the journal's last event, if the caller has read it; else it is read here.
     """
@@ -65,7 +65,7 @@ class JournalWriter:
         )
         self._clock = clock
         own, _ = read_lines(self.path)
-        # The fold goes by time, so time must never fall, even if the clock is set back: what this
+        # The fold orders by time, so time must never fall, even if the clock is set back: what this
         # writer appends comes after all that it could have read.
         if after is None:
             after = max((event.time for event in read_events(journal_dir)), default=0.0)

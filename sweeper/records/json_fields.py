@@ -1,7 +1,7 @@
 """The fields of JSON objects in records, read without trust.
 
-A record may be of a newer version, of a broken disk or of a stranger, so each getter returns None
-for a value that isn't of its type.
+A record may be of a newer version, of a broken disk or of another program, so each getter returns
+None for a value that isn't of its type.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """JSON lines on disk: appended whole, read back whatever has happened to the file.
 
-JSON has no word for the numbers that are not finite, so they are written as the strings ``"nan"``,
-``"inf"`` and ``"-inf"``; `number` is the way back.
+JSON can't write numbers that are not finite, so they are written as the strings ``"nan"``,
+``"inf"`` and ``"-inf"``; `number` reads them back.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_sim
 
 
 def finite(value: Any) -> Any:
-    """`value` with every non-finite number in it replaced by its word."""
+    """`value` with every non-finite number in it replaced by such a string."""
     if isinstance(value, float):
         return value if math.isfinite(value) else str(float(value))
     if isinstance(value, Mapping):
@@ -45,7 +45,7 @@ def finite(value: Any) -> Any:
 
 
 def encode(value: Mapping[str, Any]) -> str:
-    """One line of JSON, without its line end; non-finite numbers become words."""
+    """One line of JSON, without its line end; non-finite numbers become strings."""
     try:
         return _ENCODER.encode(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Where records lie: the only module that knows the names of files and folders.
+"""File layout of the records: the only module that knows the names of files and folders.
 
     <runs dir>/<group>/
         sweep.yaml          the sweep file as it was launched last
@@ -51,7 +51,7 @@ _ESCAPE = re.compile(r"%([0-9A-F]{2})")
 
 
 def is_run_id(text: str) -> bool:
-    """Whether this can be a run's id; journals of strangers may hold anything, paths too."""
+    """Whether this can be a run's id; a journal from elsewhere may hold anything, paths too."""
     return _RUN_ID.fullmatch(text) is not None
 
 
@@ -81,7 +81,7 @@ def folder_name(group: str) -> str:
 def group_name(folder: str) -> str:
     """The group that `folder_name` made this folder name for."""
     raw = _ESCAPE.sub(lambda match: chr(0xDC00 + int(match[1], 16)), folder)
-    # Each escaped byte stands as a lone surrogate until all of them are decoded together.
+    # Each escaped byte is a lone surrogate until all of them are decoded together.
     data = b"".join(
         bytes([ord(char) - 0xDC00]) if 0xDC00 <= ord(char) <= 0xDCFF else char.encode()
         for char in raw

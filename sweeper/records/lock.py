@@ -32,7 +32,7 @@ _WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 @dataclass(frozen=True)
 class Owner:
-    """Who holds a lock, by its own word."""
+    """Who holds a lock, as its file says."""
 
     host: str
     pid: int
@@ -48,7 +48,7 @@ class GroupLock:
         self._descriptor: int | None = descriptor
 
     def release(self) -> None:
-        """Let go. The file stays: removing it would let two launches lock different files."""
+        """Release the lock. The file stays: else two launches might lock different files."""
         if self._descriptor is not None:
             os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
@@ -106,7 +106,7 @@ def is_held(path: Path) -> bool:
 
 
 def owner(path: Path) -> Owner | None:
-    """Who took the lock last, if the file says so; whether it still holds it, `is_held` tells."""
+    """Who took the lock last, if the file says so; `is_held` says whether it still does."""
     data = read_json(path) or {}
     host, pid, since = read.text(data, "host"), read.integer(data, "pid"), read.real(data, "since")
     if host is None or pid is None or since is None:

@@ -44,7 +44,7 @@ def read_rows(path: Path) -> list[Row]:
     """Every row in the order of the file; torn lines and what is no number are left out."""
     try:
         return [_numbers(item) for item in read_lines(path)[0]]
-    except OSError:  # something else that bears its name
+    except OSError:  # something else of that name
         return []
 
 
@@ -60,7 +60,7 @@ def last_values(path: Path, *, within_bytes: int = 1 << 18) -> Row:
             start = max(size - within_bytes, 0)
             file.seek(start)
             data = file.read()
-    except OSError:  # not there, or something else that bears its name
+    except OSError:  # not there, or something else of that name
         return {}
     if start:
         # The first line is most likely cut.

@@ -17,9 +17,8 @@ from sweeper.records import lock
 from sweeper.records.eta import eta_s
 from sweeper.records.fold import fold
 from sweeper.records.journal import read_journal
-from sweeper.records.jsonl import finite
 from sweeper.records.layout import GroupFolder, RunFolder
-from sweeper.records.metrics import Progress, last_values, read_progress
+from sweeper.records.metrics import Progress, read_progress
 from sweeper.records.outcomes import Cause, Outcome
 from sweeper.records.state import (
     EVALUATE,
@@ -31,7 +30,7 @@ from sweeper.records.state import (
     RunState,
 )
 
-__all__ = ["BadEnd", "Snapshot", "crashed", "launch_lives", "show", "snapshot", "status"]
+__all__ = ["BadEnd", "Snapshot", "crashed", "launch_lives", "progress_of", "snapshot", "status"]
 
 
 @dataclass(frozen=True)
@@ -51,11 +50,11 @@ def snapshot(folder: GroupFolder) -> Snapshot:
     state = fold(journal.events)
     alive: dict[str, bool | None] = {}
     for launch in state.launches:
-        # Launches are in the order of their start: the last of a writer speaks for it.
+        # Launches are in the order of their start: the last of a writer counts.
         alive[launch.writer] = launch_lives(launch, folder.lock_file)
     running = {a.writer for run in state.runs.values() for a in run.attempts if a.running}
     for writer in running - alive.keys():
-        # Its `launched` line is torn; only the lock can tell.
+        # Its `launched` line is torn; only the lock can say.
         alive[writer] = lock.is_held(folder.lock_file)
     dead = {writer for writer in running if alive[writer] is False}
     return Snapshot(state.without_writers(dead), alive, journal.damaged_lines)
@@ -88,7 +87,7 @@ def status(folder: GroupFolder, *, now: float | None = None) -> dict[str, Any]:
     launch = state.launches[-1] if state.launches else None
     alive = seen.alive[launch.writer] if launch else None
     running = [run for run in state.runs.values() if run.running]
-    progress = {run.id: _progress(folder, run) for run in running}
+    progress = {run.id: progress_of(folder, run) for run in running}
     fractions = {key: item.fraction for key, item in progress.items() if item.fraction is not None}
     works = launch is not None and launch.ended is None and alive is not False
     trains = works and launch is not None and launch.purpose != EVALUATE
@@ -168,48 +167,7 @@ def crashed(folder: GroupFolder, seen: Snapshot | None = None) -> list[BadEnd]:
     return sorted(ends, key=lambda end: (end.kind or "", end.outcome, end.id))
 
 
-def show(run_folder: RunFolder) -> dict[str, Any]:
-    """Everything about one run, for `sweep show`.
-
-    Returns `id`, `group`, `outcome` (its standing), `cause`, `axis_values`, `metrics` (final ones),
-    `last` (last logged value of each metric, with step and time), `progress`, `wall_s`,
-    `last_step`, `attempts`, `config` (nested, or None if the run never started) and `paths` (None
-    for files that aren't there). Raises `RecordError` for a run that nobody knows.
-    """
-    group = run_folder.group
-    run = snapshot(group).state.runs.get(run_folder.id)
-    if run is None:
-        raise RecordError(f"the journal of group `{group.group}` knows no run `{run_folder.id}`")
-    files = {
-        "folder": run_folder.path,
-        "config": run_folder.config_file,
-        "metrics": run_folder.metrics_file,
-        "result": run_folder.result_file,
-        "log": run_folder.log_file,
-        "stack": run_folder.stack_file,
-    }
-    progress = _progress(group, run)
-    shown: dict[str, Any] = finite(
-        {
-            "id": run.id,
-            "group": group.group,
-            "outcome": run.standing,
-            "cause": run.cause.plain() if run.cause else None,
-            "axis_values": run.axis_values,
-            "metrics": run.metrics,
-            "last": last_values(run_folder.metrics_file),
-            "progress": {"fraction": progress.fraction, "step": progress.step},
-            "wall_s": run.wall_s,
-            "last_step": run.last_step,
-            "attempts": [_attempt(run, index) for index in range(len(run.attempts))],
-            "config": _config(run_folder.config_file),
-            "paths": {name: _if_there(path) for name, path in files.items()},
-        }
-    )
-    return shown
-
-
-def _progress(folder: GroupFolder, run: RunState) -> Progress:
+def progress_of(folder: GroupFolder, run: RunState) -> Progress:
     """The progress of the last attempt; what an earlier one left in the file doesn't count."""
     progress = read_progress(_run_folder(folder, run).progress_file)
     started = run.attempts[-1].started if run.attempts else None
@@ -270,7 +228,7 @@ def _bad_end(folder: GroupFolder, run: RunState) -> BadEnd:
         outcome=run.standing,
         # An earlier attempt may have a cause of its own; an interrupted one has none that is known.
         cause=None if interrupted else run.cause,
-        last_step=_progress(folder, run).step if interrupted else run.last_step,
+        last_step=progress_of(folder, run).step if interrupted else run.last_step,
         attempts=len(run.attempts),
         log=_if_there(files.log_file),
         stack=_if_there(files.stack_file),
@@ -278,46 +236,5 @@ def _bad_end(folder: GroupFolder, run: RunState) -> BadEnd:
     )
 
 
-def _attempt(run: RunState, index: int) -> dict[str, Any]:
-    attempt = run.attempts[index]
-    return {
-        "attempt": attempt.number,
-        "writer": attempt.writer,
-        "wave": attempt.wave,
-        "slot": attempt.slot,
-        "started": attempt.started,
-        "ended": attempt.ended,
-        "outcome": str(attempt.outcome) if attempt.outcome else None,
-        "cause": attempt.cause.plain() if attempt.cause else None,
-        "running": attempt.running,
-        "last_step": attempt.last_step,
-        "wall_s": attempt.wall_s,
-        "cpu_s": attempt.cpu_s,
-        "rss_peak_bytes": attempt.rss_peak_bytes,
-    }
-
-
 def _if_there(path: Path) -> str | None:
     return str(path) if path.exists() else None
-
-
-_LARGEST_CONFIG = 1024**2
-_DEEPEST_CONFIG = 40
-
-
-def _config(path: Path) -> dict[str, Any] | None:
-    import yaml  # only here: `sweep status` must start without it
-
-    try:
-        data = path.read_bytes()[:_LARGEST_CONFIG]
-        depth = 0
-        # Ours is flat and has no aliases; a stranger's could fill the memory or take minutes.
-        for event in yaml.parse(data, yaml.SafeLoader):
-            depth += isinstance(event, yaml.CollectionStartEvent)
-            depth -= isinstance(event, yaml.CollectionEndEvent)
-            if isinstance(event, yaml.AliasEvent) or depth > _DEEPEST_CONFIG:
-                return None
-        config = yaml.safe_load(data)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
-        return None
-    return config if isinstance(config, dict) else None

@@ -14,7 +14,7 @@ __all__ = ["GroupReader"]
 class GroupReader:
     """Reads and folds a journal again only when it has grown: that takes seconds for big groups.
 
-    Files of a journal are only ever appended to, so their sizes tell whether they have changed.
+    Files of a journal are only ever appended to, so their sizes show whether they have changed.
     """
 
     def __init__(self, journal_dir: Path) -> None:
@@ -23,7 +23,7 @@ class GroupReader:
         self._state = GroupState()
 
     def state(self) -> GroupState:
-        """The state now; the very same object as before if nothing was written since.
+        """The state now; the same object as before if nothing was written since.
 
         Raises `RecordError` when a file may not be read.
         """

@@ -14,7 +14,7 @@ RUNNING, INTERRUPTED, WAITING = "running", "interrupted", "waiting"
 
 EVALUATE = "evaluate"  # the purpose of a launch that trains nothing
 
-# How a run can stand, in the order of summaries: by its outcome, or by one of three other words.
+# What a run can be counted under, in the order of summaries: its outcome, or one of three others.
 STANDINGS = (*(str(outcome) for outcome in Outcome), INTERRUPTED, RUNNING, WAITING)
 
 
@@ -35,7 +35,7 @@ class Attempt:
     cpu_s: float | None = None
     rss_peak_bytes: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
-    running: bool = False  # started, not ended, and its launch has not said goodbye
+    running: bool = False  # started, not ended, and its launch has not ended
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class RunState:
 
     @property
     def interrupted(self) -> bool:
-        """Whether the last attempt neither runs nor has an end: its launch died or forgot it."""
+        """Whether the last attempt neither runs nor has an end: its launch is over."""
         last = self.attempts[-1] if self.attempts else None
         open_end = last is not None and last.outcome is None
         # What was invalid is tried again once its check passes; these two never are.
@@ -87,7 +87,7 @@ class RunState:
 
     @property
     def standing(self) -> str:
-        """One of `STANDINGS`: the word under which the run is counted."""
+        """One of `STANDINGS`: what the run is counted under."""
         if self.running:
             return RUNNING
         if self.interrupted:
@@ -104,7 +104,7 @@ class Launch:
     started: float
     host: str | None = None
     pid: int | None = None
-    pid_start: str | None = None  # tells a pid from the same number used again, see `lock`
+    pid_start: str | None = None  # with the pid it names one process, see `process_start`
     cpus: int | None = None
     slots: int | None = None
     version: str | None = None
@@ -112,7 +112,7 @@ class Launch:
     total: int | None = None
     trainer: str | None = None
     sweep_sha: str | None = None
-    resources: Mapping[str, Any] = field(default_factory=dict)  # as the records' author wrote them
+    resources: Mapping[str, Any] = field(default_factory=dict)  # as the journal has them, unchecked
     ended: float | None = None
     reason: str | None = None
 
@@ -147,6 +147,12 @@ class GroupState:
     units: Mapping[str, str] = field(default_factory=dict)  # of metrics, by name or pattern
     last_time: float | None = None  # of the last event
 
+    @property
+    def last_training(self) -> Launch | None:
+        """The last launch that trained, or was to train; None before the first."""
+        launches = (item for item in reversed(self.launches) if item.purpose != EVALUATE)
+        return next(launches, None)
+
     def counts(self) -> dict[str, int]:
         """Runs by standing, zeroes included; they add up to `total`."""
         counts = dict.fromkeys(STANDINGS, 0)
@@ -156,7 +162,7 @@ class GroupState:
         return counts
 
     def without_writers(self, dead: Collection[str]) -> GroupState:
-        """The state once it is known that the launches of these writers live no more."""
+        """The state once it is known that the launches of these writers are dead."""
         if not dead:
             return self
         runs = {

@@ -46,7 +46,7 @@ def value_text(value: Any) -> str:
 
 
 def short_names(names: Sequence[str]) -> tuple[dict[str, str], str | None]:
-    """What tells `names` apart, and the pattern that they share, if they share anything.
+    """What distinguishes `names`, and the pattern that they share, if they share anything.
 
     ``x_1_test/mean`` and ``x_10_test/mean`` become ``1`` and ``10`` of ``x_{1,10}_test/mean``.
     Only whole parts between ``/`` and ``_`` are cut, and no name becomes empty.

@@ -1,4 +1,4 @@
-"""Which slot was busy when, and what each wave's Ray did meanwhile, as the journal tells it.
+"""Which slot was busy when, and what each wave's Ray did meanwhile, from the journal.
 
 Times are seconds since the first launch. Pauses in which no launch was alive are cut out, so that a
 sweep that was continued after a week reads as one that never stopped.
@@ -43,7 +43,7 @@ class Ray:
     """The Ray of one wave. Waves that overlap are in different lanes.
 
     It starts until `ready`, waits for a slot until `began`, trains until `over`, and shuts down
-    until `end`. `died` tells that it went without being asked.
+    until `end`. `died`: it ended without being asked to.
     """
 
     number: int
@@ -58,8 +58,11 @@ class Ray:
 
 @dataclass(frozen=True)
 class Relaunch:
-    """A launch after the first. `earlier` tells how the one before ended (``died`` without a word);
-    it is None while another one still worked, on another host."""
+    """A launch after the first.
+
+    `earlier` says how the one before ended (``died`` where no record says); it is None while
+    another one still worked, on another host.
+    """
 
     at: float
     pause_s: float
@@ -77,7 +80,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Occupancy:
-    """Bars by row and start, none overlapping another of its row. `attempts` counts by word.
+    """Bars by row and start, none overlapping another of its row. `attempts` counts by these words.
 
     `available_s` are the seconds of all slots while their launch was alive. They add up from
     `busy_s`, in which a slot had an attempt, `before_s` its launch's first one there (all of its
@@ -276,12 +279,12 @@ def _bars(session: _Session, counts: Mapping[str, int]) -> dict[int, list[Bar]]:
     end was lost is cut where the slot's next one begins.
     """
     bars: dict[int, list[Bar]] = defaultdict(list)
-    open_ends: set[int] = set()  # slots whose last bar's end nobody told
+    open_ends: set[int] = set()  # slots whose last bar has no recorded end
     low, high = session.launch.started, session.end
     for attempt in sorted(session.attempts, key=lambda a: (a.started or 0.0, a.ended or high)):
         start = min(max(attempt.started or 0.0, low), high)
-        told = attempt.ended is not None and attempt.ended <= high
-        end = max(attempt.ended or 0.0, start) if told else high
+        known = attempt.ended is not None and attempt.ended <= high
+        end = max(attempt.ended or 0.0, start) if known else high
         bar = Bar(attempt.slot or 0, start, end, _word(attempt), attempt.wave)
         own = bars[bar.row]
         if own and own[-1].end > start:
@@ -293,7 +296,7 @@ def _bars(session: _Session, counts: Mapping[str, int]) -> dict[int, list[Bar]]:
             else:
                 own.append(replace(last, end=start))
         own.append(bar)
-        (open_ends.discard if told else open_ends.add)(bar.row)
+        (open_ends.discard if known else open_ends.add)(bar.row)
     return bars
 
 
@@ -329,7 +332,7 @@ def _ray(
     """The phases of a wave whose first attempt started at `first`.
 
     The journal has the moments of its beginning and end, and, with the end, how long the phases
-    took. Of a wave without an end the first attempt tells when Ray had started.
+    took. Of a wave without an end the first attempt shows when Ray had started.
     """
     end = launch_end if wave.ended is None else wave.ended
     start = end if wave.started is None else min(wave.started, end)

@@ -39,7 +39,7 @@ def render(table: Table, format: Format = "table", *, width: int | None = None) 
 
 
 def _cells(table: Table) -> tuple[list[str], list[list[str]], list[bool], str]:
-    """Headings, text cells by row, which columns are numbers, and a line to stand below."""
+    """Headings, text cells by row, which columns are numbers, and a line below."""
     names, pattern = short_names(table.metrics)
     several = len(table.groups) > 1
     others = any(row.others for row in table.rows) and not table.per_run

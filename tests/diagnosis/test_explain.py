@@ -148,7 +148,7 @@ def test_there_may_be_no_condition(group):
     )
     (cause,) = crash_groups(folder)["causes"]
     assert cause["condition"] is None
-    assert cause["note"] == "no condition on up to 3 parameters tells them from the 68 others"
+    assert cause["note"] == "no condition on up to 3 parameters separates them from the 68 others"
     assert (cause["kind"], cause["message"]) == (None, "")
 
 
@@ -236,7 +236,7 @@ def test_conditions_are_sought_for_the_greatest_causes_alone(group):
     causes = crash_groups(folder)["causes"]
     assert len(causes) == number
     assert sum(cause["condition"] is not None for cause in causes) == EXACT_SOUGHT
-    assert causes[-1]["note"] == "only the 100 causes with the most runs are looked into"
+    assert causes[-1]["note"] == "only the 100 causes with the most runs are examined"
 
 
 @pytest.mark.parametrize(

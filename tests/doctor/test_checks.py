@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sweeper.doctor import checks
-from sweeper.engine.scratch import folder_bytes
+from sweeper.host.facts import folder_size
 from sweeper.host.processes import ProcessMark, marked_processes
 
 NAMES = [
@@ -47,18 +47,18 @@ def scratch(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def lines(scratch, tmp_path_factory):
-    other_ray = folder_bytes(Path("/tmp/ray"))
+    other_ray = folder_size(Path("/tmp/ray"))
     runs_dir = tmp_path_factory.mktemp("runs") / "not" / "yet"
     found = {line.name: line for line in checks.checks(runs_dir)}
     assert not runs_dir.exists()
-    assert folder_bytes(Path("/tmp/ray")) == other_ray
+    assert folder_size(Path("/tmp/ray")) == other_ray
     return found
 
 
 def test_every_line_in_its_place(lines):
     assert list(lines) == NAMES
     assert all(line.found for line in lines.values())
-    assert all(bool(line.mend) == (line.verdict != "ok") for line in lines.values())
+    assert all(bool(line.fix) == (line.verdict != "ok") for line in lines.values())
     assert json.loads(json.dumps([vars(line) for line in lines.values()]))
 
 

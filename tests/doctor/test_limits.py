@@ -21,8 +21,8 @@ def nproc(limit, used=300):
 
 
 def asked_cpus(line):
-    """The N of every `--cpus N` that a mend recommends."""
-    return [int(number) for number in re.findall(r"--cpus (\d+)", line.mend or "")]
+    """The N of every `--cpus N` that a fix recommends."""
+    return [int(number) for number in re.findall(r"--cpus (\d+)", line.fix or "")]
 
 
 def test_big_workstation_with_common_process_limit():
@@ -30,7 +30,7 @@ def test_big_workstation_with_common_process_limit():
     assert line.verdict == "problem"
     assert line.data["expected_threads"] == 2 * 170 + 192 * 45
     # 4096 - 300 in use - 340 of two waves = 3456 = 76 workers of 45 threads.
-    assert line.mend == (
+    assert line.fix == (
         "ulimit -u leaves 3796: raise it (`ulimit -u 30000`), or `sweep launch --cpus 76`"
     )
 
@@ -42,21 +42,21 @@ def test_big_workstation_with_raised_process_limit():
 def test_process_limit_that_is_just_enough():
     line = limits.processes(rooms=[nproc(9500)], workers=192)
     assert line.verdict == "warning"
-    assert "just enough" in line.mend
+    assert "just enough" in line.fix
 
 
 def test_process_limit_too_small_for_anything():
     line = limits.processes(rooms=[nproc(512)], workers=2)
     assert line.verdict == "problem"
-    assert "too few for one worker" in line.mend
+    assert "too few for one worker" in line.fix
     assert not asked_cpus(line)
 
 
 def test_every_limit_that_is_too_low_is_told():
     container = Room("pids.max", 1000, 10, "raise it (docker: --pids-limit)")
     line = limits.processes(rooms=[nproc(4096), container, nproc(10**6)], workers=192)
-    assert "ulimit -u leaves" in line.mend
-    assert "pids.max leaves" in line.mend
+    assert "ulimit -u leaves" in line.fix
+    assert "pids.max leaves" in line.fix
     assert asked_cpus(line) == [76, 14]
 
 
@@ -72,7 +72,7 @@ ROOMS = st.lists(
         name=st.sampled_from(["ulimit -u", "pids.max"]),
         limit=st.integers(0, 50_000),
         used=st.integers(0, 60_000),
-        mend=st.just("raise it"),
+        fix=st.just("raise it"),
     ),
     max_size=3,
 )
@@ -82,7 +82,7 @@ ROOMS = st.lists(
 def test_recommended_cpus_fit_the_process_limits(rooms, workers):
     line = limits.processes(rooms=rooms, workers=workers)
     asked = asked_cpus(line)
-    if asked and "too few" not in line.mend:
+    if asked and "too few" not in line.fix:
         assert limits.processes(rooms=rooms, workers=min(asked)).verdict != "problem"
         assert limits.processes(rooms=rooms, workers=min(asked) + 1).verdict == "problem"
 
@@ -127,7 +127,7 @@ def test_container_memory_counts_not_the_hosts():
 def test_host_without_memory_for_one_worker():
     line = limits.memory(total=2 * GIB, available=GIB, cgroup_room=None, workers=2)
     assert line.verdict == "problem"
-    assert "1.2 GiB" in line.mend
+    assert "1.2 GiB" in line.fix
 
 
 def test_cgroup_that_is_over_its_limit():
@@ -139,7 +139,7 @@ def test_cgroup_that_is_over_its_limit():
 def test_address_space_limit_of_a_login_node():
     line = limits.address_space(limit=4 * GIB)
     assert line.verdict == "warning"
-    assert "ulimit -v unlimited" in line.mend
+    assert "ulimit -v unlimited" in line.fix
     assert limits.address_space(limit=None).verdict == "ok"
 
 
@@ -161,20 +161,20 @@ def test_temp_folder_with_little_room():
     assert judged(100 * MIB).verdict == "problem"
     assert judged(50 * GIB, inodes=12).verdict == "problem"
     assert judged(50 * GIB, inodes=5000).verdict == "warning"
-    assert "SWEEPER_SCRATCH" in judged(50 * GIB, kind="nfs4").mend
+    assert "SWEEPER_SCRATCH" in judged(50 * GIB, kind="nfs4").fix
     assert "in memory" in judged(50 * GIB, kind="tmpfs").found
 
 
 def test_docker_default_shared_memory():
     line = limits.shared_memory(total=64 * MIB, free=64 * MIB)
     assert line.verdict == "warning"
-    assert "--shm-size" in line.mend
+    assert "--shm-size" in line.fix
 
 
 def test_shared_memory_filled_by_others():
     line = limits.shared_memory(total=32 * GIB, free=0)
     assert line.verdict == "warning"
-    assert "delete" in line.mend
+    assert "delete" in line.fix
 
 
 def test_shared_memory_missing():
@@ -199,7 +199,7 @@ def test_runs_folder():
     refused = runs_folder(refusal="Read-only file system")
     assert refused.verdict == "problem"
     assert "Read-only file system" in refused.found
-    assert "--runs-dir" in refused.mend
+    assert "--runs-dir" in refused.fix
     assert runs_folder(free=GIB).verdict == "warning"
     assert runs_folder(free=MIB).verdict == "problem"
 
@@ -210,7 +210,7 @@ def test_runs_folder_on_a_network_file_system():
     assert "one host at a time" in line.found
     without = runs_folder(kind="lustre", locks=False)
     assert without.verdict == "warning"
-    assert "no flock" in without.mend
+    assert "no flock" in without.fix
 
 
 def test_cpus():
@@ -224,7 +224,7 @@ def test_cpus():
     assert judged(quota=0.5).verdict == "warning"
     forgotten = judged(affinity=1)
     assert forgotten.verdict == "warning"
-    assert "--cpus-per-task" in forgotten.mend
+    assert "--cpus-per-task" in forgotten.fix
     shared = judged(load=150.2)
     assert shared.verdict == "warning"
     assert asked_cpus(shared) == [42]
@@ -249,7 +249,7 @@ def test_somebody_elses_ray():
 
     assert judged(None, 0).found == "none"
     small = judged("ada", 3 * MIB)
-    assert (small.verdict, small.mend) == ("ok", None)
+    assert (small.verdict, small.fix) == ("ok", None)
     large = judged("ada", 800 * GIB, complete=False)
     assert large.verdict == "warning"
     assert large.found.startswith("at least 800 GiB, of ada")

@@ -34,37 +34,41 @@ def test_a_crashed_probe_says_its_cause():
     ended = replace(ENDED, outcome=Outcome.CRASHED, cause=cause, metrics={})
     found = self_test.read_trial([ended, WAVE])
     assert found.failure == "the run of the probe crashed: SIGILL: Illegal instruction"
-    assert self_test.ray_line(found).verdict == "ok"
-    line = self_test.worker_line(found)
+    assert self_test.ray_check(found).verdict == "ok"
+    line = self_test.worker_check(found)
     assert line.verdict == "problem"
     assert "SIGILL" in line.found
 
 
 def test_ray_that_does_not_start():
     found = self_test.read_trial([], failure="Ray didn't start: OSError: no")
-    line = self_test.ray_line(found)
+    line = self_test.ray_check(found)
     assert line.verdict == "problem"
     assert "Ray didn't start: OSError: no" in line.found
-    assert line.mend
-    assert self_test.worker_line(found).verdict == "problem"
+    assert line.fix
+    assert self_test.worker_check(found).verdict == "problem"
 
 
 def test_ray_that_dies_on_its_way_out():
     found = self_test.read_trial([ENDED, replace(WAVE, shutdown_s=None)])
-    assert self_test.ray_line(found).verdict == "problem"
-    assert self_test.worker_line(found).verdict == "ok"
+    assert self_test.ray_check(found).verdict == "problem"
+    assert self_test.worker_check(found).verdict == "ok"
 
 
 def test_healthy_host():
-    lines = [self_test.ray_line(WELL), self_test.worker_line(WELL), self_test.aftermath_line(WELL)]
+    lines = [
+        self_test.ray_check(WELL),
+        self_test.worker_check(WELL),
+        self_test.aftermath_check(WELL),
+    ]
     assert [line.verdict for line in lines] == ["ok", "ok", "ok"]
-    assert [line.mend for line in lines] == [None, None, None]
+    assert [line.fix for line in lines] == [None, None, None]
     assert lines[0].found == "starts in 3.4 s, stops in 1.4 s, 220 KiB of scratch for one run"
     json.dumps([vars(line) for line in lines])
 
 
 def test_slow_start():
-    assert self_test.ray_line(replace(WELL, startup_s=45.0)).verdict == "warning"
+    assert self_test.ray_check(replace(WELL, startup_s=45.0)).verdict == "warning"
 
 
 @pytest.mark.parametrize(
@@ -77,14 +81,14 @@ def test_slow_start():
     ],
 )
 def test_workers_that_are_not_what_they_should_be(metrics, verdict, words):
-    line = self_test.worker_line(replace(WELL, metrics={**METRICS, **metrics}))
+    line = self_test.worker_check(replace(WELL, metrics={**METRICS, **metrics}))
     assert line.verdict == verdict
-    assert words in line.mend
+    assert words in line.fix
 
 
 def test_what_a_wave_leaves():
-    assert self_test.aftermath_line(replace(WELL, left=2)).verdict == "problem"
-    line = self_test.aftermath_line(replace(WELL, left_bytes=4096))
+    assert self_test.aftermath_check(replace(WELL, left=2)).verdict == "problem"
+    line = self_test.aftermath_check(replace(WELL, left_bytes=4096))
     assert line.verdict == "problem"
     assert "4 KiB" in line.found
 
@@ -94,7 +98,7 @@ HIT = {"jax": 1, "compile_s": 0.19, "hits": 1, "misses": 0}
 
 
 def cache(*reports, **changes):
-    return self_test.cache_line(CacheTrial(Path("/cache"), reports=reports, **changes))
+    return self_test.cache_check(CacheTrial(Path("/cache"), reports=reports, **changes))
 
 
 def test_cache_that_hits():
@@ -107,13 +111,13 @@ def test_cache_that_jaxlib_rejects():
     said = "UserWarning: Error reading persistent compilation cache entry for 'jit_f': XlaError"
     line = cache(FIRST, FIRST, complaint=said)
     assert line.verdict == "warning"
-    assert "another jaxlib" in line.mend
+    assert "another jaxlib" in line.fix
 
 
 def test_cache_that_misses_silently():
     line = cache(FIRST, FIRST)
     assert line.verdict == "warning"
-    assert "JAX_ENABLE_COMPILATION_CACHE" in line.mend
+    assert "JAX_ENABLE_COMPILATION_CACHE" in line.fix
 
 
 def test_jax_that_does_not_compile():
@@ -127,14 +131,14 @@ def test_host_without_jax_needs_no_cache():
 
 
 def try_cache(**changes):
-    return self_test.cache_line(self_test.try_cache({**os.environ, **changes}))
+    return self_test.cache_check(self_test.try_cache({**os.environ, **changes}))
 
 
 def test_home_that_is_read_only():
     line = try_cache(SWEEPER_CACHE="/proc/sweeper")
     assert line.verdict == "warning"
     assert "/proc/sweeper" in line.found
-    assert "SWEEPER_CACHE" in line.mend
+    assert "SWEEPER_CACHE" in line.fix
 
 
 def fake_jax(folder, text):
@@ -157,6 +161,6 @@ def test_processes_with_a_broken_jax(tmp_path):
 def test_scratch_that_cannot_be_made(monkeypatch):
     monkeypatch.setenv("SWEEPER_SCRATCH", "/tmp/" + "long" * 20)
     found = self_test.try_wave()
-    line = self_test.ray_line(found)
+    line = self_test.ray_check(found)
     assert line.verdict == "problem"
     assert "too long for Ray's sockets" in line.found

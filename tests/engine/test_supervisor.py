@@ -221,7 +221,9 @@ def test_the_pack_of_a_worker_that_vanishes_shares_its_fate(tmp_path: Path) -> N
 def test_runs_of_a_dead_wave_are_lost_and_tried_again(tmp_path: Path) -> None:
     stage = Stage(
         tmp_path,
-        fates=lambda task, wave, slot: Fate(5.0, kills_wave=wave == 1 and task.run == "r03"),
+        fates=lambda task, wave, slot: Fate(
+            6.0 if task.run == "r02" else 5.0, kills_wave=wave == 1 and task.run == "r03"
+        ),
     )
     assert stage.run(wave_of(*names(6))) == End("done")
     assert stage.of(WaveEnded)[0].reason == "the wave ended with status 0"
@@ -238,13 +240,15 @@ def test_a_run_that_takes_its_wave_along_twice_is_tried_alone_then_given_up(tmp_
     assert found["r00"] == [Outcome.LOST] * 3
     assert all(found[run][-1] is Outcome.FINISHED for run in names(4)[1:])
     alone = stage.backend.waves[-1]
-    assert (len(alone.spec.packs), alone.most_at_once) in {(1, 1), (2, 1)}
+    assert (len(alone.spec.packs), alone.most_at_once) == (1, 1)
 
 
 def test_a_run_lost_as_often_as_it_is_tried_pauses_while_none_finishes(tmp_path: Path) -> None:
     stage = Stage(tmp_path, fates=lambda task, wave, slot: Fate(kills_wave=True))
-    with pytest.raises(HostError, match="3 waves in a row died without one result"):
-        stage.run(wave_of("r00"))
+    assert stage.run(wave_of("r00")) == End(
+        "paused",
+        "run r00 was lost 3 times while none finished: its wave died: the wave ended with status 0",
+    )
     assert stage.outcomes() == {"r00": [Outcome.LOST] * 3}
 
 
@@ -260,7 +264,7 @@ def test_three_barren_waves_end_the_launch(tmp_path: Path) -> None:
 def test_a_finished_run_between_dead_waves_starts_the_count_again(tmp_path: Path) -> None:
     stage = Stage(
         tmp_path,
-        wave_fate=lambda number: WaveFate(fails="no" if number in {1, 2, 4, 5} else None),
+        wave_fate=lambda number: WaveFate(fails="no" if number in {1, 2, 4} else None),
         fates=lambda task, wave, slot: Fate(1.0, kills_wave=wave == 3 and task.run == "r01"),
         slots=1,
     )
@@ -279,8 +283,9 @@ def test_the_brake_pauses_when_the_first_runs_all_fail_alike(tmp_path: Path) -> 
         "the last 8 runs all ended as crashed and none has finished: ValueError: no luck at "
         "train.py:7",
     )
-    assert 8 <= len(stage.ends()) <= 9
-    assert len(stage.of(Started)) == len(stage.of(Ended))
+    counts = Counter(outcome for outcomes in stage.outcomes().values() for outcome in outcomes)
+    assert counts == {Outcome.CRASHED: 8, Outcome.STOPPED: 2}
+    assert len(stage.of(Started)) == 10
 
 
 @pytest.mark.parametrize(

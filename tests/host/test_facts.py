@@ -109,9 +109,9 @@ def test_threads_count_by_user_and_by_host(proc, tmp_path):
 
 
 def test_mend_of_the_process_limit(proc, tmp_path):
-    assert "`ulimit -u 8192`" in rooms(proc, tmp_path, (4096, 8192))["ulimit -u"].mend
-    assert "`ulimit -u unlimited`" in rooms(proc, tmp_path, (4096, -1))["ulimit -u"].mend
-    assert "limits.d" in rooms(proc, tmp_path, (4096, 4096))["ulimit -u"].mend
+    assert "`ulimit -u 8192`" in rooms(proc, tmp_path, (4096, 8192))["ulimit -u"].fix
+    assert "`ulimit -u unlimited`" in rooms(proc, tmp_path, (4096, -1))["ulimit -u"].fix
+    assert "limits.d" in rooms(proc, tmp_path, (4096, 4096))["ulimit -u"].fix
 
 
 def test_process_limit_does_not_bind_the_mighty(proc, tmp_path):
@@ -216,6 +216,16 @@ def test_folder_size_stops_at_its_bound(tmp_path):
     part, complete = facts.folder_size(tmp_path, most=10)
     assert not complete
     assert part < total
+
+
+def test_folder_size_counts_allocated_space(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    before, _ = facts.folder_size(tmp_path)
+    (tmp_path / "a" / "b" / "file").write_bytes(b"x" * 100_000)
+    after, complete = facts.folder_size(tmp_path)
+    assert complete
+    assert 100_000 <= after - before < 150_000
+    assert facts.folder_size(tmp_path / "missing") == (0, False)
 
 
 def test_owner_of_what_is_there_and_what_is_not(tmp_path):

@@ -12,13 +12,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sweeper.engine.scratch import Scratch, folder_bytes, reap_dead_launches
+from sweeper.engine.scratch import Scratch, reap_dead_launches
 from sweeper.errors import HostError
 from sweeper.host.processes import (
     MARK_VARIABLE,
     ProcessMark,
     kill_all,
     marked_processes,
+    process_lives,
+    process_start,
     start_ticks,
 )
 
@@ -159,18 +161,30 @@ def test_kill_all_ends_what_forks_meanwhile() -> None:
     assert not list(marked_processes(lambda found: found == mark))
 
 
-def test_start_ticks_name_living_processes_only() -> None:
-    assert start_ticks(os.getpid()) == start_ticks(os.getpid())
-    process = subprocess.Popen(["true"])
-    while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
-        pass
-    assert start_ticks(process.pid) is None
-    process.wait()
+@pytest.fixture
+def zombie() -> Iterator[tuple[int, str]]:
+    """A process that has ended and that nobody has waited for: its pid and its start."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        start = process_start(process.pid)
+        assert start is not None
+        assert process.stdin is not None
+        process.stdin.close()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        yield process.pid, start
 
 
-def test_folder_bytes_counts_allocated_space(tmp_path: Path) -> None:
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    before = folder_bytes(tmp_path)
-    (tmp_path / "a" / "b" / "file").write_bytes(b"x" * 100_000)
-    assert 100_000 <= folder_bytes(tmp_path) - before < 150_000
-    assert folder_bytes(tmp_path / "missing") == 0
+def test_a_zombie_is_dead(zombie: tuple[int, str]) -> None:
+    pid, start = zombie
+    assert psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    assert start_ticks(pid) is None
+    assert process_start(pid) is None
+    assert not process_lives(pid, start)
+    assert not process_lives(pid, None)
+
+
+def test_this_process_lives() -> None:
+    start = process_start(os.getpid())
+    assert start is not None
+    assert start.endswith(f"-{start_ticks(os.getpid())}")
+    assert process_lives(os.getpid(), start)
+    assert not process_lives(os.getpid(), f"{start}1")

@@ -7,9 +7,8 @@ import json
 import pytest
 from support import folded
 
-from sweeper.config import RunSpec, read_sweep
+from sweeper.config import read_sweep
 from sweeper.plan import describe, remaining
-from sweeper.plan.preflight import invalid_groups
 
 TRAINER = """
 from dataclasses import dataclass
@@ -60,14 +59,6 @@ def test_a_plan_of_a_real_sweep_file(sweep):
     assert (plan["programs"], plan["packs"], plan["waves"]) == (3, 20, [12, 8])
     assert len(plan["invalid"]) == 4
     assert plan["invalid"][0]["reasons"] == ["segment of 72 is longer than the window"]
-    # Only what causes it: every segment of 72 in the short window, whatever head and seed.
-    assert plan["invalid_groups"] == [
-        {
-            "reason": "segment of 72 is longer than the window",
-            "count": 4,
-            "axis_values": {"segment": 72, "window": 0.1},
-        }
-    ]
     assert plan["estimate_s"] is None
     assert plan["done"] == {}
     assert len(plan["first"]) == 10
@@ -90,31 +81,3 @@ def test_a_plan_after_a_part_is_done(sweep):
     assert plan["done"] == {"finished": 4}
     assert plan["to_train"] == 16
     assert plan["estimate_s"] == pytest.approx(160.0)
-    # The finished runs count when it is asked what makes a run invalid.
-    assert plan["invalid_groups"][0]["axis_values"] == {"segment": 72, "window": 0.1}
-
-
-def point(index, **values):
-    return RunSpec(f"run{index}", None, values)
-
-
-def test_a_thousand_invalid_points_read_as_one_line():
-    points = [point(i, width=i % 10, depth=i // 10) for i in range(1000)]
-    groups = invalid_groups([(p, ("no data",)) for p in points], [])
-    assert [(g.reason, len(g.runs), g.axis_values) for g in groups] == [("no data", 1000, {})]
-
-
-def test_two_reasons_two_groups_most_runs_first():
-    bad = [(point(i, a=1, b=i), ("first",)) for i in range(3)]
-    worse = [(point(9, a=2, b=0), ("first", "second"))]
-    groups = invalid_groups([*bad, *worse], [point(10, a=3, b=0)])
-    assert [(g.reason, g.runs, dict(g.axis_values)) for g in groups] == [
-        ("first", ("run0", "run1", "run2", "run9"), {}),
-        ("second", ("run9",), {"a": 2}),
-    ]
-
-
-def test_values_that_do_not_explain_it_are_told_all_the_same():
-    bad = [(point(0, a=1, b=1), ("chance",))]
-    groups = invalid_groups(bad, [point(1, a=1, b=1), point(2, a=2, b=2)])
-    assert groups[0].axis_values == {"a": 1, "b": 1}

@@ -120,7 +120,7 @@ def test_what_finished_or_diverged_is_left_alone_and_not_even_checked():
     state = state_of(dict(zip([run.id for run in runs], OUTCOMES, strict=True)))
     plan = plan_runs(runs, state, trainer)
     assert plan.done == {"finished": 1, "diverged": 1}
-    # What was invalid is looked at again: the trainer may have been mended since.
+    # What was invalid is looked at again: the trainer may have been fixed since.
     assert ids(plan) == ["run4", "run5", "run6", "run2", "run3"]
     assert [config.seed for config in trainer.checked] == [2, 3, 4, 5, 6]
 

@@ -308,6 +308,7 @@ def test_a_launch_that_only_evaluates_changes_neither_total_nor_text():
     state = folded([*trained, *story(evaluation, writer="w2", start=900)])
     assert [launch.purpose for launch in state.launches] == ["train", "evaluate"]
     assert (state.total, list(state.runs)) == (5, ["aaa", "bbb"])
+    assert state.last_training == state.launches[0]
     other = {**evaluation, "purpose": "retry", "sweep_sha": "two", "total": 1}
     assert folded([*trained, *story(other, writer="w2", start=900)]).runs == {}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import subprocess
 import sys
@@ -17,9 +16,7 @@ from sweeper.records import (
     GroupFolder,
     JournalWriter,
     acquire,
-    append_rows,
     crashed,
-    show,
     snapshot,
     status,
     write_atomically,
@@ -260,35 +257,6 @@ def test_crashed_lists_every_bad_end_by_cause(recorder):
     }
     assert items[3]["log"] == str(run.log_file)
     assert items[3]["stack"] == str(run.stack_file)
-
-
-def test_show_gives_everything_about_one_run(recorder):
-    recorder.launch()
-    recorder.start("run1")
-    run = recorder.folder.run("run1").make()
-    write_atomically(run.config_file, "lr: 0.1\n")
-    append_rows(run.metrics_file, [{"step": 1, "loss": 3.0}, {"step": 2, "loss": math.nan}])
-    recorder.end(
-        "run1",
-        "diverged",
-        metrics={"loss": math.nan},
-        last_step=2,
-        cause={"kind": "not finite", "message": "loss is nan"},
-    )
-    data = show(run)
-    json.dumps(data, allow_nan=False)
-    assert (data["id"], data["group"], data["outcome"]) == ("run1", "heads", "diverged")
-    assert data["metrics"] == {"loss": "nan"}
-    assert data["last"] == {"step": 2, "loss": "nan"}
-    assert data["cause"] == {"kind": "not finite", "message": "loss is nan"}
-    assert data["config"] == {"lr": 0.1}
-    assert data["paths"]["metrics"] == str(run.metrics_file)
-    assert data["paths"]["stack"] is None
-    assert [attempt["outcome"] for attempt in data["attempts"]] == ["diverged"]
-    never = show(recorder.folder.run("run3"))
-    assert (never["outcome"], never["config"], never["attempts"]) == ("waiting", None, [])
-    with pytest.raises(RecordError, match="knows no run"):
-        show(recorder.folder.run("other"))
 
 
 def test_a_strange_run_id_in_the_journal_is_shown_and_opens_no_file(recorder):

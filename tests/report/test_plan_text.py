@@ -49,7 +49,7 @@ def test_a_retry_tells_what_it_takes_and_what_it_leaves() -> None:
             "causes": [{**cause, "runs": 4}],
             "left_alone": [{**other, "runs": 2}],
             "timeout_s": 90.0,
-            "memory_per_run": None,
+            "memory_per_run": 2 * 1024**3,
             "invalid": [{"id": "abc", "reasons": ["steps must be positive"]}],
         }
     )
@@ -61,5 +61,5 @@ def test_a_retry_tells_what_it_takes_and_what_it_leaves() -> None:
         "  abc can't work any more: steps must be positive",
         "waves   1 (3 runs)",
         "slots   192",
-        "limits  timeout 90 s",
+        "limits  timeout 90 s, memory_per_run 2 GiB",
     ]

@@ -16,7 +16,7 @@ import psutil
 from support import SWEEP, Bench
 from trainers.soaked import BOOK
 
-from sweeper.engine.scratch import folder_bytes
+from sweeper.host.facts import folder_size
 
 Say = Callable[[str], None]
 """Prints at once, whether or not the test fails."""
@@ -97,7 +97,7 @@ def launch(
     with log.open("wb") as output, _started(bench, file, output) as process:
         began = time.monotonic()
         while process.poll() is None:
-            watched.scratch_peak = max(watched.scratch_peak, folder_bytes(bench.scratch))
+            watched.scratch_peak = max(watched.scratch_peak, folder_size(bench.scratch)[0])
             age = time.monotonic() - began
             assert age < _LAUNCH_LIMIT_S, f"hangs: {log.read_text()[-2000:]}"
             if to_come:

@@ -16,7 +16,7 @@ from soak.driver import Say
 
 from sweeper.config import read_sweep
 from sweeper.plan import remaining
-from sweeper.records import GroupFolder, JournalWriter, Outcome, crashed, fold, read_events, status
+from sweeper.records import GroupFolder, JournalWriter, crashed, fold, read_events, status
 from sweeper.records.events import Ended, Event, Launched, Planned, Started
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 

@@ -36,7 +36,7 @@ class Point:
 class Panel:
     """One metric; panels with the same label have the same scale.
 
-    `span` are the smallest and largest value on that scale, None without any; `log` tells that they
+    `span` are the smallest and largest value on that scale, None without any; `log` says that they
     span more than a decade.
     """
 

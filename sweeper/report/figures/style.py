@@ -37,8 +37,8 @@ __all__ = [
     "unit_of",
 ]
 
-# Okabe and Ito (2008), told apart by the colour-blind; the order alternates dark and light, and
-# markers and dashes say the same once more for print in grey.
+# Okabe and Ito (2008), distinguished by the colour-blind; the order alternates dark and light, and
+# markers and dashes repeat it for print in grey.
 COLOURS = ("#0072B2", "#E69F00", "#000000", "#CC79A7", "#009E73", "#D55E00")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES: tuple[tuple[float, tuple[float, ...]], ...] = (
@@ -53,7 +53,7 @@ GREY = "#777777"
 
 LONGEST_LABEL = 44
 
-# By how names of metrics end, where nobody says what their unit is.
+# By how names of metrics end, where no unit is given.
 UNITS = {"percent": "%", "_pct": "%", "_deg": "°", "_rad": "rad", "_s": "s", "_bytes": "bytes"}
 
 
@@ -86,7 +86,7 @@ def row_label(parts: Sequence[str]) -> str:
 
 
 def shortened(text: str, longest: int = LONGEST_LABEL) -> str:
-    """A long text without its middle: what tells values apart is mostly at their ends."""
+    """A long text without its middle: values mostly differ at their ends."""
     if len(text) <= longest:
         return text
     half = (longest - 1) // 2
@@ -94,7 +94,7 @@ def shortened(text: str, longest: int = LONGEST_LABEL) -> str:
 
 
 def shown(text: str) -> str:
-    """Text of the users' as matplotlib may draw it: no formula by accident, always in a legend."""
+    """Users' text as matplotlib may draw it: no formula by accident, always in a legend."""
     # A leading underscore would take a label out of the legend.
     return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
 
@@ -146,7 +146,7 @@ def save_figure(figure: Figure, path: Path) -> list[Path]:
     make_folder(path.parent)
     files = []
     with warnings.catch_warnings(), mpl.rc_context({"svg.hashsalt": path.name}):
-        # A group named in a script that the font lacks is drawn as boxes; that is no news.
+        # A group named in a script that the font lacks is drawn as boxes; the warning is no help.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         # Log axes look at the far ends of a range of 1e-200; what they find isn't drawn.
         warnings.filterwarnings("ignore", message="overflow encountered", category=RuntimeWarning)

@@ -33,7 +33,7 @@ WORD_COLOURS = {
     INTERRUPTED: style.GREY,
     RUNNING: "#56B4E9",  # the sky blue of the same palette
 }
-# What a Ray does, in greys, as colours tell outcomes.
+# What a Ray does, in greys, as colours show outcomes.
 PHASE_COLOURS = {
     "Ray starts": "#b4b4b4",
     "waits for a slot": "#e6e6e6",
@@ -93,7 +93,7 @@ def timeline_info(found: Occupancy) -> TimelineInfo:
 def thinned(
     bars: Sequence[Bar], narrowest_s: float, attempts: Mapping[str, int]
 ) -> tuple[Bar, ...]:
-    """`bars`, by row and start, with neighbours joined that are too narrow to be told apart.
+    """`bars`, by row and start, with neighbours joined that are too narrow to be distinguished.
 
     A joined bar shows the word that is rarest among all `attempts`, so that nothing rare vanishes.
     """

@@ -272,7 +272,7 @@ def test_no_step_follows_one_that_left_the_finite_numbers(monkeypatch, tmp_path)
 
     monkeypatch.setattr(training, "_run_chunk", listen)
     with pytest.raises(Diverged):
-        latent_ode.train([changed(lr=1e9)], [FolderRun(tmp_path)])
+        latent_ode.train([changed(lr=1e9)], [RunContext(tmp_path)])
     [norms] = reported
     assert norms[0] > 0
     assert not np.isfinite(norms[1])

@@ -1,0 +1,87 @@
+"""Everything about one run, for `sweep show`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sweeper.errors import ConfigError, RecordError
+from sweeper.records import RunFolder, RunState, last_values, snapshot
+from sweeper.records.jsonl import finite
+from sweeper.records.queries import progress_of
+
+__all__ = ["show"]
+
+
+def show(run_folder: RunFolder) -> dict[str, Any]:
+    """Everything about one run, for `sweep show`.
+
+    Returns `id`, `group`, `outcome` (its standing), `cause`, `axis_values`, `metrics` (final ones),
+    `last` (last logged value of each metric, with step and time), `progress`, `wall_s`,
+    `last_step`, `attempts`, `config` (nested; None if the run never started or the file can't be
+    read) and `paths` (None for files that aren't there). Raises `RecordError` for a run that the
+    journal doesn't know.
+    """
+    group = run_folder.group
+    run = snapshot(group).state.runs.get(run_folder.id)
+    if run is None:
+        raise RecordError(f"the journal of group `{group.group}` knows no run `{run_folder.id}`")
+    files = {
+        "folder": run_folder.path,
+        "config": run_folder.config_file,
+        "metrics": run_folder.metrics_file,
+        "result": run_folder.result_file,
+        "log": run_folder.log_file,
+        "stack": run_folder.stack_file,
+    }
+    progress = progress_of(group, run)
+    shown: dict[str, Any] = finite(
+        {
+            "id": run.id,
+            "group": group.group,
+            "outcome": run.standing,
+            "cause": run.cause.plain() if run.cause else None,
+            "axis_values": run.axis_values,
+            "metrics": run.metrics,
+            "last": last_values(run_folder.metrics_file),
+            "progress": {"fraction": progress.fraction, "step": progress.step},
+            "wall_s": run.wall_s,
+            "last_step": run.last_step,
+            "attempts": [_attempt(run, index) for index in range(len(run.attempts))],
+            "config": _config(run_folder.config_file),
+            "paths": {name: _if_there(path) for name, path in files.items()},
+        }
+    )
+    return shown
+
+
+def _attempt(run: RunState, index: int) -> dict[str, Any]:
+    attempt = run.attempts[index]
+    return {
+        "attempt": attempt.number,
+        "writer": attempt.writer,
+        "wave": attempt.wave,
+        "slot": attempt.slot,
+        "started": attempt.started,
+        "ended": attempt.ended,
+        "outcome": str(attempt.outcome) if attempt.outcome else None,
+        "cause": attempt.cause.plain() if attempt.cause else None,
+        "running": attempt.running,
+        "last_step": attempt.last_step,
+        "wall_s": attempt.wall_s,
+        "cpu_s": attempt.cpu_s,
+        "rss_peak_bytes": attempt.rss_peak_bytes,
+    }
+
+
+def _config(file: Path) -> dict[str, Any] | None:
+    from sweeper.config.run_config import read_config
+
+    try:
+        return read_config(file)
+    except ConfigError:
+        return None
+
+
+def _if_there(path: Path) -> str | None:
+    return str(path) if path.exists() else None

@@ -1,0 +1,86 @@
+"""What `sweep show` says of one run."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from sweeper.errors import RecordError
+from sweeper.records import (
+    Cause,
+    CauseKind,
+    GroupFolder,
+    JournalWriter,
+    Outcome,
+    RunFolder,
+    append_rows,
+    write_atomically,
+)
+from sweeper.records.events import Ended, Planned, Started
+from sweeper.report.show import show
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    """A run that diverged, of a group with another one that waits."""
+    folder = GroupFolder(tmp_path / "runs", "heads").make()
+    run = folder.run("run1").make()
+    append_rows(run.metrics_file, [{"step": 1, "loss": 3.0}, {"step": 2, "loss": math.nan}])
+    with JournalWriter(folder.journal_dir, "w") as journal:
+        journal.append(
+            Planned(runs={"run1": {"lr": 0.1}, "run3": {"lr": 0.3}}),
+            Started(run="run1", attempt=1, wave=1, slot=0),
+            Ended(
+                run="run1",
+                attempt=1,
+                outcome=Outcome.DIVERGED,
+                cause=Cause(CauseKind.NOT_FINITE, "loss is nan"),
+                metrics={"loss": math.nan},
+                last_step=2,
+            ),
+        )
+    return run
+
+
+def test_show_gives_everything_about_one_run(run: RunFolder) -> None:
+    write_atomically(run.config_file, "lr: 0.1\n")
+    data = show(run)
+    json.dumps(data, allow_nan=False)
+    assert (data["id"], data["group"], data["outcome"]) == ("run1", "heads", "diverged")
+    assert data["metrics"] == {"loss": "nan"}
+    assert data["last"] == {"step": 2, "loss": "nan"}
+    assert data["cause"] == {"kind": "not finite", "message": "loss is nan"}
+    assert data["config"] == {"lr": 0.1}
+    assert data["paths"]["metrics"] == str(run.metrics_file)
+    assert data["paths"]["stack"] is None
+    assert [attempt["outcome"] for attempt in data["attempts"]] == ["diverged"]
+
+
+def test_a_run_that_never_started(run: RunFolder) -> None:
+    never = show(run.group.run("run3"))
+    assert (never["outcome"], never["config"], never["attempts"]) == ("waiting", None, [])
+
+
+def test_a_run_that_is_not_in_the_journal(run: RunFolder) -> None:
+    with pytest.raises(RecordError, match="knows no run"):
+        show(run.group.run("other"))
+
+
+@pytest.mark.parametrize(
+    ("text", "config"),
+    [
+        # As trainings read it, by YAML 1.2: in YAML 1.1 these are a text and a truth value.
+        ("lr: 1e-3\nhead: no\n", {"lr": 0.001, "head": "no"}),
+        ("a: &a [*a]\n", None),
+        ("- 1\n", None),
+        ("a: [\n", None),
+    ],
+)
+def test_the_config_is_read_as_sweep_files_are(
+    run: RunFolder, text: str, config: dict[str, object] | None
+) -> None:
+    write_atomically(run.config_file, text)
+    assert show(run)["config"] == config
