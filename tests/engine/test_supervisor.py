@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sweeper.engine.budgets import DiskBudget
 from sweeper.engine.job_queue import Job, WaveJobs
 from sweeper.engine.policy import Policy
-from sweeper.engine.protocol import Limit, Task
+from sweeper.engine.protocol import Grant, Limit, Task
 from sweeper.engine.scripted_backend import Fate, ScriptedBackend, WaveFate
 from sweeper.engine.supervisor import End, Limits, Supervisor
 from sweeper.errors import HostError
@@ -216,6 +216,14 @@ def test_the_pack_of_a_worker_that_vanishes_shares_its_fate(tmp_path: Path) -> N
     stage = Stage(tmp_path, fates=lambda task, wave, slot: Fate(dies=task.run == "a"))
     stage.run([("p", (Job("a", 1, {}), Job("b", 1, {})))])
     assert stage.outcomes() == {"a": [Outcome.CRASHED], "b": [Outcome.CRASHED]}
+
+
+def test_slots_beside_a_pack_are_not_granted_again_and_again(tmp_path: Path) -> None:
+    """The runs of a pack share a slot, so free slots can't be counted by runs."""
+    stage = Stage(tmp_path, slots=3, fates=lambda task, wave, slot: Fate(100.0))
+    stage.run([("p", (Job("a", 1, {}), Job("b", 1, {}))), *wave_of("c")])
+    commands = stage.backend.waves[0].commands
+    assert [command.slot for command in commands if isinstance(command, Grant)] == [0, 1, 2]
 
 
 def test_runs_of_a_dead_wave_are_lost_and_tried_again(tmp_path: Path) -> None:
