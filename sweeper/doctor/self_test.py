@@ -263,7 +263,6 @@ def try_cache(inherited: Mapping[str, str]) -> CacheTrial:
         token_file=tmp / "unused",
         tmp=tmp,
         cpus_per_run=1,
-        preload=(),
     )
     cache = Path(env["JAX_COMPILATION_CACHE_DIR"])
     try:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from sweeper.host.processes import MARK_VARIABLE
 
-__all__ = ["compile_cache_folder", "run_environment", "wave_environment"]
+__all__ = [
+    "compile_cache_folder",
+    "run_environment",
+    "wave_environment",
+    "worker_environment",
+]
 
 # Read by Ray's processes when they start, so they must be set before `import ray`.
 _RAY = {
@@ -46,7 +51,6 @@ def wave_environment(
     token_file: Path,
     tmp: Path,
     cpus_per_run: int,
-    preload: Sequence[str],
 ) -> dict[str, str]:
     """The whole environment of a wave child and so of everything it starts.
 
@@ -63,11 +67,16 @@ def wave_environment(
     return env | {
         **_RAY,
         "RAY_AUTH_TOKEN_PATH": str(token_file),
-        "RAY_preload_python_modules": ",".join(preload),
+        "RAY_preload_python_modules": "sweeper.engine.slot_actor",
         "TMPDIR": str(tmp),
         "PYTHONUNBUFFERED": "1",
         MARK_VARIABLE: mark,
     }
+
+
+def worker_environment(wave: Mapping[str, str]) -> dict[str, str]:
+    """A wave's environment without Ray's settings: a training may start a Ray of its own."""
+    return {name: value for name, value in wave.items() if not name.startswith("RAY_")}
 
 
 def run_environment(inherited: Mapping[str, str], *, cpus_per_run: int) -> dict[str, str]:

@@ -19,6 +19,7 @@ from sweeper.untrusted import printable
 __all__ = ["DeathTraces", "Terminated", "cause_of_death", "cause_of_exception"]
 
 _MESSAGE_LIMIT = 500
+_LAST_LINE_LIMIT = 160
 _FATAL = re.compile(r"Fatal Python error: (?P<what>[^\n]+)")
 # The words of Python's faulthandler for the signals that it catches.
 _FATAL_SIGNALS = {
@@ -67,7 +68,11 @@ def _one_line(error: BaseException) -> str:
     except Exception as second:  # an exception may have any constructor and any __str__
         text = f"(its text can't be had: {type(second).__name__})"
     line = printable(" ".join(text.split()))
-    return line if len(line) <= _MESSAGE_LIMIT else line[: _MESSAGE_LIMIT - 1] + "…"
+    if len(line) <= _MESSAGE_LIMIT:
+        return line
+    # The reason is often the last thing that JAX and Equinox say.
+    half = (_MESSAGE_LIMIT - 3) // 2
+    return f"{line[:half]} … {line[-half:]}"
 
 
 def _qualified_name(kind: type) -> str:
@@ -103,27 +108,30 @@ def _is_library(filename: str) -> bool:
 
 @dataclass(frozen=True)
 class DeathTraces:
-    """What a worker process that vanished has left behind.
+    """What is known of a worker process that is gone.
 
-    `started` tells whether the run's start mark was written, `stack` is what faulthandler wrote,
-    `exit_code` what a call of `os._exit` noted, `killed_for` why the supervisor itself ended it,
-    `oom_kills` how often the kernel killed for memory in our cgroup meanwhile, `detail` what Ray
-    says of it.
+    `started`: the run's start mark was written. `stack`: what faulthandler wrote. `noted_exit`: the
+    status of a call of `os._exit`. `exit_status`: what the kernel says, an exit code or minus the
+    number of a signal; None where it is unknown. `killed_for`: why the supervisor itself ended it.
+    `oom_kills`: how often the kernel killed for memory in our cgroup in that time. `detail`: what
+    Ray says. `last_line`: the end of the run's log.
     """
 
     started: bool
     stack: str = ""
-    exit_code: int | None = None
+    noted_exit: int | None = None
+    exit_status: int | None = None
     killed_for: Cause | None = None
     oom_kills: int = 0
     detail: str = ""
+    last_line: str = ""
 
 
 def cause_of_death(traces: DeathTraces) -> tuple[Outcome, Cause]:
-    """Outcome and cause of a run whose process vanished.
+    """Outcome and cause of a run whose process is gone.
 
-    Ray tells neither code nor signal, so the cause is found from the traces. A process that leaves
-    none was killed by a signal that can't be caught, or left through a native `_exit`.
+    The exit status decides; a stack and a noted exit say more about the same death. What isn't
+    known is called unknown.
     """
     if traces.killed_for is not None:
         outcome = {
@@ -132,24 +140,45 @@ def cause_of_death(traces: DeathTraces) -> tuple[Outcome, Cause]:
         }.get(traces.killed_for.kind, Outcome.CRASHED)
         return outcome, traces.killed_for
     if not traces.started:
-        said = "its worker died before the run began"
         return Outcome.LOST, Cause(
-            CauseKind.HOST, f"{said} ({traces.detail})" if traces.detail else said
+            CauseKind.HOST, _with("its worker died before the run began", traces)
         )
     fatal = _FATAL.search(traces.stack)
-    if fatal:
+    status = traces.exit_status
+    if fatal and (status is None or status < 0):
         what = fatal["what"].strip()
         known = _FATAL_SIGNALS.get(what)
         name = known.name if known else None
         return Outcome.CRASHED, Cause(CauseKind.SIGNAL, what, name, _stack_place(traces.stack))
-    if traces.exit_code is not None:
-        said = f"called os._exit({traces.exit_code})"
-        return Outcome.CRASHED, Cause(CauseKind.EXIT, said, code=traces.exit_code)
-    if traces.oom_kills:
+    if traces.noted_exit is not None and status in (None, traces.noted_exit & 0xFF):
+        said = f"called os._exit({traces.noted_exit})"
+        return Outcome.CRASHED, Cause(CauseKind.EXIT, said, code=traces.noted_exit)
+    if traces.oom_kills and status in (None, -signal.SIGKILL):
         said = "killed by the kernel, which was out of memory"
         return Outcome.CRASHED, Cause(CauseKind.OUT_OF_MEMORY, said, "SIGKILL")
-    said = "killed from outside (the process vanished without a trace)"
-    return Outcome.CRASHED, Cause(CauseKind.SIGNAL, said, "SIGKILL")
+    if status is None:
+        said = _with("its process is gone, nobody knows how it ended", traces)
+        return Outcome.CRASHED, Cause(CauseKind.UNKNOWN, said)
+    if status < 0:
+        said = _with(f"killed by {_signal_name(-status)}", traces)
+        return Outcome.CRASHED, Cause(CauseKind.SIGNAL, said, _signal_name(-status))
+    said = _with(f"its process left with status {status}, outside of Python", traces)
+    return Outcome.CRASHED, Cause(CauseKind.EXIT, said, code=status)
+
+
+def _with(said: str, traces: DeathTraces) -> str:
+    """With what Ray says, and the last line of the log."""
+    if traces.detail:
+        said += f" ({traces.detail})"
+    line = printable(traces.last_line)[:_LAST_LINE_LIMIT]
+    return f"{said}; the last line of its log: {line}" if line else said
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 _STACK_FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')

@@ -46,6 +46,8 @@ class Policy:
     """Ends in a row with one cause, none finished, that pause the sweep; 0: never."""
     pause_when_sick: bool = True
     """Pause when a run is lost as often as it is tried while none finishes."""
+    fresh_processes: bool = False
+    """Give each pack a process of its own."""
     overlap: bool = True
     """Start the next wave's Ray while the last one drains."""
 

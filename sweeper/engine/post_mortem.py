@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +12,6 @@ from sweeper.engine.backend import Usage, WaveProcess
 from sweeper.engine.failures import DeathTraces, cause_of_death
 from sweeper.engine.policy import Running
 from sweeper.engine.results import Result, died_result, own_result, write_result
-from sweeper.engine.status_table import RunStatus
 from sweeper.host.cgroups import oom_kills
 from sweeper.records.layout import RunFolder, write_atomically
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
@@ -20,20 +20,7 @@ from sweeper.untrusted import plain_file
 __all__ = ["death_of_wave", "result_of_death"]
 
 _STACK_LIMIT = 20_000
-
-
-def _death_traces(
-    noted: RunStatus, stack: str, running: Running, killed_for: Cause | None, detail: str
-) -> DeathTraces:
-    """Collect what a vanished worker has left."""
-    return DeathTraces(
-        started=noted.pid is not None,
-        stack=stack,
-        exit_code=noted.exit_code,
-        killed_for=killed_for,
-        oom_kills=oom_kills() - running.oom_kills,
-        detail=detail,
-    )
+_TAIL_BYTES = 4096
 
 
 def _take_stack(written: Path, kept: Path) -> str:
@@ -52,6 +39,17 @@ def _head(file: Path) -> str:
         return ""
 
 
+def _last_line(log: Path) -> str:
+    """The last line of a log that says anything; empty where there is none."""
+    try:
+        with open(log, "rb", opener=plain_file) as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            lines = file.read().decode(errors="replace").split("\n")
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
 def result_of_death(
     process: WaveProcess,
     running: Running,
@@ -59,6 +57,7 @@ def result_of_death(
     *,
     killed_for: Cause | None,
     detail: str,
+    exit_status: int | None = None,
     usage: Usage | None,
     lost: bool,
     now: float,
@@ -66,8 +65,8 @@ def result_of_death(
     """The result of an attempt whose process or (`lost`) whole wave is gone.
 
     If the attempt had written its own, that one (and True); else one made from the traces, which is
-    written to the run's folder. `detail` is what the wave says of it, `usage` what the attempt had
-    used when it was last looked at, `now` the supervisor's clock.
+    written to the run's folder. `exit_status` and `detail` are what the wave says of it, `usage`
+    what the attempt had used when it was last looked at, `now` the supervisor's clock.
     """
     own = own_result(folder, running.run, running.attempt)
     if own is not None:
@@ -79,7 +78,18 @@ def result_of_death(
     if lost and killed_for is None:
         outcome, cause = Outcome.LOST, Cause(CauseKind.HOST, detail)
     else:
-        outcome, cause = cause_of_death(_death_traces(status, stack, running, killed_for, detail))
+        outcome, cause = cause_of_death(
+            DeathTraces(
+                started=status.pid is not None,
+                stack=stack,
+                noted_exit=status.exit_code,
+                exit_status=exit_status,
+                killed_for=killed_for,
+                oom_kills=oom_kills() - running.oom_kills,
+                detail=detail,
+                last_line=_last_line(folder.log_file),
+            )
+        )
     began = running.dispatched if status.began is None else status.began
     result = died_result(
         running.run,

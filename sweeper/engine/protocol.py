@@ -1,9 +1,11 @@
-"""What supervisor and wave say to each other: one dataclass per kind, as JSON lines over two pipes.
+"""What the processes of a launch say to each other: one dataclass per kind, as lines of JSON.
 
 Supervisor → wave, the commands: `Grant`, `Limit`. To stop or drain a wave, the supervisor sets a
 flag in the wave's scratch, where running trainings see it as well.
 Wave → supervisor, the messages: `Ready`, `RunStarted`, `PackEnded`, `WorkerDied`, `SlotReleased`,
 `RunsLeft`, `Drained`, `WaveFailed`.
+A slot's actor → its worker process, the orders: `WorkerSetup`, `TrainPack`. The worker answers with
+`PackEnded`, and the fork server says `WorkerExited` once the worker's process is gone.
 """
 
 from __future__ import annotations
@@ -11,31 +13,38 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from sweeper.engine.results import Result
 from sweeper.host.cpus import Slot
 from sweeper.records.jsonl import finite
 
 __all__ = [
+    "Channel",
     "Command",
     "Drained",
     "Grant",
     "Limit",
     "LineReader",
     "Message",
+    "Order",
     "PackEnded",
     "Ready",
+    "Reply",
     "RunStarted",
     "RunsLeft",
     "SlotReleased",
     "Task",
+    "TrainPack",
     "WaveFailed",
     "WaveSpec",
     "WorkerDied",
+    "WorkerExited",
+    "WorkerSetup",
     "send",
 ]
 
@@ -64,10 +73,14 @@ class WaveSpec:
     trainer: str
     search: tuple[str, ...]
     """Folders in which the trainer is looked for first."""
+    cwd: str
+    """The folder in which runs are executed."""
     slots: int
     cpus_per_run: int
     memory_per_run: int | None
     preload: tuple[str, ...]
+    fresh_processes: bool
+    """Whether each pack gets a process of its own."""
     # Each pack with the program that it runs.
     packs: tuple[tuple[str, tuple[Task, ...]], ...]
 
@@ -137,10 +150,15 @@ class PackEnded:
 
 @dataclass(frozen=True)
 class WorkerDied:
-    """A worker's process is gone, and `runs` with it; `detail` is what Ray says."""
+    """A worker's process is gone, and `runs` with it.
+
+    `status` is its exit status, negative for a signal, None where it isn't known; `detail` is what
+    else is known.
+    """
 
     runs: tuple[str, ...]
     detail: str
+    status: int | None = None
 
 
 @dataclass(frozen=True)
@@ -171,45 +189,72 @@ class WaveFailed:
     message: str
 
 
+@dataclass(frozen=True)
+class WorkerSetup:
+    """What a worker must know before its first run."""
+
+    cpus: tuple[int, ...]
+    trainer: str
+    search: tuple[str, ...]
+    scratch: str
+    memory_per_run: int | None
+
+
+@dataclass(frozen=True)
+class TrainPack:
+    """Execute these tasks together."""
+
+    tasks: tuple[Task, ...]
+
+
+@dataclass(frozen=True)
+class WorkerExited:
+    """The worker's process is gone; `status` is its exit code, or minus the signal's number."""
+
+    status: int
+
+
 Command = Grant | Limit
 Message = (
     Ready | RunStarted | PackEnded | WorkerDied | SlotReleased | RunsLeft | Drained | WaveFailed
 )
 
-_KINDS: Mapping[str, Any] = {
-    kind.__name__: kind
-    for kind in (
-        *(Grant, Limit, Ready, RunStarted, PackEnded),
-        *(WorkerDied, SlotReleased, RunsLeft, Drained, WaveFailed),
-    )
-}
+Order = WorkerSetup | TrainPack
+Reply = PackEnded | WorkerExited
+AnyMessage = Command | Message | Order | Reply
+
+_KINDS: Mapping[str, Any] = {kind.__name__: kind for kind in get_args(AnyMessage)}
 
 
-def encode(message: Command | Message) -> str:
+def encode(message: AnyMessage) -> str:
     """One line of JSON, with its line end."""
     data: dict[str, Any] = {"kind": type(message).__name__}
     for field in dataclasses.fields(message):
         data[field.name] = getattr(message, field.name)
     if isinstance(message, PackEnded):
         data["results"] = [result.plain() for result in message.results]
+    elif isinstance(message, TrainPack):
+        data["tasks"] = [dataclasses.asdict(task) for task in message.tasks]
     return json.dumps(finite(data)) + "\n"
 
 
-def decode(line: bytes) -> Command | Message | None:
+def decode(line: bytes) -> AnyMessage | None:
     """Back from `encode`; None for what no version of ours has sent."""
     try:
         data = json.loads(line)
         kind = _KINDS[data.pop("kind")]
         if kind is PackEnded:
             return PackEnded(tuple(map(Result.from_plain, data["results"])))
+        if kind is TrainPack:
+            return TrainPack(tuple(map(_task, data["tasks"])))
         lists = {name: tuple(value) for name, value in data.items() if isinstance(value, list)}
-        message: Command | Message = kind(**{**data, **lists})
+        message: AnyMessage = kind(**{**data, **lists})
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
     return message
 
 
-def send(descriptor: int, *messages: Command | Message) -> None:
+def send(descriptor: int, *messages: AnyMessage) -> None:
     """Write messages whole; raises BrokenPipeError when the other side is gone."""
     data = "".join(map(encode, messages)).encode()
     while data:
@@ -225,7 +270,7 @@ class LineReader:
         self.closed = False
         self._rest = b""
 
-    def read(self) -> Sequence[Command | Message]:
+    def read(self) -> Sequence[AnyMessage]:
         """Messages that have arrived; sets `closed` at the end of the stream."""
         chunks = [self._rest]
         while not self.closed:
@@ -238,3 +283,33 @@ class LineReader:
         *lines, self._rest = b"".join(chunks).split(b"\n")
         decoded = (decode(line) for line in lines if line)
         return [message for message in decoded if message is not None]
+
+
+class Channel:
+    """Messages over a connected socket, one after another."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._rest = b""
+
+    def send(self, message: AnyMessage) -> None:
+        """Raises OSError when the other side is gone."""
+        self._socket.sendall(encode(message).encode())
+
+    def receive(self) -> AnyMessage | None:
+        """Wait for the next message; None when the other side is gone. Raises OSError."""
+        while True:
+            line, end, rest = self._rest.partition(b"\n")
+            if end:
+                self._rest = rest
+                message = decode(line)
+                if message is not None:
+                    return message
+                continue
+            chunk = self._socket.recv(1 << 16)
+            if not chunk:
+                return None
+            self._rest += chunk
+
+    def close(self) -> None:
+        self._socket.close()

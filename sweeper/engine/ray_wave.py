@@ -1,28 +1,33 @@
 """One wave: one Ray session, its slots, its runs. The only module that imports Ray.
 
-Runs as ``python -m sweeper.engine.ray_wave SPEC MESSAGES_FD`` in a session of its own, started by
-the supervisor, which ends everything below it afterwards. Each slot is an actor: one process that
-is pinned once and keeps its compiled programs from run to run. Actors are never restarted by Ray
-and calls never retried, so an attempt is executed exactly once.
+Runs as ``python -P -m sweeper.engine.ray_wave SPEC COMMANDS_FD MESSAGES_FD`` in a session of its
+own, started by the supervisor, which ends everything below it afterwards. Each slot is an actor. It
+is never restarted by Ray and its calls are never retried, so an attempt is executed exactly once.
+The runs themselves are executed by processes that the wave's fork server makes, one at a time for
+each slot; they are pinned once and keep their compiled programs from run to run.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import signal
+import socket
+import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from sweeper.engine.environment import worker_environment
 from sweeper.engine.protocol import (
     Drained,
     Grant,
     Limit,
     LineReader,
-    PackEnded,
     Ready,
     RunsLeft,
     RunStarted,
@@ -31,11 +36,13 @@ from sweeper.engine.protocol import (
     WaveFailed,
     WaveSpec,
     WorkerDied,
+    WorkerExited,
+    WorkerSetup,
     send,
 )
 from sweeper.engine.scratch import WaveScratch
+from sweeper.engine.slot_actor import SlotActor
 from sweeper.engine.status_table import StatusTable
-from sweeper.engine.worker import Worker
 from sweeper.host.cpus import Slot
 from sweeper.host.processes import die_with_supervisor, start_ticks
 from sweeper.plan.queue import Queue
@@ -56,20 +63,23 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 class _Wave:
     """The running state of one wave child."""
 
-    def __init__(self, ray: Any, spec: WaveSpec, scratch: WaveScratch, messages: int) -> None:
+    def __init__(
+        self, ray: Any, spec: WaveSpec, scratch: WaveScratch, commands: int, messages: int
+    ) -> None:
         self._ray = ray
         self._spec = spec
         self._messages = messages
-        self._commands = LineReader(sys.stdin.fileno())
+        self._commands = LineReader(commands)
         self._scratch = scratch
         self._status_table = StatusTable(self._scratch.status_table)
         self._queue: Queue[tuple[Task, ...]] = Queue(spec.packs)
-        self._actor_class = ray.remote(max_restarts=0, max_task_retries=0)(Worker)
+        self._actor_class = ray.remote(max_restarts=0, max_task_retries=0)(SlotActor)
         self._slots: dict[int, Slot] = {}
         self._actors: dict[int, Any] = {}
         self._programs: dict[int, str] = {}
         self._calls: dict[Any, tuple[int, tuple[Task, ...]]] = {}
         self._stillborn = 0
+        self._last_death = ""
         self._limit = spec.slots
         self._looked = 0.0
         self._servers = {
@@ -140,12 +150,15 @@ class _Wave:
         self._programs[index] = program
         if index not in self._actors:
             slot = self._slots[index]
+            setup = WorkerSetup(
+                cpus=slot.cpus,
+                trainer=self._spec.trainer,
+                search=self._spec.search,
+                scratch=str(self._scratch.path),
+                memory_per_run=self._spec.memory_per_run,
+            )
             self._actors[index] = self._actor_class.options(num_cpus=len(slot.cpus)).remote(
-                slot.cpus,
-                self._spec.trainer,
-                self._spec.search,
-                str(self._scratch.path),
-                self._spec.memory_per_run,
+                str(self._scratch.fork_server), setup, fresh_processes=self._spec.fresh_processes
             )
         send(self._messages, *(RunStarted(a.run, a.attempt, index) for a in attempts))
         call = self._actors[index].execute.remote(list(attempts))
@@ -158,30 +171,41 @@ class _Wave:
 
     def _finish(self, call: Any) -> None:
         index, attempts = self._calls.pop(call)
+        runs = tuple(attempt.run for attempt in attempts)
         try:
-            results = self._ray.get(call)
+            reply = self._ray.get(call)
         except Exception as error:
             detail = _last_line(error)
             if "node has died" in str(error) or "raylet" in type(error).__name__.lower():
                 # Not the run's own death: the whole session is broken.
                 raise _SickHostError(f"Ray's raylet died: {detail}") from None
-            runs = tuple(attempt.run for attempt in attempts)
             self._drop_actor(index)
-            began = any(self._status_table.read(a.row).pid is not None for a in attempts)
-            self._stillborn = 0 if began else self._stillborn + 1
+            self._note_death(attempts, detail)
             send(self._messages, WorkerDied(runs, detail))
-            if self._stillborn >= _STILLBORN_LIMIT:
-                raise _SickHostError(
-                    f"{_STILLBORN_LIMIT} workers died before a run began; last: {detail}"
-                ) from None
         else:
-            self._stillborn = 0
-            send(self._messages, PackEnded(tuple(results)))
-            if any(r.outcome is Outcome.CRASHED or r.spoilt for r in results):
-                # What raised may hold a lock; a thread that goes on would disturb the next run.
-                self._drop_actor(index)
+            if isinstance(reply, WorkerExited):
+                self._note_death(attempts, f"exit status {reply.status}")
                 self._programs.pop(index, None)
+                send(self._messages, WorkerDied(runs, "", reply.status))
+            else:
+                self._stillborn = 0
+                send(self._messages, reply)
+                if any(r.outcome is Outcome.CRASHED or r.spoilt for r in reply.results):
+                    self._programs.pop(index, None)  # its process is not used again
+        self._give_up_if_stillborn()
         self._dispatch(index)
+
+    def _note_death(self, attempts: Sequence[Task], detail: str) -> None:
+        """Count workers of which none began its run."""
+        began = any(self._status_table.read(a.row).pid is not None for a in attempts)
+        self._stillborn = 0 if began else self._stillborn + 1
+        self._last_death = detail
+
+    def _give_up_if_stillborn(self) -> None:
+        if self._stillborn >= _STILLBORN_LIMIT:
+            raise _SickHostError(
+                f"{_STILLBORN_LIMIT} workers died before a run began; last: {self._last_death}"
+            )
 
 
 def _last_line(error: Exception) -> str:
@@ -194,15 +218,37 @@ class _SickHostError(Exception):
     """Workers die before their runs begin."""
 
 
-def main(spec_file: str, messages: int) -> int:
-    """Start Ray, run the wave, shut Ray down."""
+def _start_fork_server(spec: WaveSpec, scratch: WaveScratch) -> subprocess.Popen[bytes]:
+    """Start the parent of the workers, with an environment and a folder without Ray."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(scratch.fork_server))
+        listening.listen(spec.slots)
+        modules = ["sweeper.engine.worker", *spec.preload]
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-P", "-m", "sweeper.engine.fork_server"),
+                *(str(os.getpid()), str(listening.fileno()), *modules),
+            ],
+            stdin=subprocess.DEVNULL,
+            env=worker_environment(os.environ),
+            cwd=spec.cwd,
+            pass_fds=[listening.fileno()],
+        )
+
+
+def main(spec_file: str, commands: int, messages: int) -> int:
+    """Start the fork server and Ray, run the wave, shut both down."""
     if not die_with_supervisor():
         return 1
+    # A batch system signals every process of a job: the supervisor decides what ends, and how.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     began = time.monotonic()
-    os.set_inheritable(messages, False)  # its end must mean that this process ended
+    for descriptor in (commands, messages):
+        os.set_inheritable(descriptor, False)  # its end must mean that this process ended
     spec = WaveSpec.read(Path(spec_file))
     scratch = WaveScratch(Path(spec_file).parent)
     try:
+        server = _start_fork_server(spec, scratch)
         import ray
 
         ray.init(
@@ -218,7 +264,7 @@ def main(spec_file: str, messages: int) -> int:
         return 1
     send(messages, Ready(time.monotonic() - began))
     try:
-        _Wave(ray, spec, scratch, messages).run()
+        _Wave(ray, spec, scratch, commands, messages).run()
     except _SickHostError as error:
         send(messages, WaveFailed(str(error)))
         return 1
@@ -226,12 +272,14 @@ def main(spec_file: str, messages: int) -> int:
         return 1
     began = time.monotonic()
     ray.shutdown()
+    server.kill()
+    server.wait()
     send(messages, Drained(time.monotonic() - began))
     return 0
 
 
 if __name__ == "__main__":
-    status = main(sys.argv[1], int(sys.argv[2]))
+    status = main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
     sys.stdout.flush()
     sys.stderr.flush()
     # Once in about a hundred, the interpreter's own way out aborts inside Ray.

@@ -53,6 +53,11 @@ class WaveScratch:
         return self.path / "spec.json"
 
     @property
+    def fork_server(self) -> Path:
+        """The socket at which new workers are had."""
+        return self.path / "workers"
+
+    @property
     def log(self) -> Path:
         return self.path / "wave.log"
 

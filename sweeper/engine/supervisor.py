@@ -205,10 +205,12 @@ class Supervisor:
         spec = WaveSpec(
             trainer=self._trainer.name,
             search=(str(Path.cwd()),),
+            cwd=str(Path.cwd()),
             slots=len(self._slots),
             cpus_per_run=len(next(iter(self._slots.values())).cpus),
             memory_per_run=self._limits.memory_per_run,
             preload=self._trainer.preload,
+            fresh_processes=self._policy.fresh_processes,
             packs=tuple(
                 (program, tuple(self._task(job, next(rows)) for job in jobs))
                 for program, jobs in packs
@@ -266,9 +268,9 @@ class Supervisor:
             case PackEnded(results):
                 for result in results:
                     self._on_ended(wave, result)
-            case WorkerDied(runs, detail):
+            case WorkerDied(runs, detail, status):
                 for run in runs:
-                    self._on_died(wave, run, detail)
+                    self._on_died(wave, run, detail, status=status)
             case SlotReleased(slot):
                 wave.granted.discard(slot)
                 self._free.add(slot)
@@ -296,8 +298,16 @@ class Supervisor:
         self._peaks[program] = max(self._peaks.get(program, 0), peak)
         self._settle(wave, result)
 
-    def _on_died(self, wave: ActiveWave, run: str, detail: str, *, lost: bool = False) -> None:
-        """A worker vanished, or (`lost`) its whole wave did; `detail` says what is known."""
+    def _on_died(
+        self,
+        wave: ActiveWave,
+        run: str,
+        detail: str,
+        *,
+        status: int | None = None,
+        lost: bool = False,
+    ) -> None:
+        """A worker is gone, or (`lost`) its whole wave; `status` and `detail` are what is known."""
         running = wave.running.pop(run, None)
         if running is None:
             return
@@ -307,6 +317,7 @@ class Supervisor:
             self._folder(run),
             killed_for=self._killed.pop(run, None),
             detail=detail,
+            exit_status=status,
             usage=wave.usage.pop(run, None),
             lost=lost,
             now=self._clock(),

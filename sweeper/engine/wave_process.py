@@ -26,6 +26,7 @@ from sweeper.host.processes import (
     ProcessMark,
     become_subreaper,
     kill_all,
+    kill_tree,
     marked_processes,
     reap_adopted,
     usage_of,
@@ -56,7 +57,6 @@ class RayBackend:
             token_file=self._scratch.token_file,
             tmp=scratch.tmp,
             cpus_per_run=spec.cpus_per_run,
-            preload=spec.preload,
         )
         return RayWaveProcess.start(mark, scratch, spec, env, self._selector)
 
@@ -97,6 +97,8 @@ class RayWaveProcess:
     scratch: WaveScratch
     process: subprocess.Popen[bytes]
     messages: LineReader
+    commands: int
+    """The descriptor that takes commands."""
     rows: dict[str, int]
     """The row of each run in the status table."""
     status_table: StatusTable
@@ -115,20 +117,28 @@ class RayWaveProcess:
         spec.write(scratch.spec)
         rows = {task.run: task.row for task in spec.tasks}
         table = StatusTable.create(scratch.status_table, len(rows))
-        ours, theirs = os.pipe()
+        messages, their_messages = os.pipe()
+        their_commands, commands = os.pipe()
+        ends = [their_commands, their_messages]
         with scratch.log.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "sweeper.engine.ray_wave", str(scratch.spec), str(theirs)],
-                stdin=subprocess.PIPE,
+                [
+                    *(sys.executable, "-P", "-m", "sweeper.engine.ray_wave"),
+                    *(str(scratch.spec), *map(str, ends)),
+                ],
+                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=env,
-                pass_fds=[theirs],
+                # Ray puts the current folder before the standard library: not the user's.
+                cwd=scratch.path,
+                pass_fds=ends,
                 start_new_session=True,
             )
-        os.close(theirs)
-        wave = cls(mark, scratch, process, LineReader(ours), rows, table, selector)
-        selector.register(ours, selectors.EVENT_READ, wave)
+        for end in ends:
+            os.close(end)
+        wave = cls(mark, scratch, process, LineReader(messages), commands, rows, table, selector)
+        selector.register(messages, selectors.EVENT_READ, wave)
         return wave
 
     @property
@@ -136,10 +146,9 @@ class RayWaveProcess:
         return self.messages.closed
 
     def send(self, command: Command) -> None:
-        assert self.process.stdin is not None
         # A broken pipe: it died, and the end of its messages says the rest.
         with contextlib.suppress(BrokenPipeError):
-            send(self.process.stdin.fileno(), command)
+            send(self.commands, command)
 
     def read(self) -> Sequence[Message]:
         return [message for message in self.messages.read() if isinstance(message, Message)]
@@ -181,13 +190,16 @@ class RayWaveProcess:
                 os.kill(pid, signal.SIGUSR2)
         if pids:
             time.sleep(_STACK_WAIT_S)
-        ended = set()
+        ended: set[str] = set()
         for run, pid in pids.items():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP)
                 over = self.status(run).ended
-                os.kill(pid, signal.SIGCONT if over else signal.SIGKILL)
-                ended |= set() if over else {run}
+                if over:
+                    os.kill(pid, signal.SIGCONT)
+                else:
+                    kill_tree(pid)
+                    ended.add(run)
         return ended
 
     def _is_ours(self, mark: ProcessMark) -> bool:
@@ -223,8 +235,7 @@ class RayWaveProcess:
         self.process.wait()
         self.selector.unregister(self.messages.descriptor)
         os.close(self.messages.descriptor)
+        os.close(self.commands)
         self.status_table.close()
-        if self.process.stdin is not None:
-            self.process.stdin.close()
         shutil.rmtree(self.scratch.path, ignore_errors=True)
         return killed

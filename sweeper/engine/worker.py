@@ -1,6 +1,6 @@
 """What runs inside a worker process: pin, limit, call the trainer, catch everything.
 
-Nothing here imports Ray: the wave wraps `Worker` into an actor, and tests call it directly.
+Nothing here imports Ray: `sweeper.engine.fork_server` forks the process and calls `serve`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import math
 import os
 import shutil
+import socket
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from typing import Any
 from sweeper.config import from_plain, to_yaml
 from sweeper.engine.budgets import cap_log
 from sweeper.engine.failures import cause_of_exception
-from sweeper.engine.protocol import Task
+from sweeper.engine.protocol import Channel, PackEnded, Task, TrainPack, WorkerSetup
 from sweeper.engine.results import Result, write_result
 from sweeper.engine.run_context import RunContext
 from sweeper.engine.sandbox import (
@@ -41,28 +42,32 @@ from sweeper.records.outcomes import Cause, CauseKind, Outcome
 from sweeper.records.permissions import umask_in
 from sweeper.trainer import Trainer, load_trainer
 
-__all__ = ["Worker"]
+__all__ = ["Worker", "serve"]
+
+
+def serve(connection: socket.socket) -> None:
+    """Execute packs until the other end of the connection is gone."""
+    channel = Channel(connection)
+    setup = channel.receive()
+    if not isinstance(setup, WorkerSetup):
+        return
+    worker = Worker(setup)
+    while isinstance(order := channel.receive(), TrainPack):
+        channel.send(PackEnded(tuple(worker.execute(order.tasks))))
 
 
 class Worker:
     """Executes attempts one after another on one slot."""
 
-    def __init__(
-        self,
-        cpus: Sequence[int],
-        trainer_name: str,
-        search: Sequence[str],
-        scratch: str,
-        memory_per_run: int | None,
-    ) -> None:
+    def __init__(self, setup: WorkerSetup) -> None:
         self._pid = os.getpid()
-        pin_process(cpus)
-        self._trainer_name = trainer_name
-        self._search = [Path(folder) for folder in search]
-        self._scratch = WaveScratch(Path(scratch))
+        pin_process(setup.cpus)
+        self._trainer_name = setup.trainer
+        self._search = [Path(folder) for folder in setup.search]
+        self._scratch = WaveScratch(Path(setup.scratch))
         self._status_table = StatusTable(self._scratch.status_table)
         self._stacks = Stacks(self._scratch.stack(os.getpid()))
-        self._memory_per_run = memory_per_run
+        self._memory_per_run = setup.memory_per_run
         self._trainer: Trainer | None = None
 
     def execute(self, attempts: Sequence[Task]) -> list[Result]:

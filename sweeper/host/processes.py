@@ -24,10 +24,12 @@ __all__ = [
     "MARK_VARIABLE",
     "ProcessMark",
     "become_subreaper",
+    "die_with_parent",
     "die_with_supervisor",
     "holders_of_files",
     "host_name",
     "kill_all",
+    "kill_tree",
     "marked_processes",
     "process_lives",
     "process_start",
@@ -114,6 +116,34 @@ class ProcessMark:
 def become_subreaper() -> None:
     """Let orphans among our descendants become our children instead of init's."""
     _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def die_with_parent(parent: int) -> None:
+    """Be killed when the process `parent`, which started this one, dies; leaves if it is gone."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def kill_tree(pid: int) -> int:
+    """SIGKILL a process and everything below it; returns how many there were.
+
+    Each process is halted when it is found, so that none can fork meanwhile.
+    """
+    halted: dict[int, psutil.Process] = {}
+    with contextlib.suppress(psutil.Error):
+        root = psutil.Process(pid)
+        found = [root]
+        while found:
+            for process in found:
+                halted[process.pid] = process
+                with contextlib.suppress(psutil.Error):
+                    process.suspend()
+            found = [p for p in root.children(recursive=True) if p.pid not in halted]
+    for process in reversed(list(halted.values())):
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    return len(halted)
 
 
 def die_with_supervisor() -> bool:

@@ -37,6 +37,7 @@ class CauseKind(StrEnum):
     TIME_LIMIT = "time limit"
     ASKED_TO_STOP = "asked to stop"
     HOST = "host"
+    UNKNOWN = "unknown"
     PREFLIGHT = "preflight"
 
 

@@ -106,7 +106,7 @@ def test_deaths_without_a_stack() -> None:
     cases = {
         DeathTraces(started=False): (Outcome.LOST, CauseKind.HOST),
         DeathTraces(started=True): (Outcome.CRASHED, CauseKind.SIGNAL),
-        DeathTraces(started=True, exit_code=0): (Outcome.CRASHED, CauseKind.EXIT),
+        DeathTraces(started=True, noted_exit=0): (Outcome.CRASHED, CauseKind.EXIT),
         DeathTraces(started=True, oom_kills=1): (Outcome.CRASHED, CauseKind.OUT_OF_MEMORY),
         DeathTraces(started=True, killed_for=limit): (Outcome.TIMED_OUT, CauseKind.TIME_LIMIT),
         DeathTraces(started=True, killed_for=asked): (Outcome.STOPPED, CauseKind.ASKED_TO_STOP),

@@ -165,7 +165,6 @@ def test_trainings_are_not_given_the_key_of_the_mirror(tmp_path: Path) -> None:
         token_file=tmp_path / "token",
         tmp=tmp_path,
         cpus_per_run=1,
-        preload=(),
     )
     assert "secret" not in env.values()
 

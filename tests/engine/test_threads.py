@@ -66,7 +66,6 @@ def test_the_environment_of_a_wave_keeps_what_the_user_set(tmp_path: Any) -> Non
         token_file=tmp_path / "token",
         tmp=tmp_path,
         cpus_per_run=2,
-        preload=("jax", "numpy"),
     )
     assert "RAY_ADDRESS" not in env
     assert "RAY_TMPDIR" not in env
@@ -75,6 +74,6 @@ def test_the_environment_of_a_wave_keeps_what_the_user_set(tmp_path: Any) -> Non
     assert env["OPENBLAS_NUM_THREADS"] == "2"
     assert env["PYTHONPATH"] == "/mine"
     assert "NPROC" not in env  # XLA believes it more than the affinity
-    assert env["RAY_preload_python_modules"] == "jax,numpy"
+    assert env["RAY_preload_python_modules"] == "sweeper.engine.slot_actor"
     assert env["JAX_COMPILATION_CACHE_DIR"].startswith("/home/me/.cache/sweeper/xla/")
     assert "XLA_FLAGS" not in env
