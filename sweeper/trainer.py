@@ -128,7 +128,7 @@ class Trainer(Protocol):
 
     def train(
         self, configs: Sequence[Any], runs: Sequence[Run]
-    ) -> Sequence[Mapping[str, Any] | None] | None: ...
+    ) -> Sequence[Mapping[str, Any] | None] | Mapping[str, Any] | None: ...
 
     def check(self, config: Any) -> list[str]: ...
 
@@ -177,8 +177,10 @@ class _FilledTrainer:
 
     def train(
         self, configs: Sequence[Any], runs: Sequence[Run]
-    ) -> Sequence[Mapping[str, Any] | None] | None:
-        results: Sequence[Mapping[str, Any] | None] | None = self.target.train(configs, runs)
+    ) -> Sequence[Mapping[str, Any] | None] | Mapping[str, Any] | None:
+        results: Sequence[Mapping[str, Any] | None] | Mapping[str, Any] | None = self.target.train(
+            configs, runs
+        )
         return results
 
     def check(self, config: Any) -> list[str]:

@@ -62,12 +62,26 @@ def cause_of_exception(error: BaseException) -> tuple[Outcome, Cause]:
     return Outcome.CRASHED, Cause(CauseKind.EXCEPTION, message, name, place)
 
 
+_FRAME = re.compile(r'^ *File "[^"]+", line \d+', re.MULTILINE)
+_RAISED = re.compile(r"^(?:[A-Za-z_][\w.]*): (?P<message>\S.*)$", re.MULTILINE)
+
+
+def _reason(text: str) -> str:
+    """What is behind the stack that a message holds; the message itself where it holds none.
+
+    Equinox and the callbacks of JAX put the stack of the inner error before its own words.
+    """
+    frames = list(_FRAME.finditer(text))
+    raised = _RAISED.search(text, frames[-1].end()) if frames else None
+    return raised["message"] if raised else text
+
+
 def _one_line(error: BaseException) -> str:
     try:
         text = str(error)
     except Exception as second:  # an exception may have any constructor and any __str__
         text = f"(its text can't be had: {type(second).__name__})"
-    line = printable(" ".join(text.split()))
+    line = printable(" ".join(_reason(text).split()))
     if len(line) <= _MESSAGE_LIMIT:
         return line
     # The reason is often the last thing that JAX and Equinox say.

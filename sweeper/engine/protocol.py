@@ -24,6 +24,7 @@ from sweeper.host.cpus import Slot
 from sweeper.records.jsonl import finite
 
 __all__ = [
+    "AnyMessage",
     "Channel",
     "Command",
     "Drained",

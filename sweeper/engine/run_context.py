@@ -42,7 +42,7 @@ class RunContext:
         self.id = run_id
         self.record = record
         self.stopped = False
-        self.diverged = False
+        self.divergence: Diverged | None = None
         self.last_step: int | None = None
         self.metrics: dict[str, float] = {}
         self._stop_flag = stop_flag
@@ -73,8 +73,10 @@ class RunContext:
             self.flush()
         loss = numbers.get("loss")
         if loss is not None and not math.isfinite(loss):
-            self.diverged = True
-            raise Diverged(f"loss is {loss} at step {step}", step=int(step))
+            self.divergence = self.divergence or Diverged(
+                f"loss is {loss} at step {step}", step=int(step)
+            )
+            raise self.divergence
 
     def save(self, name: str, writer: Callable[[Path], object]) -> Path:
         target = self.folder / name

@@ -6,6 +6,7 @@ Its CPUs, its output, its memory, its ways to leave, and the process state that 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import faulthandler
 import functools
 import os
@@ -20,8 +21,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
-import psutil
-
 from sweeper.engine.failures import Terminated
 from sweeper.engine.status_table import StatusTable
 from sweeper.records.permissions import file_mode
@@ -29,8 +28,6 @@ from sweeper.records.permissions import file_mode
 __all__ = [
     "Stacks",
     "UsageMeter",
-    "kept_process_state",
-    "lasting_threads",
     "memory_limit",
     "output_to",
     "pin_process",
@@ -75,34 +72,6 @@ def _status_kib(name: str) -> int:
         if line.startswith(f"{name}:"):
             return int(line.split()[1])
     return 0
-
-
-_HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-
-
-@contextlib.contextmanager
-def kept_process_state(umask: int) -> Iterator[None]:
-    """Undo what a training does to its process: folder, umask, environment, signal handlers.
-
-    It gets this umask. A training that forked and returned in the child too ends there, unseen.
-    """
-    os.umask(umask)
-    pid, home, environ, leave = os.getpid(), Path.cwd(), dict(os.environ), os._exit
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    handlers = {number: signal.getsignal(number) for number in _HANDLED}
-    try:
-        yield
-    finally:
-        if os.getpid() != pid:
-            leave(1)
-        os.chdir(home)
-        os.umask(umask)
-        if dict(os.environ) != environ:
-            os.environ.clear()
-            os.environ.update(environ)
-        for number, handler in handlers.items() if in_main_thread else ():
-            if handler is not None and signal.getsignal(number) is not handler:
-                signal.signal(number, handler)
 
 
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
@@ -183,7 +152,7 @@ def _flush_quietly(text: TextIO) -> None:
 
 @contextlib.contextmanager
 def watched_exits(table: StatusTable, rows: Sequence[int]) -> Iterator[None]:
-    """Leave a trace of `os._exit`, turn SIGTERM into an exception, kill what the run leaves."""
+    """Leave a trace of `os._exit` and of a native exit, turn SIGTERM into an exception."""
     leave, pid = os._exit, os.getpid()
 
     def noting_exit(status: int) -> None:
@@ -196,6 +165,7 @@ def watched_exits(table: StatusTable, rows: Sequence[int]) -> Iterator[None]:
         raise Terminated
 
     os._exit = noting_exit  # type: ignore[assignment]
+    _end_at_once_on_native_exit()
     in_main_thread = threading.current_thread() is threading.main_thread()
     previous = signal.signal(signal.SIGTERM, terminated) if in_main_thread else None
     try:
@@ -204,27 +174,17 @@ def watched_exits(table: StatusTable, rows: Sequence[int]) -> Iterator[None]:
         os._exit = leave
         if in_main_thread:
             signal.signal(signal.SIGTERM, previous)
-        _kill_children()
 
 
-def lasting_threads() -> set[threading.Thread]:
-    """Python threads that nothing but their own end stops."""
-    return {thread for thread in threading.enumerate() if not thread.daemon}
+def _end_at_once_on_native_exit() -> None:
+    """Let `exit` of C or Fortran leave right away, with its status.
 
-
-def _children_of(file: Path) -> str:
-    try:
-        return file.read_text().strip()
-    except OSError:  # the thread has ended meanwhile
-        return ""
-
-
-def _kill_children() -> None:
-    # The kernel's own lists first: a look at every process of the host costs milliseconds.
-    if any(map(_children_of, Path("/proc/self/task").glob("*/children"))):
-        for child in psutil.Process().children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                child.kill()
+    Destructors of libraries can hang on the way out. As a handler of glibc's on_exit(3), `_exit`
+    gets the status as its first argument. Handlers run in reverse order, so the latest registration
+    counts.
+    """
+    libc = ctypes.CDLL(None)
+    libc.on_exit(libc._exit, None)
 
 
 @contextlib.contextmanager

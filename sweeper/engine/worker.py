@@ -7,28 +7,27 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 import os
 import shutil
 import socket
+import sys
 import time
-import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sweeper.config import from_plain, to_yaml
 from sweeper.engine.budgets import cap_log
+from sweeper.engine.endings import Results, ends_of
 from sweeper.engine.failures import cause_of_exception
+from sweeper.engine.process_state import ProcessState, kill_children
 from sweeper.engine.protocol import Channel, PackEnded, Task, TrainPack, WorkerSetup
 from sweeper.engine.results import Result, write_result
 from sweeper.engine.run_context import RunContext
 from sweeper.engine.sandbox import (
     Stacks,
     UsageMeter,
-    kept_process_state,
-    lasting_threads,
     memory_limit,
     output_to,
     pin_process,
@@ -36,9 +35,8 @@ from sweeper.engine.sandbox import (
 )
 from sweeper.engine.scratch import WaveScratch
 from sweeper.engine.status_table import StatusTable
-from sweeper.errors import Diverged
 from sweeper.records.layout import RunFolder, write_atomically
-from sweeper.records.outcomes import Cause, CauseKind, Outcome
+from sweeper.records.outcomes import Cause, Outcome
 from sweeper.records.permissions import umask_in
 from sweeper.trainer import Trainer, load_trainer
 
@@ -86,7 +84,6 @@ class Worker:
         os.umask(umask)
         runs = [self._open(a, f) for a, f in zip(attempts, folders, strict=True)]
         with (
-            kept_process_state(umask),
             output_to(folders[0].log_file),
             self._stacks.to(folders[0].stack_file),
             watched_exits(self._status_table, [attempt.row for attempt in attempts]),
@@ -97,11 +94,13 @@ class Worker:
                 self._status_table.begin(
                     attempt.row, os.getpid(), time.monotonic(), time.process_time()
                 )
-            threads = lasting_threads()
-            ends = self._train(attempts, runs)
-            spoilt = bool(lasting_threads() - threads)
+            state, ends = self._train(attempts, runs)
             for attempt in attempts:
                 self._status_table.end(attempt.row)
+            spent = state.restore()
+            if spent:
+                sys.stdout.write(f"[this process is not used for another run: {spent}]\n")
+            kill_children()
         cap_log(folders[0].log_file)
         for attempt in attempts[1:]:
             shutil.copyfile(folders[0].log_file, RunFolder(Path(attempt.folder)).log_file)
@@ -110,7 +109,7 @@ class Worker:
             for attempt, end, run in zip(attempts, ends, runs, strict=True)
         ]
         written = [_write(f, r) for f, r in zip(folders, results, strict=True)]
-        return [replace(result, spoilt=spoilt) for result in written]
+        return [replace(result, spoilt=spent is not None) for result in written]
 
     def _open(self, attempt: Task, folder: RunFolder) -> RunContext:
         """Clear what an earlier attempt left and write the config."""
@@ -136,90 +135,46 @@ class Worker:
 
     def _train(
         self, attempts: Sequence[Task], runs: Sequence[RunContext]
-    ) -> list[tuple[Outcome, Cause | None]]:
-        try:
-            if self._trainer is None:
-                self._trainer = load_trainer(self._trainer_name, search=self._search)
-            configs = [from_plain(self._trainer.Config, attempt.config) for attempt in attempts]
-            _take_results(runs, self._call(attempts, configs, runs))
-        except BaseException as error:
-            if not isinstance(error, Diverged):
-                traceback.print_exc()
-            end = cause_of_exception(error)
-            ends: list[tuple[Outcome, Cause | None]] = [end] * len(runs)
-            if isinstance(error, Diverged):
-                ends = _ends_of_divergence(error, end, runs)
-        else:
-            stopped = Cause(CauseKind.ASKED_TO_STOP, "stopped at a step, as the sweep asked")
-            ends = [
-                (Outcome.STOPPED, stopped) if r.stopped else (Outcome.FINISHED, None) for r in runs
-            ]
+    ) -> tuple[ProcessState, list[tuple[Outcome, Cause | None]]]:
+        """How the runs end, and the state of the process before them."""
+        state: ProcessState | None = None
+
+        def train() -> Results:
+            nonlocal state
+            # What the import of a trainer sets belongs to every run of it.
+            trainer = self._trainer = self._trainer or load_trainer(
+                self._trainer_name, search=self._search
+            )
+            configs = [from_plain(trainer.Config, attempt.config) for attempt in attempts]
+            state = ProcessState()
+            return self._call(trainer, attempts, configs, runs)
+
+        ends = ends_of(train, runs)
         if os.getpid() != self._pid:
-            raise SystemExit(1)  # a fork of the training came back too: it ends here, unseen
+            os._exit(1)  # a fork of the training came back too: it ends here, unseen
         for index, run in enumerate(runs):
             try:
                 run.flush()
             except OSError as error:
                 ends[index] = cause_of_exception(error)
-        return ends
+        return state or ProcessState(), ends
 
     def _call(
-        self, attempts: Sequence[Task], configs: Sequence[Any], runs: Sequence[RunContext]
-    ) -> Sequence[Mapping[str, Any] | None] | None:
-        assert self._trainer is not None
+        self,
+        trainer: Trainer,
+        attempts: Sequence[Task],
+        configs: Sequence[Any],
+        runs: Sequence[RunContext],
+    ) -> Results:
         if attempts[0].datasets is None:
-            return self._trainer.train(configs, runs)
-        evaluate = self._trainer.evaluate
+            return trainer.train(configs, runs)
+        evaluate = trainer.evaluate
         if evaluate is None:
             raise TypeError(f"trainer {self._trainer_name!r} has no `evaluate`")
         return [
             evaluate(config, Path(attempt.folder).parent, list(attempt.datasets or ()))
             for attempt, config in zip(attempts, configs, strict=True)
         ]
-
-
-def _ends_of_divergence(
-    error: Diverged, end: tuple[Outcome, Cause], runs: Sequence[RunContext]
-) -> list[tuple[Outcome, Cause | None]]:
-    """Of a pack only the run that left the finite numbers diverged; the others are tried again."""
-    if len(runs) == 1:
-        runs[0].last_step = runs[0].last_step if error.step is None else error.step
-        return [end]
-    other = Cause(CauseKind.HOST, "another run of its pack diverged")
-    own = [run for run in runs if run.diverged] or runs
-    return [end if run in own else (Outcome.LOST, other) for run in runs]
-
-
-def _take_results(
-    runs: Sequence[RunContext], results: Sequence[Mapping[str, Any] | None] | None
-) -> None:
-    """Add what `train` returned to the runs' metrics; a wrong shape is the trainer's error."""
-    if results is None:
-        return
-    if isinstance(results, Mapping) or len(results) != len(runs):
-        raise TypeError(
-            f"`train` must return None or one mapping per run ({len(runs)}), but got "
-            f"{type(results).__name__}"
-        )
-    for run, result in zip(runs, results, strict=True):
-        if result is not None:
-            run.metrics.update(_numbers(result))
-            loss = run.metrics.get("loss", 0.0)
-            if not math.isfinite(loss):
-                run.diverged = True
-                raise Diverged(f"the training returned loss {loss}", step=run.last_step)
-
-
-def _numbers(result: Mapping[str, Any]) -> dict[str, float]:
-    numbers = {}
-    for name, value in result.items():
-        try:
-            numbers[str(name)] = float(value)
-        except (TypeError, ValueError):
-            raise TypeError(
-                f"`train` must return numbers, but its metric {name!r} is {value!r}"
-            ) from None
-    return numbers
 
 
 def _result(

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.config import from_plain
+from sweeper.engine.endings import Results, ends_of
 from sweeper.engine.environment import run_environment
 from sweeper.engine.run_context import RunContext
 from sweeper.launch.recorded_trainer import trainer_of
 from sweeper.launch.run_configs import config_of
 from sweeper.records import RunFolder, find_run, fold, read_events
+from sweeper.records.outcomes import Cause, Outcome
 from sweeper.trainer import Trainer
 
 __all__ = ["rerun", "rerun_here"]
@@ -25,7 +27,7 @@ __all__ = ["rerun", "rerun_here"]
 def rerun_here(
     runs_dir: Path, prefix: str, *, trainer: str | None = None, debugger: bool = False
 ) -> int:
-    """Train the run once more, showing its output; 0 if it ends well, 1 if it raises.
+    """Train the run once more, showing its output; 0 if it finishes, else 1.
 
     `trainer` is the name of the run's trainer if it isn't the default one. Raises `RecordError`
     for a run that isn't there, `ConfigError` for a config that no longer fits its trainer.
@@ -37,28 +39,35 @@ def rerun_here(
     os.environ.update(run_environment(os.environ, cpus_per_run=1))
     loaded = trainer_of(run.group.group, state, trainer)
     from_plain(loaded.Config, config)
-    try:
-        metrics = rerun(run.id, loaded, config)
-    except BaseException as error:
-        traceback.print_exc()
-        if debugger and error.__traceback__ is not None:
-            pdb.post_mortem(error.__traceback__)
-        return 1
+    outcome, cause, metrics = rerun(run.id, loaded, config, debugger=debugger)
     for name, value in metrics.items():
         sys.stdout.write(f"{name} {value:.6g}\n")
-    return 0
+    if outcome is Outcome.FINISHED:
+        return 0
+    sys.stdout.write(f"{outcome}: {cause.headline() if cause else ''}\n")
+    return 1
 
 
-def rerun(run_id: str, trainer: Trainer, config: Mapping[str, Any]) -> dict[str, float]:
-    """Train once more with the same config and so the same seed; returns the metrics.
+def rerun(
+    run_id: str, trainer: Trainer, config: Mapping[str, Any], *, debugger: bool = False
+) -> tuple[Outcome, Cause | None, dict[str, float]]:
+    """Train once more with the same config and so the same seed: outcome, cause and metrics.
 
-    Whatever the training raises passes through, with its traceback. Records and run folder stay as
-    they are: files go to a temporary folder, which is deleted.
+    They are judged as a launch judges them. Records and run folder stay as they are: files go to a
+    temporary folder, which is deleted. With `debugger`, what the training raises opens it.
     """
     with tempfile.TemporaryDirectory(prefix="sweeper-rerun-") as temporary:
         folder = RunFolder(Path(temporary))
         run = RunContext(run_id, folder, folder.path / "never")
-        results = trainer.train([from_plain(trainer.Config, config)], [run])
-        if results is not None and results[0] is not None:
-            run.metrics.update({name: float(value) for name, value in results[0].items()})
-        return run.metrics
+
+        def train() -> Results:
+            try:
+                return trainer.train([from_plain(trainer.Config, config)], [run])
+            except BaseException as error:
+                if debugger and error.__traceback__ is not None:
+                    traceback.print_exc()
+                    pdb.post_mortem(error.__traceback__)
+                raise
+
+        [(outcome, cause)] = ends_of(train, [run])
+        return outcome, cause, run.metrics
