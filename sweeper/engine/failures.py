@@ -85,8 +85,8 @@ def _one_line(error: BaseException) -> str:
     if len(line) <= _MESSAGE_LIMIT:
         return line
     # The reason is often the last thing that JAX and Equinox say.
-    half = (_MESSAGE_LIMIT - 3) // 2
-    return f"{line[:half]} … {line[-half:]}"
+    head = (_MESSAGE_LIMIT - 3) // 2
+    return f"{line[:head]} … {line[head + 3 - _MESSAGE_LIMIT :]}"
 
 
 def _qualified_name(kind: type) -> str:

@@ -47,8 +47,10 @@ class JobQueue:
             for program, jobs in wave
             for job in jobs
         }
+        self._places = {run: place for place, run in enumerate(self._jobs)}
         self._ends: dict[str, list[tuple[Outcome, Cause | None]]] = {}
         self._last_ends: deque[tuple[Outcome, Cause | None]] = deque(maxlen=policy.brake_after)
+        self._last_walls: deque[float] = deque(maxlen=policy.brake_after)
         self._finished = 0
         self._finished_at_loss: dict[str, int] = {}  # by run, when it was lost first
         self._sick: str | None = None
@@ -81,11 +83,19 @@ class JobQueue:
         losses = sum(past is Outcome.LOST for past, _ in ends)
         return 1 if outcome is Outcome.LOST and losses > 1 else self._slots
 
-    def settle(self, run: str, attempt: int, outcome: Outcome, cause: Cause | None) -> None:
+    def settle(
+        self,
+        run: str,
+        attempt: int,
+        outcome: Outcome,
+        cause: Cause | None,
+        wall_s: float = 0.0,
+    ) -> None:
         """An attempt ended; decide whether there is another one."""
         ends = self._ends.setdefault(run, [])
         ends.append((outcome, cause))
         self._last_ends.append((outcome, cause))
+        self._last_walls.append(wall_s)
         self._finished += outcome is Outcome.FINISHED
         again = try_again(ends, self._policy)
         if outcome is Outcome.LOST:
@@ -101,19 +111,22 @@ class JobQueue:
             self._again[at_once].append((program, job))
 
     def give_back(self, runs: Iterable[str]) -> None:
-        """Runs of a wave that ended before they were started."""
-        left = [self._jobs[run] for run in runs]
+        """Runs of a wave that ended before they were started, in any order."""
+        left = [self._jobs[run] for run in sorted(runs, key=self._places.__getitem__)]
         if left:
             at_once = min(self._at_once.get(job.run, self._slots) for _, job in left)
             self._to_come.appendleft(([(program, (job,)) for program, job in left], at_once))
 
-    def brake_reason(self) -> str | None:
-        """What the last ends have in common, if nothing has finished and all failed alike.
+    def sick_reason(self) -> str | None:
+        """That a run was lost as often as it is tried while none finished: no run's own fault."""
+        return self._sick if self._policy.pause_when_sick else None
 
-        Or that a run was lost as often as it is tried while none finished: no run's own fault.
-        """
-        if self._sick and self._policy.pause_when_sick:
-            return self._sick
+    def brake_reason(self) -> str | None:
+        """What the last ends have in common, if nothing has finished and all failed alike."""
         if self._finished or not self._policy.brake_after:
             return None
         return failing_alike(list(self._last_ends), self._policy.brake_after)
+
+    def longest_of_last_s(self) -> float:
+        """How long the longest of those last ends took."""
+        return max(self._last_walls, default=0.0)

@@ -208,7 +208,7 @@ class ScriptedWave:
             return
         del self._running[slot]
         if any(fate.dies for fate in attempt.fates) and not stopped:
-            self.inbox.append(WorkerDied(tuple(task.run for task in attempt.tasks), "it vanished"))
+            self.inbox.append(WorkerDied(tuple(t.run for t in attempt.tasks), "it vanished", -9))
         else:
             pairs = zip(attempt.tasks, attempt.fates, strict=True)
             self.inbox.append(PackEnded(tuple(self._result(t, f, stopped) for t, f in pairs)))

@@ -11,10 +11,11 @@ clock gives the time.
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -51,7 +52,7 @@ from sweeper.host.cgroups import oom_kills
 from sweeper.host.cpus import Slot
 from sweeper.records.events import EvaluationStarted, Event, Started, WaveStarted
 from sweeper.records.layout import GroupFolder, RunFolder
-from sweeper.records.outcomes import Cause, CauseKind
+from sweeper.records.outcomes import Cause, CauseKind, Outcome
 from sweeper.trainer import Trainer
 
 __all__ = ["End", "EventLog", "Limits", "Supervisor"]
@@ -62,6 +63,7 @@ _ROOM_LOOK_S = 5.0
 # Waves in a row that end without one finished attempt, after which the host is taken for sick.
 _BARREN_LIMIT = 3
 _STALE_S = 10.0
+_SIGTERM_WAIT_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,8 @@ class Supervisor:
         self._barren = 0
         self._stop_requests = 0
         self._pause: str | None = None
+        self._brake: str | None = None
+        self._terminated: list[tuple[float, ActiveWave, Result]] = []
         self._watched = self._room_looked = clock()
         self._peaks = dict(limits.peaks or {})
 
@@ -149,11 +153,16 @@ class Supervisor:
         with ExitStack() as stack:
             stack.enter_context(SignalWatch(self.request_stop))
             stack.callback(self._end_all)
-            while self._waves or (self._queue.has_work() and not self._stopping()):
+            while self._is_under_way():
                 self._step()
         if self._stop_requests:
             return End("stopped")
-        return End("paused", self._pause) if self._pause else End("done")
+        pause = self._pause or (self._brake if self._queue.has_work() else None)
+        return End("paused", pause) if pause else End("done")
+
+    def _is_under_way(self) -> bool:
+        more = self._queue.has_work() and not self._stopping() and not self._brake
+        return bool(self._waves or self._terminated or more)
 
     def request_stop(self) -> None:
         """Ask what runs to end at its next step; asked twice, end it at once."""
@@ -165,6 +174,10 @@ class Supervisor:
     def _step(self) -> None:
         if self._stopping():
             self._stop_waves()
+        elif self._brake:
+            # What runs may yet finish: then the sweep goes on.
+            for wave in self._waves:
+                wave.drain()
         elif self._queue.has_work():
             active = [wave.drain_state() for wave in self._waves]
             due = not active
@@ -176,8 +189,9 @@ class Supervisor:
         self._grant()
         for process in self._backend.wait(_POLL_S):
             self._listen(process)
-        self._write_events()
         now = self._clock()
+        self._settle_terminated(now)
+        self._write_events()
         if now - self._watched >= _WATCH_S:
             self._watched = now
             self._watch(now)
@@ -328,10 +342,46 @@ class Supervisor:
             self._settle(wave, result)
 
     def _settle(self, wave: ActiveWave, result: Result) -> None:
+        if _is_terminated(result):
+            self._terminated.append((self._clock(), wave, result))
+        else:
+            self._journal_end(wave, result)
+
+    def _settle_terminated(self, now: float) -> None:
+        """Journal runs that SIGTERM has ended, once it is clear whom it was meant for.
+
+        A batch system signals every process of a job at once: then the runs are stopped, as the
+        launch is.
+        """
+        waiting, self._terminated = self._terminated, []
+        for moment, wave, result in waiting:
+            if self._stop_requests:
+                asked = Cause(CauseKind.ASKED_TO_STOP, "ended by SIGTERM, as the launch was")
+                self._journal_end(wave, replace(result, outcome=Outcome.STOPPED, cause=asked))
+            elif now - moment > _SIGTERM_WAIT_S:
+                self._journal_end(wave, result)
+            else:
+                self._terminated.append((moment, wave, result))
+
+    def _journal_end(self, wave: ActiveWave, result: Result) -> None:
         event = ended_event if self._datasets is None else evaluated_event
         self._record(event(result, wave=wave.number))
-        self._queue.settle(result.id, result.attempt, result.outcome, result.cause)
-        self._pause = self._pause or self._queue.brake_reason()
+        self._queue.settle(
+            result.id, result.attempt, result.outcome, result.cause, result.wall_s or 0.0
+        )
+        self._pause = self._pause or self._queue.sick_reason()
+        self._brake = self._queue.brake_reason()
+        if self._brake and self._has_healthy(self._queue.longest_of_last_s()):
+            self._brake = None
+
+    def _has_healthy(self, failures_took_s: float) -> bool:
+        """Whether a run goes on for longer than the last failures took: then not all fail alike."""
+        now = self._clock()
+        return any(
+            running.began is not None and now - running.began > failures_took_s
+            for wave in self._waves
+            for running in wave.running.values()
+        )
 
     def _finish_wave(self, wave: ActiveWave) -> None:
         """The wave is gone, as planned or not: settle its runs, take back its slots, reap."""
@@ -342,6 +392,9 @@ class Supervisor:
         )
         # Processes first: a worker that still computes must not write beside its successor.
         processes = wave.process.kill()
+        if self._stop_requests:
+            asked = Cause(CauseKind.ASKED_TO_STOP, "its wave ended while the launch stopped")
+            self._killed |= dict.fromkeys(wave.running.keys() - self._killed.keys(), asked)
         for run in list(wave.running):
             self._on_died(wave, run, f"its wave died: {reason}", lost=True)
         wave.measure_scratch()
@@ -393,6 +446,7 @@ class Supervisor:
         for wave in self._waves:
             wave.process.remove()
         self._waves.clear()
+        self._settle_terminated(math.inf)
         self._kill_strays()
         self._write_events()
         self._backend.close()
@@ -411,3 +465,8 @@ class Supervisor:
             events, self._events = self._events, []
             for event in events:
                 self._observe(event)
+
+
+def _is_terminated(result: Result) -> bool:
+    cause = result.cause
+    return result.outcome is Outcome.CRASHED and cause is not None and cause.type == "SIGTERM"

@@ -76,7 +76,7 @@ def test_worker_is_as_narrow_as_its_slot(lines):
     assert line.data["cpus"] == 1
     assert line.data["xla_threads"] == 1
     assert line.data["stray_threads"] == 0
-    assert 20 < line.data["threads"] < 45
+    assert 5 < line.data["threads"] < 45
 
 
 def test_nothing_is_left(lines, scratch):

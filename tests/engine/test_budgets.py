@@ -82,16 +82,15 @@ def test_a_run_that_is_lost_again_and_again_while_none_finishes_tells_of_a_sick_
     cause = Cause(CauseKind.HOST, "its worker died before the run began")
     for attempt in (1, 2):
         ledger.settle("a", attempt, Outcome.LOST, cause)
-        assert ledger.brake_reason() is None
+        assert ledger.sick_reason() is None
         ledger.next_wave()
     if finished_meanwhile:
         ledger.settle("b", 1, Outcome.FINISHED, None)
     ledger.settle("a", 3, Outcome.LOST, cause)
     assert not ledger.has_work()
-    reason = ledger.brake_reason()
+    reason = ledger.sick_reason()
     assert bool(reason) is sick
     assert not sick or "run a was lost 3 times while none finished: its worker" in str(reason)
-    assert JobQueue([jobs], Policy(brake_after=0), slots=2).brake_reason() is None
 
 
 def test_the_brake_needs_failures_alike_and_nothing_finished() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -105,7 +106,9 @@ def test_deaths_without_a_stack() -> None:
     asked = Cause(CauseKind.ASKED_TO_STOP, "now")
     cases = {
         DeathTraces(started=False): (Outcome.LOST, CauseKind.HOST),
-        DeathTraces(started=True): (Outcome.CRASHED, CauseKind.SIGNAL),
+        DeathTraces(started=True): (Outcome.CRASHED, CauseKind.UNKNOWN),
+        DeathTraces(started=True, exit_status=-9): (Outcome.CRASHED, CauseKind.SIGNAL),
+        DeathTraces(started=True, exit_status=7): (Outcome.CRASHED, CauseKind.EXIT),
         DeathTraces(started=True, noted_exit=0): (Outcome.CRASHED, CauseKind.EXIT),
         DeathTraces(started=True, oom_kills=1): (Outcome.CRASHED, CauseKind.OUT_OF_MEMORY),
         DeathTraces(started=True, killed_for=limit): (Outcome.TIMED_OUT, CauseKind.TIME_LIMIT),
@@ -114,6 +117,59 @@ def test_deaths_without_a_stack() -> None:
     for traces, expected in cases.items():
         outcome, cause = cause_of_death(traces)
         assert (outcome, cause.kind) == expected
+
+
+@pytest.mark.parametrize(
+    ("traces", "expected"),
+    [
+        (
+            DeathTraces(True, exit_status=-signal.SIGXCPU, last_line="step 9"),
+            Cause(
+                CauseKind.SIGNAL, "killed by SIGXCPU; the last line of its log: step 9", "SIGXCPU"
+            ),
+        ),
+        (
+            DeathTraces(True, exit_status=3),
+            Cause(CauseKind.EXIT, "its process left with status 3, outside of Python", code=3),
+        ),
+        (
+            DeathTraces(True, noted_exit=3, exit_status=3),
+            Cause(CauseKind.EXIT, "called os._exit(3)", code=3),
+        ),
+        # A stack that was written before counts for nothing where the process left by itself.
+        (
+            DeathTraces(True, stack="Fatal Python error: Aborted", exit_status=0),
+            Cause(CauseKind.EXIT, "its process left with status 0, outside of Python", code=0),
+        ),
+        (
+            DeathTraces(True, detail="ActorDiedError: gone"),
+            Cause(
+                CauseKind.UNKNOWN,
+                "its process is gone, nobody knows how it ended (ActorDiedError: gone)",
+            ),
+        ),
+    ],
+)
+def test_the_exit_status_decides(traces: DeathTraces, expected: Cause) -> None:
+    assert cause_of_death(traces) == (Outcome.CRASHED, expected)
+
+
+def test_the_reason_behind_a_stack_in_a_message_is_told() -> None:
+    message = (
+        "Above is the stack outside of JIT. Below is the stack inside of JIT:\n"
+        '  File "/a/ode.py", line 22, in end\n    solution = diffrax.diffeqsolve(\n'
+        "               ^^^^^^^^^^^^^^^^^^^^\n\n"
+        "equinox.EquinoxRuntimeError: radius fell below the surface\n\n-----\n\nHints: many\n"
+    )
+    _, cause = cause_of_exception(RuntimeError(message))
+    assert cause.message == "radius fell below the surface"
+
+
+def test_a_long_message_keeps_its_head_and_its_tail() -> None:
+    _, cause = cause_of_exception(ValueError("head " + "x" * 1000 + " tail"))
+    assert len(cause.message) == 500
+    assert cause.message.startswith("head xxx")
+    assert cause.message.endswith("xxx tail")
 
 
 def test_the_stack_of_a_killed_run_is_no_cause() -> None:

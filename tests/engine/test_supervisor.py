@@ -207,8 +207,7 @@ def test_a_worker_that_vanishes_ends_only_its_run(tmp_path: Path) -> None:
     stage.run(wave_of(*names(3)))
     end = stage.ends()["r01"][0]
     assert end.outcome is Outcome.CRASHED
-    assert end.cause is not None
-    assert end.cause.type == "SIGKILL"
+    assert end.cause == Cause(CauseKind.SIGNAL, "killed by SIGKILL (it vanished)", "SIGKILL")
     assert stage.outcomes()["r00"] == stage.outcomes()["r02"] == [Outcome.FINISHED]
 
 
@@ -292,8 +291,27 @@ def test_the_brake_pauses_when_the_first_runs_all_fail_alike(tmp_path: Path) -> 
         "train.py:7",
     )
     counts = Counter(outcome for outcomes in stage.outcomes().values() for outcome in outcomes)
-    assert counts == {Outcome.CRASHED: 8, Outcome.STOPPED: 2}
-    assert len(stage.of(Started)) == 10
+    assert counts == {Outcome.CRASHED: 10}  # two had begun by then
+
+
+def test_the_brake_lets_go_when_what_still_runs_finishes(tmp_path: Path) -> None:
+    """The drained runs end by themselves; one that finishes shows that not everything fails."""
+    stage = Stage(
+        tmp_path,
+        fates=lambda task, wave, slot: Fate(0.9) if task.run in {"r08", "r09"} else crash(),
+    )
+    assert stage.run(wave_of(*names(30))) == End("done")
+    assert len(stage.ends()) == 30
+    assert len(stage.of(WaveStarted)) == 2
+
+
+def test_no_brake_beside_a_run_that_goes_on_for_longer_than_the_failures(tmp_path: Path) -> None:
+    stage = Stage(
+        tmp_path, fates=lambda task, wave, slot: Fate(100.0) if task.run == "r00" else crash()
+    )
+    assert stage.run(wave_of(*names(20))) == End("done")
+    assert stage.outcomes()["r00"] == [Outcome.FINISHED]
+    assert len(stage.of(WaveStarted)) == 1
 
 
 @pytest.mark.parametrize(
@@ -476,6 +494,27 @@ def test_strays_are_killed_once_no_wave_is_active(tmp_path: Path) -> None:
     stage.run(wave_of("r00"))
     assert stage.backend.strays == 0
     assert stage.of(WaveEnded)[0].processes_reaped == 3
+
+
+def terminated(seconds: float = 1.0) -> Fate:
+    cause = Cause(CauseKind.SIGNAL, "ended from outside", "SIGTERM")
+    return Fate(seconds, Outcome.CRASHED, cause, obeys=False)
+
+
+def test_a_run_that_gets_sigterm_alone_has_crashed(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, fates=lambda task, wave, slot: terminated())
+    assert stage.run(wave_of("r00")) == End("done")
+    assert stage.outcomes() == {"r00": [Outcome.CRASHED]}
+
+
+def test_runs_that_get_sigterm_with_their_launch_are_stopped(tmp_path: Path) -> None:
+    """The signal reaches the runs first, at 7 s, and the launch half a second later."""
+    stage = Stage(tmp_path, fates=lambda task, wave, slot: terminated(), signals={7.5: "TERM"})
+    assert stage.run(wave_of(*names(4))) == End("stopped")
+    assert set(map(tuple, stage.outcomes().values())) == {(Outcome.STOPPED,)}
+    assert stage.of(Ended)[0].cause == Cause(
+        CauseKind.ASKED_TO_STOP, "ended by SIGTERM, as the launch was"
+    )
 
 
 FATES = st.one_of(

@@ -45,6 +45,9 @@ class Config:
         "hang in native code",
         "leave children",
         "bad result",
+        "die behind a fork",
+        "exit in C",
+        "read stdin",
         "wait for stop",
         "slow",
     ] = "finish"
@@ -71,7 +74,7 @@ def train(configs: Sequence[Config], runs: Sequence[Run]) -> Any:
     return _deeds(config, run)
 
 
-def _deeds(config: Config, run: Run) -> Any:  # noqa: PLR0912  (a list of deeds)
+def _deeds(config: Config, run: Run) -> Any:  # noqa: PLR0912, PLR0915  (a list of deeds)
     match config.deed:
         case "raise":
             raise ValueError("asked to raise\nwith a second line")
@@ -112,8 +115,16 @@ def _deeds(config: Config, run: Run) -> Any:  # noqa: PLR0912  (a list of deeds)
                 child = subprocess.Popen(["sleep", "600"], start_new_session=session)
                 pids.append(str(child.pid))
             run.save("children.txt", lambda path: path.write_text(" ".join(pids)))
+        case "die behind a fork":
+            if os.fork():
+                os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(600)  # it holds every descriptor of its parent
+        case "exit in C":
+            ctypes.CDLL(None).exit(7)
+        case "read stdin":
+            assert sys.stdin.read() == ""
         case "bad result":
-            return {"loss": 1.0}
+            return [{"loss": 1.0}, {"loss": 2.0}]
         case "wait for stop":
             while not run.should_stop():
                 time.sleep(0.02)

@@ -1,0 +1,131 @@
+"""What a run changes in its process is put back, or the process is not used again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+CHECK = """
+import sys
+from sweeper.engine.process_state import ProcessState, kill_children
+exec({before!r})
+state = ProcessState()
+exec({change!r})
+print(state.restore())
+exec({after!r})
+kill_children()
+"""
+
+
+def tried(change: str, after: str = "", before: str = "") -> tuple[str, str]:
+    """The verdict on a process after `change`, and what `after` prints."""
+    code = CHECK.format(before=before, change=change, after=after)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=100
+    )
+    assert done.returncode == 0, done.stderr
+    verdict, _, printed = done.stdout.partition("\n")
+    return verdict, printed.strip()
+
+
+@pytest.mark.parametrize(
+    ("change", "after", "printed"),
+    [
+        ("pass", "", ""),
+        ("import os; os.chdir('/')", "import os; print(os.getcwd() == '/')", "False"),
+        ("import os; os.umask(0)", "import os; print(os.umask(0) != 0)", "True"),
+        ("import os; os.environ['A'] = 'b'", "import os; print('A' in os.environ)", "False"),
+        ("import os; del os.environ['PATH']", "import os; print('PATH' in os.environ)", "True"),
+        (
+            "import signal; signal.signal(signal.SIGUSR1, lambda *_: None)",
+            "import signal; print(signal.getsignal(signal.SIGUSR1).name)",
+            "SIG_DFL",
+        ),
+        (
+            "import signal; signal.signal(signal.SIGALRM, signal.SIG_IGN); signal.alarm(30)",
+            "import signal; print(signal.getitimer(signal.ITIMER_REAL))",
+            "(0.0, 0.0)",
+        ),
+        (
+            "import resource; _, hard = resource.getrlimit(resource.RLIMIT_CORE);"
+            "resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(7)[1]))",
+            "import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 64)",
+            "True",
+        ),
+        (
+            "import random; random.seed(1)",
+            "import random; a = random.random(); random.seed(1); print(a == random.random())",
+            "False",
+        ),
+        (
+            "import numpy; numpy.random.seed(1); numpy.seterr(all='raise')",
+            "import numpy; print(numpy.geterr()['over'], numpy.random.rand() < 0.41703)",
+            "warn True",
+        ),
+        (
+            "import logging; logging.basicConfig(level=10); logging.disable(50)",
+            "import logging; print(logging.root.handlers, logging.root.level, "
+            "logging.root.manager.disable)",
+            "[] 30 0",
+        ),
+        (
+            "import warnings; warnings.simplefilter('error')",
+            "import warnings; print(warnings.filters[0][0] == 'error')",
+            "False",
+        ),
+        ("sys.path.insert(0, '/x')", "print('/x' in sys.path)", "False"),
+        ("sys.setrecursionlimit(99)", "print(sys.getrecursionlimit() > 99)", "True"),
+        (
+            "import matplotlib; matplotlib.rcParams['lines.linewidth'] = 9",
+            "import matplotlib; print(matplotlib.rcParams['lines.linewidth'])",
+            "1.5",
+        ),
+    ],
+)
+def test_what_can_be_put_back_is(change: str, after: str, printed: str) -> None:
+    modules = "import numpy, matplotlib; numpy.random.seed(123456)" if "imp" in change else ""
+    before = modules if "numpy" in change or "matplotlib" in change else ""
+    if "numpy" in change:
+        after = after.replace("< 0.41703", "!= 0.417022004702574")
+    assert tried(change, after, before) == ("None", printed)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (
+            "import threading, time; threading.Thread(target=time.sleep, args=(9,), name='T', "
+            "daemon=True).start()",
+            "a thread goes on: T",
+        ),
+        (
+            "import subprocess; subprocess.Popen(['sleep', '60'])",
+            "it has child processes",
+        ),
+        ("kept = open('/etc/hostname')", "it keeps open: /etc/hostname"),
+        (
+            "import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0))",
+            "its limits can't be put back",
+        ),
+    ],
+)
+def test_what_cannot_be_put_back_spends_the_process(change: str, why: str) -> None:
+    before = ""
+    if "RLIMIT_CORE" in change:  # root may raise a hard limit again: nobody else may
+        before = "import os\nif os.getuid() == 0: os.setgid(65534), os.setuid(65534)"
+    assert tried(change, before=before)[0] == why
+
+
+def test_settings_of_jax_spend_the_process_also_where_the_run_imported_it() -> None:
+    change = "import jax; jax.config.update('jax_enable_x64', True)"
+    assert tried(change)[0] == "it has set jax_enable_x64 of JAX"
+    assert tried(change, before="import jax")[0] == "it has set jax_enable_x64 of JAX"
+
+
+def test_a_computation_with_jax_does_not_spend_the_process() -> None:
+    """Else every run would compile anew."""
+    change = "import jax; jax.jit(lambda x: x + 1)(1.0).block_until_ready()"
+    assert tried(change)[0] == "None"
+    assert tried(change, before="import jax")[0] == "None"
