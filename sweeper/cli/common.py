@@ -30,6 +30,8 @@ __all__ = [
     "USER_ERROR",
     "Json",
     "RunsDir",
+    "ShardOption",
+    "TakeOver",
     "TrainerName",
     "app",
     "complain",
@@ -70,6 +72,22 @@ TrainerName = Annotated[
         name="--trainer",
         help="The trainer that the records name, if it isn't the default: none is imported on the "
         "word of records alone.",
+    ),
+]
+TakeOver = Annotated[
+    bool,
+    Parameter(
+        name="--take-over",
+        negative=(),
+        help="You know that the launches of this group on other hosts are dead: close what they "
+        "left open, and take their place.",
+    ),
+]
+ShardOption = Annotated[
+    str | None,
+    Parameter(
+        name="--shard",
+        help="Only part i of n (`1/4` say), so that several hosts can train one sweep.",
     ),
 ]
 DEFAULT_RUNS = Path("runs")

@@ -59,6 +59,7 @@ def plan_text(plan: Mapping[str, Any]) -> str:
     done = ", ".join(f"{count} {word}" for word, count in plan["done"].items() if count)
     rows: list[tuple[str, object]] = [
         ("group", plan["group"]),
+        *([("shard", plan["shard"])] if plan.get("shard") else []),
         ("runs", f"{plan['total']}: {plan['to_train']} to train" + (f", {done}" if done else "")),
         *((axis["label"], _listed(axis["values"])) for axis in plan["axes"]),
         ("programs", f"{plan['programs']} to compile, {plan['packs']} packs"),
@@ -161,7 +162,21 @@ def status_text(status: Mapping[str, Any]) -> str:
     )
     if bad:
         lines.append(f"Why: sweep crashed {status['group']}")
+    if len(status["launches"]) > 1:
+        lines += ["launches:", _grid([_launch_row(launch) for launch in status["launches"]])]
+    lines += [doubt["message"] for doubt in status["in_doubt"]]
     return _rendered(*lines)
+
+
+def _launch_row(launch: Mapping[str, Any]) -> tuple[str, ...]:
+    shard, job = launch["shard"], launch["job"]
+    return (
+        f"  {launch['id']}",
+        f"host {launch['host']}, process {launch['pid']}" + (f", job {job}" if job else ""),
+        f"shard {shard}" if shard else "",
+        f"{launch['slots']} slots",
+        "" if launch["alive"] else "can't tell whether it lives",
+    )
 
 
 def crashed_text(answer: Mapping[str, Any], *, everything: bool = False) -> str:
@@ -170,8 +185,9 @@ def crashed_text(answer: Mapping[str, Any], *, everything: bool = False) -> str:
     At most 20 runs of a cause are listed, the others counted, unless `everything` is asked for.
     """
     group, causes = answer["group"], answer["causes"]
+    doubts = [doubt["message"] for doubt in answer["in_doubt"]]
     if not causes:
-        return f"{group}: every run that has ended is finished\n"
+        return _rendered(f"{group}: every run that has ended is finished", *doubts)
     runs = {run["id"]: run for run in answer["runs"]}
     number = f"{len(causes)} causes" if len(causes) > 1 else "1 cause"
     parts = [f"{group}: {len(runs)} runs without a good outcome, {number}"]
@@ -203,7 +219,7 @@ def crashed_text(answer: Mapping[str, Any], *, everything: bool = False) -> str:
     trainer = f" --trainer {answer['trainer']}" if answer["trainer"] else ""
     parts += ["", f"Look closer: sweep show {first}, sweep rerun {first} --pdb{trainer}"]
     parts.append(f"Try again: sweep retry {group} --dry-run{trainer}")
-    return _rendered(*parts)
+    return _rendered(*parts, *doubts)
 
 
 def _cause_words(item: Mapping[str, Any]) -> str:

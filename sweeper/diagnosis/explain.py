@@ -15,6 +15,7 @@ from sweeper.diagnosis.exact import separate
 from sweeper.diagnosis.failure_groups import CauseGroup, by_cause
 from sweeper.diagnosis.rules import MOST_ATOMS, Atom, Condition
 from sweeper.records import GroupFolder, Outcome, crashed, snapshot
+from sweeper.records.queries import doubts
 from sweeper.records.state import INTERRUPTED, STANDINGS, RunState
 from sweeper.trainer import DEFAULT_TRAINER
 
@@ -42,8 +43,9 @@ _WORDS_OF_YAML = {"true", "false", "null"}
 def crash_groups(folder: GroupFolder) -> dict[str, Any]:
     """Every run without a good outcome, and why, for `sweep crashed`.
 
-    Returns `group`, `trainer` (None for the default one), `causes` (see `explained`) and `runs`
-    (those of `records.crashed` as mappings), both of the same moment. Raises `RecordError` for a
+    Returns `group`, `trainer` (None for the default one), `causes` (see `explained`), `runs`
+    (those of `records.crashed` as mappings) and `in_doubt` (see `records.queries.doubts`), all of
+    the same moment. Raises `RecordError` for a
     group without records.
     """
     seen = snapshot(folder)
@@ -56,6 +58,7 @@ def crash_groups(folder: GroupFolder) -> dict[str, Any]:
         "trainer": None if trainer == DEFAULT_TRAINER else trainer,
         "causes": causes,
         "runs": [run.plain() for run in runs],
+        "in_doubt": doubts(seen),
     }
 
 

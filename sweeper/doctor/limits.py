@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sweeper.engine.budgets import WAVE_THREADS, WORKER_THREADS, thread_shortage
-from sweeper.host.facts import Room
+from sweeper.host.facts import NETWORK_FILE_SYSTEMS, Room
 from sweeper.units import GIB, MIB, size
 
 __all__ = [
@@ -44,11 +44,6 @@ OBJECT_STORE = 80 * MIB
 # A heuristic: a worker that compiles a toy reserves 1.9 GiB, real programs and many CPUs more.
 ADDRESS_SPACE = 8 * GIB
 
-# File systems that other hosts write to as well, as /proc/self/mountinfo names them.
-NETWORK_FILE_SYSTEMS = frozenset(
-    {"9p", "afs", "beegfs", "ceph", "cifs", "fuse.glusterfs", "fuse.sshfs", "glusterfs", "gpfs"}
-    | {"lustre", "ncpfs", "nfs", "nfs4", "orangefs", "panfs", "smb3", "smbfs", "virtiofs"}
-)
 MEMORY_FILE_SYSTEMS = frozenset({"ramfs", "tmpfs"})
 
 

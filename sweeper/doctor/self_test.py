@@ -32,6 +32,7 @@ from sweeper.plan import Plan, plan_each
 from sweeper.records import GroupFolder, GroupState
 from sweeper.records.events import Ended, Event, WaveEnded
 from sweeper.records.outcomes import Outcome
+from sweeper.records.shards import WHOLE, Shard
 from sweeper.trainer import Trainer, load_trainer
 from sweeper.units import size
 
@@ -85,6 +86,7 @@ class _SelfTest:
     datasets: None = None
     warnings: tuple[str, ...] = ()
     purpose: Purpose = "train"
+    shard: Shard = WHOLE
 
     def plan(self, state: GroupState) -> Plan:
         return plan_each([RunSpec(_RUN, probe_trainer.Config(), {})], self.trainer)

@@ -16,6 +16,8 @@ from sweeper.launch.recorded_trainer import trainer_of
 from sweeper.launch.work import Announcement, Options, Prepared, Purpose, training_policy
 from sweeper.plan import Plan, plan_runs
 from sweeper.records import GroupFolder, GroupState, Outcome, crashed, snapshot
+from sweeper.records.queries import doubts
+from sweeper.records.shards import WHOLE, Shard
 from sweeper.records.state import INTERRUPTED
 from sweeper.trainer import Trainer
 
@@ -33,7 +35,8 @@ class FailedRuns:
     """Runs that failed, with the configs that their folders hold.
 
     `causes` are those of `specs`, `others` those that were not asked for or would end the same way
-    again, and `without_config` counts runs whose folder holds none.
+    again, and `without_config` counts runs whose folder holds none. `doubts` are sentences about
+    launches of which this host can't tell whether they live.
     """
 
     folder: GroupFolder
@@ -43,14 +46,17 @@ class FailedRuns:
     causes: tuple[CauseGroup, ...]
     others: tuple[CauseGroup, ...]
     without_config: int
+    doubts: tuple[str, ...] = ()
     purpose: Purpose = "retry"
+    shard: Shard = WHOLE  # what failed may be in any part
     datasets: None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
         if not self.without_config:
-            return ()
+            return self.doubts
         return (
+            *self.doubts,
             f"there is no config of {self.without_config} of these runs in the records; launching "
             f"the sweep file again trains them",
         )
@@ -112,14 +118,15 @@ def prepare_retry(
     replace what the sweep was launched with. Raises `RecordError` where nothing fits,
     `ConfigError` for a stored config that no longer fits its trainer, `HostError`.
     """
-    seen = snapshot(folder)
+    seen = snapshot(folder, take_over=options.take_over)
     state = seen.state
     if state.last_training is None:
         raise RecordError(f"the journal of group `{folder.group}` knows no launch of it")
     groups = by_cause(crashed(folder, seen))
     chosen = [group for group in groups if group.outcome in _WORTH_IT and _is_meant(group, causes)]
+    doubtful = tuple(doubt["message"] for doubt in doubts(seen))
     if not chosen:
-        raise RecordError(_nothing(folder.group, groups, causes))
+        raise RecordError("\n".join([_nothing(folder.group, groups, causes), *doubtful]))
     loaded = trainer_of(folder.group, state, trainer)
     wanted = [run for group in chosen for run in group.runs]
     specs, without_config = recorded_specs(folder, state, loaded, wanted)
@@ -136,6 +143,7 @@ def prepare_retry(
         causes=tuple(chosen),
         others=tuple(group for group in groups if group not in chosen),
         without_config=without_config,
+        doubts=doubtful,
     )
     return compare(work, options)
 

@@ -3,7 +3,7 @@
     <runs dir>/<group>/
         sweep.yaml          the sweep file as it was launched last
         plan.json           what the last launch planned
-        lock                held by the launch that runs now
+        claims/             who may train which part of it, see `sweeper.records.claims`
         journal/*.jsonl     the events, one file per writer: they decide
         results/            tables and figures
         runs/<id>/          what a person opens: config, metrics, result, log
@@ -183,8 +183,8 @@ class GroupFolder:
         return self.path / "journal"
 
     @property
-    def lock_file(self) -> Path:
-        return self.path / "lock"
+    def claims_dir(self) -> Path:
+        return self.path / "claims"
 
     @property
     def results_dir(self) -> Path:

@@ -9,9 +9,11 @@ from typing import Any
 
 from sweeper.errors import RecordError
 from sweeper.records import (
+    WHOLE,
     GroupFolder,
     GroupState,
     Outcome,
+    Shard,
     make_folder,
     write_atomically,
 )
@@ -30,9 +32,17 @@ _BEST = 3
 
 
 def ending(
-    folder: GroupFolder, state: GroupState, *, reason: str, message: str = ""
+    folder: GroupFolder,
+    state: GroupState,
+    *,
+    reason: str,
+    message: str = "",
+    shard: Shard = WHOLE,
 ) -> dict[str, Any]:
-    """What a launch says at its end, as data; writes table and figures to the results folder."""
+    """What a launch says at its end, as data; writes table and figures to the results folder.
+
+    All is about the whole group, but `all_finished`: that is about the launch's own `shard`.
+    """
     counts = {word: count for word, count in state.counts().items() if count}
     finished = counts.get("finished", 0)
     table = results_table({folder.group: state}) if finished else None
@@ -44,7 +54,7 @@ def ending(
         "group": folder.group,
         "total": state.total,
         "counts": counts,
-        "all_finished": finished == state.total,
+        "all_finished": finished == state.total or (not shard.is_whole and _is_done(state, shard)),
         "reason": reason,
         "message": message,
         "headline": state.headline or "loss",
@@ -53,6 +63,11 @@ def ending(
         "files": [str(file) for file in files],
         "runs_folder": str(folder.runs_folder),
     }
+
+
+def _is_done(state: GroupState, shard: Shard) -> bool:
+    own = [run for run in state.runs.values() if shard.holds(run.id)]
+    return all(run.standing == Outcome.FINISHED for run in own)
 
 
 def _best(state: GroupState) -> list[dict[str, Any]]:

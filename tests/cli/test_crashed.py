@@ -44,6 +44,6 @@ def test_it_explains_and_lists_twenty_or_all(
     assert short.count("    axes ") == 20
     assert printed(capsys, *where, "--all").count("    axes ") == 30
     answer = json.loads(printed(capsys, *where, "--json"))
-    assert set(answer) == {"group", "trainer", "causes", "runs"}
+    assert set(answer) == {"group", "trainer", "causes", "runs", "in_doubt"}
     assert len(answer["runs"]) == 30
     assert answer["causes"][0]["condition"]["text"] == "head = b"

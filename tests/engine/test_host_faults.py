@@ -311,7 +311,7 @@ def test_a_full_records_disk_ends_the_launch_and_loses_nothing(bench: Bench) -> 
     # tells before all else.
     folder = saved.group("full")
     with JournalWriter(folder.journal_dir, "next") as journal:
-        journal.append(*interrupted_ends(folder, state))
+        journal.append(*interrupted_ends(folder, state, is_dead=lambda writer: True))
     assert_every_attempt_is_told(saved, "full")
     assert_nothing_is_left(bench)
 

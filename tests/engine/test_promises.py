@@ -23,7 +23,7 @@ from trainers.sabotage import Config
 
 from sweeper.config import plain, run_id, to_yaml
 from sweeper.engine.environment import wave_environment
-from sweeper.records import GroupFolder
+from sweeper.records import GroupFolder, read_claims
 from sweeper.records.events import Ended, Launched, Recorded, Started
 
 # A trainer of these tests; what it is told to do, it does at once.
@@ -514,12 +514,17 @@ def test_nothing_is_written_through_links_among_records(bench: Bench) -> None:
     assert bench.sweep("launch", file, "--cpus", 1).returncode == 3
     (run,) = bench.state("some").runs
     folder = bench.group("some")
-    outside = {name: bench.path / f"precious-{name}" for name in ("lock", "config")}
-    for link, name in ((folder.lock_file, "lock"), (folder.run(run).config_file, "config")):
+    outside = {name: bench.path / f"precious-{name}" for name in ("claim", "config")}
+    claims = folder.claims_dir / f"{read_claims(folder).number + 1:06}.json"
+    for link, name in ((claims, "claim"), (folder.run(run).config_file, "config")):
         outside[name].write_text("mine")
-        link.unlink()
+        link.unlink(missing_ok=True)
         link.symlink_to(outside[name])
-    bench.sweep("launch", file, "--cpus", 1)
+    refused = bench.sweep("launch", file, "--cpus", 1)
+    assert refused.returncode == 2
+    assert "--take-over" in refused.stderr
+    again = bench.sweep("launch", file, "--cpus", 1, "--take-over")
+    assert again.returncode == 3
     assert {file.read_text() for file in outside.values()} == {"mine"}
 
 
