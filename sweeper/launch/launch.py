@@ -35,7 +35,7 @@ from sweeper.records.events import Event, Launched, LaunchEnded
 from sweeper.records.permissions import readable_as
 from sweeper.records.queries import corrected, who_lives
 
-__all__ = ["careful", "compare", "launch", "prepare"]
+__all__ = ["ClaimedLog", "announce", "careful", "compare", "launch", "prepare", "recovered"]
 
 
 def prepare(file: Path, runs_dir: Path, options: Options) -> Prepared:
@@ -95,8 +95,8 @@ def launch(
         after = prepared.records.state().last_time or 0.0
         with JournalWriter(folder.journal_dir, held.owner.writer, after=after) as journal:
             log = ClaimedLog(journal, held)
-            prepared = _recovered(prepared, log, here, options)
-            _announce(prepared, log)
+            prepared = recovered(prepared, log, here, options)
+            announce(prepared, log)
             with _journalled_end(log) as ending, contextlib.ExitStack() as stack:
                 view = view_of(prepared)
                 stack.callback(careful(view.close))
@@ -118,7 +118,7 @@ class ClaimedLog:
         self._journal.append(*events)
 
 
-def _recovered(prepared: Prepared, log: ClaimedLog, here: Host, options: Options) -> Prepared:
+def recovered(prepared: Prepared, log: ClaimedLog, here: Host, options: Options) -> Prepared:
     """What there is to do, once the ends that dead launches left open are journalled.
 
     Under the claim: nobody else closes or starts a run of this part.
@@ -139,7 +139,7 @@ def _recovered(prepared: Prepared, log: ClaimedLog, here: Host, options: Options
     return replace(prepared, state=state, plan=work.plan(state))
 
 
-def _announce(prepared: Prepared, log: ClaimedLog) -> None:
+def announce(prepared: Prepared, log: ClaimedLog) -> None:
     """Journal what is planned."""
     work, owner = prepared.work, log.claim.owner
     announced = work.announce(prepared.plan, prepared.state)

@@ -196,9 +196,9 @@ class Claim:
             return
         now = read_claims(self._folder)
         if now.number > self._seen:
-            self._seen = now.number
             if now.owner(self.owner.launch) is None:
                 raise ClaimLostError(_lost(self.owner, now, self._folder.group))
+            self._seen = now.number
 
     def release(self) -> None:
         """Give the claim back, if it stands. A disk that is full keeps it: then death ends it."""
