@@ -7,12 +7,14 @@ import io
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter, Token
 
 from sweeper.errors import SweeperError
+from sweeper.host.paths import expanded
 from sweeper.untrusted import printable
 
 if TYPE_CHECKING:
@@ -61,9 +63,19 @@ app = App(
     result_action="return_value",
 )
 
+
+def _runs_dir(_type: object, tokens: Sequence[Token]) -> Path:
+    return expanded(tokens[0].value, "--runs-dir or SWEEPER_RUNS")
+
+
 RunsDir = Annotated[
     Path,
-    Parameter(name="--runs-dir", env_var="SWEEPER_RUNS", help="Where the records lie."),
+    Parameter(
+        name="--runs-dir",
+        env_var="SWEEPER_RUNS",
+        converter=_runs_dir,
+        help="Where the records lie.",
+    ),
 ]
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON for programs.")]
 TrainerName = Annotated[
