@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.errors import RecordError
+from sweeper.records.jsonl import sync
 from sweeper.records.permissions import (
     PRIVATE_FOLDER,
     SHARED_FOLDER,
@@ -254,7 +255,7 @@ def write_atomically(path: Path, data: str | bytes, *, durable: bool = True) -> 
             file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
             if durable:
-                os.fsync(file.fileno())
+                sync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -264,10 +265,10 @@ def write_atomically(path: Path, data: str | bytes, *, durable: bool = True) -> 
 
 
 def sync_folder(path: Path) -> None:
-    """Make a folder's new entries durable."""
+    """Make a folder's new entries durable, where its file system knows how to."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        sync(descriptor)
     finally:
         os.close(descriptor)
 

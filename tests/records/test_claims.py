@@ -253,7 +253,7 @@ def test_a_full_disk_leaves_no_claim(folder: GroupFolder, monkeypatch: pytest.Mo
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(claims_module.os, "fsync", full)
+        patched.setattr(claims_module, "sync", full)
         with pytest.raises(OSError, match="No space"):
             claim(folder, "mine", here=this_host())
     assert list(folder.claims_dir.iterdir()) == []
