@@ -1,0 +1,51 @@
+"""The scratch of a launch beside a cleaner of the temp folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sweeper.engine.scratch import Scratch
+from sweeper.errors import HostError
+
+
+@pytest.fixture
+def scratch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scratch]:
+    base = Path(f"/tmp/sw-scratch-{os.getpid()}")  # short, for Ray's sockets
+    monkeypatch.setenv("SWEEPER_SCRATCH", str(base))
+    yield Scratch.create("abcdef01")
+    shutil.rmtree(base)
+
+
+def test_files_that_a_cleaner_deleted_are_written_again(scratch: Scratch) -> None:
+    token = scratch.token_file.read_text()
+    scratch.token_file.unlink()
+    (scratch.path / "owner").unlink()
+    scratch.wave(1)
+    assert scratch.token_file.read_text() == token
+    assert scratch.token_file.stat().st_mode & 0o777 == 0o600
+    assert (scratch.path / "owner").read_text() == f"{scratch.mark}\n"
+
+
+def test_each_wave_touches_the_files_that_cleaners_look_at(scratch: Scratch) -> None:
+    os.utime(scratch.token_file, (0, 0))
+    scratch.wave(1)
+    assert scratch.token_file.stat().st_mtime > 1e9
+
+
+def test_a_scratch_that_is_gone_is_named_with_the_fix(scratch: Scratch) -> None:
+    shutil.rmtree(scratch.path)
+    with pytest.raises(HostError, match=rf"{scratch.path} was deleted.*cleaner.*SWEEPER_SCRATCH"):
+        scratch.wave(1)
+
+
+@pytest.mark.parametrize("text", ["", "$HOME/s", "~/"])
+def test_the_place_is_expanded_or_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("SWEEPER_SCRATCH", text)
+    monkeypatch.setenv("HOME", "/proc/none")
+    with pytest.raises(HostError, match=r"SWEEPER_SCRATCH|/proc/none"):
+        Scratch.create("abcdef02")
