@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.errors import Diverged
+from sweeper.records.jsonl import sync
 from sweeper.records.layout import RunFolder, read_json, write_atomically
 from sweeper.records.metrics import append_rows
 
@@ -120,7 +121,7 @@ class RunContext:
         try:
             writer(temporary)
             with temporary.open("rb") as written:
-                os.fsync(written.fileno())
+                sync(written.fileno())
             os.replace(temporary, target)  # noqa: PTH105  (the same on all Pythons)
         finally:
             temporary.unlink(missing_ok=True)
