@@ -1,4 +1,4 @@
-"""`sweep rerun`: one run again, in this process."""
+"""`sweep rerun`: trains one run again in this process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["rerun", "rerun_here"]
 def rerun_here(
     runs_dir: Path, prefix: str, *, trainer: str | None = None, debugger: bool = False
 ) -> int:
-    """Train the run once more, showing its output; 0 if it ends well, 1 if it raises.
+    """Train the run again, showing its output; returns 0 if it succeeds, 1 if it raises.
 
     `trainer` is the name of the run's trainer if it isn't the default one. Raises `RecordError`
     for a run that isn't there, `ConfigError` for a config that no longer fits its trainer.
@@ -33,7 +33,7 @@ def rerun_here(
     run = find_run(runs_dir, prefix)
     config = config_of(runs_dir, prefix)
     state = fold(read_events(run.group.journal_dir))
-    # Caps and caches as in a worker, so that the same program is found in the cache.
+    # Thread limits and caches as in a worker, so that the compiled program is found in the cache.
     os.environ.update(run_environment(os.environ, cpus_per_run=1))
     loaded = trainer_of(run.group.group, state, trainer)
     from_plain(loaded.Config, config)
@@ -50,10 +50,10 @@ def rerun_here(
 
 
 def rerun(run_id: str, trainer: Trainer, config: Mapping[str, Any]) -> dict[str, float]:
-    """Train once more with the same config and so the same seed; returns the metrics.
+    """Train again with the same config, and so the same seed; returns the metrics.
 
-    Whatever the training raises passes through, with its traceback. Records and run folder stay as
-    they are: files go to a temporary folder, which is deleted.
+    Exceptions of the training pass through, with their traceback. The records and the run's folder
+    don't change: files go to a temporary folder, which is deleted.
     """
     with tempfile.TemporaryDirectory(prefix="sweeper-rerun-") as temporary:
         folder = RunFolder(Path(temporary))
