@@ -164,7 +164,7 @@ def test_a_shadow_that_was_imported_before_is_named(tmp_path: Path) -> None:
     version = canonical_version()
     assert found.stdout == (
         f"trainer 'models.neural_ode' belongs to the distribution sweeper {version}, but another "
-        f"module `models` was imported, from {file}: rename that one, or start without it on "
+        f"module `models` was imported, from {file}: rename that one, or remove it from "
         f"PYTHONPATH\n"
     ), found.stderr
 

@@ -1,4 +1,4 @@
-"""What a failure was: pure functions from what was seen to a `Cause`."""
+"""Why a run failed: pure functions from what was seen to a `Cause`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _FATAL_SIGNALS = {
 
 
 class Terminated(BaseException):
-    """SIGTERM reached a worker; no Exception, so `except Exception` in a training lets it by."""
+    """SIGTERM reached a worker; a BaseException, which `except Exception` doesn't catch."""
 
 
 def cause_of_exception(error: BaseException) -> tuple[Outcome, Cause]:
@@ -65,7 +65,7 @@ def _one_line(error: BaseException) -> str:
     try:
         text = str(error)
     except Exception as second:  # an exception may have any constructor and any __str__
-        text = f"(its text can't be had: {type(second).__name__})"
+        text = f"(its text can't be read: {type(second).__name__})"
     line = printable(" ".join(text.split()))
     return line if len(line) <= _MESSAGE_LIMIT else line[: _MESSAGE_LIMIT - 1] + "…"
 
@@ -105,10 +105,10 @@ def _is_library(filename: str) -> bool:
 class DeathTraces:
     """What a worker process that vanished has left behind.
 
-    `started` tells whether the run's start mark was written, `stack` is what faulthandler wrote,
+    `started` says whether the run's start mark was written, `stack` is what faulthandler wrote,
     `exit_code` what a call of `os._exit` noted, `killed_for` why the supervisor itself ended it,
-    `oom_kills` how often the kernel killed for memory in our cgroup meanwhile, `detail` what Ray
-    says of it.
+    `oom_kills` how often the kernel killed for memory in our cgroup during the run, `detail` what
+    Ray says about it.
     """
 
     started: bool
@@ -122,8 +122,8 @@ class DeathTraces:
 def cause_of_death(traces: DeathTraces) -> tuple[Outcome, Cause]:
     """Outcome and cause of a run whose process vanished.
 
-    Ray tells neither code nor signal, so the cause is found from the traces. A process that leaves
-    none was killed by a signal that can't be caught, or left through a native `_exit`.
+    Ray reports neither code nor signal, so the cause is found from the traces. A process without
+    any was killed by a signal that can't be caught, or left through a native `_exit`.
     """
     if traces.killed_for is not None:
         outcome = {

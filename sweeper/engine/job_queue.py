@@ -1,4 +1,4 @@
-"""What a launch still has to do: jobs to come, attempts that ended, what is tried again."""
+"""What a launch still has to do: jobs to come, ended attempts, retries."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class JobQueue:
     """Hands out the jobs of each wave once, and takes back what has to be tried again.
 
     Retries come last. Runs that ran out of the host's memory are tried at half as many at once,
-    then alone. Runs that were lost twice are tried alone too: who takes its wave with it takes no
-    other run then.
+    then alone. Runs that were lost twice are tried alone too: if such a run kills its wave, no
+    other run dies with it.
     """
 
     def __init__(self, waves: Iterable[WaveJobs], policy: Policy, slots: int) -> None:
@@ -110,7 +110,7 @@ class JobQueue:
     def brake_reason(self) -> str | None:
         """What the last ends have in common, if nothing has finished and all failed alike.
 
-        Or that a run was lost as often as it is tried while none finished: no run's own fault.
+        Or that a run was lost in each of its tries while none finished: then the host is sick.
         """
         if self._sick and self._policy.pause_when_sick:
             return self._sick

@@ -1,6 +1,6 @@
-"""What a training is confined to inside a worker process, and what is undone after it.
+"""The limits of a training inside a worker process, and what is undone after it.
 
-Its CPUs, its output, its memory, its ways to leave, and the process state that it may spoil.
+Its CPUs, its output, its memory, its exits, and the process state that it may change.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ _HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 def kept_process_state(umask: int) -> Iterator[None]:
     """Undo what a training does to its process: folder, umask, environment, signal handlers.
 
-    It gets this umask. A training that forked and returned in the child too ends there, unseen.
+    It gets this umask. If a training forked and returned in the child too, the child ends here.
     """
     os.umask(umask)
     pid, home, environ, leave = os.getpid(), Path.cwd(), dict(os.environ), os._exit
@@ -215,7 +215,7 @@ def lasting_threads() -> set[threading.Thread]:
 def _children_of(file: Path) -> str:
     try:
         return file.read_text().strip()
-    except OSError:  # the thread has ended meanwhile
+    except OSError:  # the thread has ended
         return ""
 
 
