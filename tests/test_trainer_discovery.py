@@ -164,7 +164,7 @@ def test_a_shadow_that_was_imported_before_is_named(tmp_path: Path) -> None:
     version = canonical_version()
     assert found.stdout == (
         f"trainer 'models.neural_ode' belongs to the distribution sweeper {version}, but another "
-        f"module `models` was imported, from {file}: rename that one, or start without it on "
+        f"module `models` was imported, from {file}: rename that one, or remove it from "
         f"PYTHONPATH\n"
     ), found.stderr
 
@@ -380,6 +380,6 @@ def test_a_declared_module_found_outside_of_its_distribution_is_refused(
     file = put(project, "gone_training.py", ACME)
     assert refusal(project, "trainer: gone\n", path=(site,)) == (
         f"sweep.yaml:1:10: trainer 'gone_training' belongs to the distribution broken 0.1, but "
-        f"another module `gone_training` was imported, from {file}: rename that one, or start "
-        f"without it on PYTHONPATH"
+        f"another module `gone_training` was imported, from {file}: rename that one, or "
+        f"remove it from PYTHONPATH"
     )

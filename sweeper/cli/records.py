@@ -26,7 +26,7 @@ from sweeper.errors import SweeperError
 def status(
     group: str | None = None, /, *, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False
 ) -> None:
-    """How a sweep stands, from its records alone, while it runs or after, from any shell.
+    """Show the progress of a sweep, from its records, while it runs or later, from any shell.
 
     For example:
 
@@ -36,7 +36,7 @@ def status(
     ```
 
     Args:
-        group: The group of the sweep (default: the one launched last).
+        group: The group of the sweep (default: the last one launched).
     """
     from sweeper.records import status as read_status
 
@@ -58,10 +58,10 @@ def crashed(
     runs_dir: RunsDir = DEFAULT_RUNS,
     json: Json = False,
 ) -> None:
-    """Why runs ended without a good outcome, cause by cause, and every one of these runs.
+    """Show why runs failed, cause by cause, and each of these runs.
 
-    For each cause: the shortest condition on the parameters that tells its runs from those that
-    finished, with counts, or that there is none. For each run: last step, log and axis values.
+    For each cause: the shortest condition on the parameters that separates its runs from those that
+    finished, with counts, if there is one. For each run: last step, log and axis values.
 
     For example:
 
@@ -71,7 +71,7 @@ def crashed(
     ```
 
     Args:
-        group: The group of the sweep (default: the one launched last).
+        group: The group of the sweep (default: the last one launched).
         everything: List all runs of a cause, not only the first 20.
     """
     from sweeper.diagnosis.explain import crash_groups
@@ -87,7 +87,7 @@ def crashed(
 
 @app.command(group=SEE)
 def show(run: str, /, *, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -> None:
-    """A run's config, outcome, last metrics and files.
+    """Show a run's config, outcome, last metrics and files.
 
     For example:
 
@@ -110,7 +110,7 @@ def show(run: str, /, *, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -
 
 @app.command(group=SEE)
 def diff(*runs: str, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -> None:
-    """Only the parameters that differ between runs.
+    """Show only the parameters that differ between runs.
 
     For example:
 
@@ -145,7 +145,7 @@ def table(
     format: Literal["table", "markdown", "csv", "json"] = "table",  # noqa: A002
     runs_dir: RunsDir = DEFAULT_RUNS,
 ) -> None:
-    """The results as a table: parameters × metrics, mean ± spread over seeds.
+    """Show the results as a table: parameters × metrics, mean ± spread over seeds.
 
     For example:
 
@@ -155,15 +155,15 @@ def table(
     ```
 
     Args:
-        group: The group of the sweep (default: the one launched last).
-        by: Parameters of the rows, with commas (default: all that vary, seeds apart).
-        metrics: Metrics of the columns, with commas (default: the chief ones).
-        format: How it is written.
+        group: The group of the sweep (default: the last one launched).
+        by: Parameters of the rows, separated by commas (default: all that vary, except seeds).
+        metrics: Metrics of the columns, separated by commas (default: the main ones).
+        format: The format of the table.
     """
     from sweeper.report.aggregate import group_table
     from sweeper.report.tables import render
 
     folder = group_folder(runs_dir, group)
     text = render(group_table(folder, by=words(by), metrics=words(metrics)), format)
-    # For programs the very text; for people one without power over their terminal.
+    # Programs get the exact text; people get it without control characters.
     sys.stdout.write(text) if format in {"csv", "json"} else say(text)

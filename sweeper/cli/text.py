@@ -31,7 +31,7 @@ _RUNS_SHOWN = 20
 
 
 def _rendered(*parts: Table | Text | str) -> str:
-    """As plain text, as wide as it needs to be: pipes and logs get the same as a terminal."""
+    """As plain text, as wide as it needs to be: pipes and logs get the same text as a terminal."""
     console = Console(file=io.StringIO(), width=200, no_color=True, highlight=False)
     for part in parts:
         console.print(part, soft_wrap=True, markup=False)
@@ -72,7 +72,7 @@ def plan_text(plan: Mapping[str, Any]) -> str:
     groups = plan["invalid_groups"]
     if groups:
         parts.append(
-            f"\n{sum(group['count'] for group in groups)} invalid points, which stop nothing else:"
+            f"\n{sum(group['count'] for group in groups)} invalid points; all others are trained:"
         )
         for group in groups[:_INVALID_SHOWN]:
             where = group["condition"] or axis_words(group["axis_values"])
@@ -87,7 +87,7 @@ def plan_text(plan: Mapping[str, Any]) -> str:
 def retry_text(plan: Mapping[str, Any]) -> str:
     """The answer of `sweep retry`, and what it says before it starts."""
     number = plan["to_train"]
-    lines = [f"{plan['group']}: {number} {'run' if number == 1 else 'runs'} again"]
+    lines = [f"{plan['group']}: {number} {'run' if number == 1 else 'runs'} to train again"]
     lines += [f"  {_cause_line(cause)}" for cause in plan["causes"]]
     if plan["left_alone"]:
         lines += ["left alone:", *(f"  {_cause_line(cause)}" for cause in plan["left_alone"])]
@@ -105,7 +105,7 @@ def retry_text(plan: Mapping[str, Any]) -> str:
         *([("limits", ", ".join(limits))] if limits else []),
     ]
     for run in plan["invalid"]:
-        lines.append(f"  {run['id']} can't work any more: {'; '.join(run['reasons'])}")
+        lines.append(f"  {run['id']} is no longer valid: {'; '.join(run['reasons'])}")
     return _rendered(*lines, _grid(rows))
 
 
@@ -124,11 +124,11 @@ def _cause_line(cause: Mapping[str, Any]) -> str:
 
 
 def _idle_slots(plan: Mapping[str, Any]) -> str:
-    """A warning where waves are too small for the slots; two of them work at once, at most."""
+    """A warning if the waves are too small for the slots; at most two run at once."""
     at_once = sum(sorted(plan["waves"], reverse=True)[:2])
     if len(plan["waves"]) <= 2 or at_once >= plan["slots"]:
         return ""
-    return f", of which at most {at_once} will work: waves this small (runs_per_wave) fill no more"
+    return f", at most {at_once} in use: the waves are too small (runs_per_wave)"
 
 
 def status_text(status: Mapping[str, Any]) -> str:
@@ -165,7 +165,7 @@ def status_text(status: Mapping[str, Any]) -> str:
 
 
 def crashed_text(answer: Mapping[str, Any], *, everything: bool = False) -> str:
-    """The answer of `sweep crashed`: the causes with what explains them, then their runs.
+    """The answer of `sweep crashed`: the causes with their conditions, then their runs.
 
     At most 20 runs of a cause are listed, the others counted, unless `everything` is asked for.
     """
@@ -209,7 +209,7 @@ def crashed_text(answer: Mapping[str, Any], *, everything: bool = False) -> str:
 def _cause_words(item: Mapping[str, Any]) -> str:
     """Type and message of a cause or of a run, else its kind."""
     words = ": ".join(part for part in (item["type"], item["message"]) if part)
-    return words or item.get("kind") or item.get("cause") or "no cause is known"
+    return words or item.get("kind") or item.get("cause") or "unknown cause"
 
 
 def _details(*rows: tuple[str, object]) -> list[str]:
@@ -217,16 +217,16 @@ def _details(*rows: tuple[str, object]) -> list[str]:
 
 
 def _explanation(cause: Mapping[str, Any]) -> str:
-    """Under which condition it struck, with the counts behind that."""
+    """Under which condition runs failed for this cause, with counts."""
     condition = cause["condition"]
     if condition is None:
         return f"{cause['note']}"
     text, word = condition["text"], cause["outcome"]
-    told = f"{text}: {condition['crashed_in']} of {condition['total_in']} {word}"
+    counts = f"{text}: {condition['crashed_in']} of {condition['total_in']} {word}"
     if not condition["atoms"]:
-        return told
-    told += f"; {condition['crashed_out']} of {condition['total_out']} others"
-    return f"{told} ({cause['note']})" if cause["note"] else told
+        return counts
+    counts += f"; {condition['crashed_out']} of {condition['total_out']} others"
+    return f"{counts} ({cause['note']})" if cause["note"] else counts
 
 
 def show_text(run: Mapping[str, Any]) -> str:
@@ -268,7 +268,7 @@ def doctor_line(name: str, verdict: str, found: str, fix: str | None) -> str:
 
 
 def ending_text(answer: Mapping[str, Any]) -> str:
-    """`ending` for people."""
+    """The answer of `ending`, as text."""
     group, headline = answer["group"], answer["headline"]
     lines = []
     if answer["table"]:
@@ -283,9 +283,9 @@ def ending_text(answer: Mapping[str, Any]) -> str:
         lines.append(f"paused: {answer['message']}")
     lines.append("next:")
     if answer["reason"] != "done":
-        lines.append("  the same command again trains only what is missing")
+        lines.append("  run the same command again to train what is missing")
     if not answer["all_finished"]:
-        lines.append(f"  sweep crashed {group}      why runs ended otherwise")
+        lines.append(f"  sweep crashed {group}      why runs did not finish")
     lines.append(f"  sweep table {group} --format markdown")
     if answer["best"]:
         lines.append(f"  sweep show {answer['best'][0]['id']}")

@@ -13,6 +13,7 @@ __all__ = [
     "compile_cache_folder",
     "run_environment",
     "wave_environment",
+    "withheld",
     "worker_environment",
 ]
 
@@ -21,7 +22,7 @@ _RAY = {
     # Despite its name: every port on loopback, on Linux too.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_AUTH_MODE": "token",
-    # Ray's memory monitor killed innocent neighbours; RLIMIT_DATA limits each run instead.
+    # Ray's memory monitor killed the wrong runs; RLIMIT_DATA limits each run instead.
     "RAY_memory_monitor_refresh_ms": "0",
     # Workers' own output goes to the runs' logs; what is left must not grow without bound.
     "RAY_ROTATION_MAX_BYTES": "10000000",
@@ -41,7 +42,13 @@ _RAY = {
 }
 
 
-_DROPPED = {"WANDB_SERVICE", "WANDB_API_KEY", "NPROC", "PJRT_NPROC"}
+_SECRETS = ("WANDB_API_KEY",)
+_DROPPED = {"WANDB_SERVICE", "NPROC", "PJRT_NPROC", *_SECRETS}
+
+
+def withheld(inherited: Mapping[str, str]) -> list[str]:
+    """What the user has set and trainings don't get: what they print is kept in logs."""
+    return [name for name in _SECRETS if name in inherited]
 
 
 def wave_environment(
@@ -55,8 +62,8 @@ def wave_environment(
     """The whole environment of a wave child and so of everything it starts.
 
     Inherited ``RAY_*`` and ``WANDB_SERVICE`` are dropped: they would tie the wave to somebody
-    else's session; ``NPROC`` too, as XLA believes it more than the slot's CPUs. What the user has
-    set for other caps and for caches stands.
+    else's session; ``NPROC`` too, because XLA prefers it to the slot's CPUs. Other limits and
+    caches that the user has set are kept.
     """
     env = {
         name: value
@@ -95,7 +102,7 @@ def run_environment(inherited: Mapping[str, str], *, cpus_per_run: int) -> dict[
 
 
 def compile_cache_folder(inherited: Mapping[str, str]) -> Path:
-    """Where compiled programs are kept between processes, apart per CPU model and jaxlib.
+    """Where compiled programs are kept between processes, separate for each CPU model and jaxlib.
 
     A program compiled for another CPU's instructions may be rejected or, worse, accepted.
     """

@@ -1,4 +1,4 @@
-"""What a failure was: pure functions from what was seen to a `Cause`."""
+"""Why a run failed: pure functions from what was seen to a `Cause`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FATAL_SIGNALS = {
 
 
 class Terminated(BaseException):
-    """SIGTERM reached a worker; no Exception, so `except Exception` in a training lets it by."""
+    """SIGTERM reached a worker; a BaseException, which `except Exception` doesn't catch."""
 
 
 def cause_of_exception(error: BaseException) -> tuple[Outcome, Cause]:
@@ -80,7 +80,7 @@ def _one_line(error: BaseException) -> str:
     try:
         text = str(error)
     except Exception as second:  # an exception may have any constructor and any __str__
-        text = f"(its text can't be had: {type(second).__name__})"
+        text = f"(its text can't be read: {type(second).__name__})"
     line = printable(" ".join(_reason(text).split()))
     if len(line) <= _MESSAGE_LIMIT:
         return line

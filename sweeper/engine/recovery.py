@@ -1,4 +1,4 @@
-"""After a launch that died: what became of the attempts it left open."""
+"""After a launch that died: how the attempts that it left open ended."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def interrupted_ends(folder: GroupFolder, state: GroupState) -> list[Event]:
     """The missing events of attempts that a dead launch left without an end.
 
     Must be called under the group's lock and after the dead launch's processes were reaped. A run
-    that had written its result is taken as it says; any other was lost. An attempt may even be
+    that had written its result keeps it; any other was lost. An attempt may even be
     unknown to the journal, if the launch died between its start and the next line.
     """
     events: list[Event] = [

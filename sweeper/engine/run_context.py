@@ -25,8 +25,8 @@ _STOP_LOOK_S = 0.1
 class RunContext:
     """Keeps metrics, files and progress of one attempt in the run's folder.
 
-    Rows are written in batches, at the latest every two seconds; the stop flag is looked at no more
-    than ten times a second, however often the training asks.
+    Rows are written in batches, at the latest every two seconds. The stop flag is checked at most
+    ten times a second, however often the training asks.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class RunContext:
         self._attempt = attempt
         self._clock = clock
         self._began = self._flushed = clock()
-        self._told = self._looked = -math.inf
+        self._reported = self._looked = -math.inf
         self._rows: list[dict[str, Any]] = []
         self._note_step = note_step
         self._owner = os.getpid()
@@ -102,16 +102,16 @@ class RunContext:
 
     def progress(self, fraction: float) -> None:
         now = self._clock()
-        if now - self._told >= _PROGRESS_S:
-            self._told = now
-            told = {
+        if now - self._reported >= _PROGRESS_S:
+            self._reported = now
+            progress = {
                 "fraction": min(1.0, max(0.0, float(fraction))),
                 "step": self.last_step,
                 "time": time.time(),
                 "attempt": self._attempt,
             }
             # Not synced: it is worth nothing after a crash.
-            write_atomically(self.record.progress_file, json.dumps(told), durable=False)
+            write_atomically(self.record.progress_file, json.dumps(progress), durable=False)
 
     def flush(self) -> None:
         """Write the rows logged so far."""

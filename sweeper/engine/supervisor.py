@@ -288,7 +288,7 @@ class Supervisor:
             case SlotReleased(slot):
                 wave.granted.discard(slot)
                 self._free.add(slot)
-            case RunsLeft(runs):  # it was told to drain: the next wave takes them
+            case RunsLeft(runs):  # it is draining: the next wave takes them
                 wave.waiting.difference_update(runs)
                 self._queue.give_back(runs)
             case Drained(shutdown_s):

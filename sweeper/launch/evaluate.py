@@ -1,4 +1,4 @@
-"""Trained runs evaluated on other datasets, in parallel over the slots, without training."""
+"""`sweep evaluate`: measures trained runs on other datasets, in parallel over the slots."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ __all__ = ["Evaluation", "prepare_evaluation"]
 class Evaluation:
     """Finished runs of one group, and the datasets on which they are evaluated.
 
-    `left_out` counts runs that were asked for and can't be evaluated: they haven't finished, or
-    their folder holds no config.
+    `left_out` counts runs that were asked for and can't be evaluated, because they haven't
+    finished or their folder holds no config.
     """
 
     folder: GroupFolder
@@ -55,6 +55,7 @@ class Evaluation:
             retries=self.resources.retries,
             brake_after=BRAKE_AFTER if options.brake else 0,
             pause_when_sick=options.brake,
+            fresh_processes=self.resources.isolation == "process",
         )
 
     def describe(self, plan: Plan) -> dict[str, Any]:
@@ -67,7 +68,7 @@ class Evaluation:
         }
 
     def announce(self, plan: Plan, state: GroupState) -> Announcement:
-        """The sweep stays as it is: nothing is planned."""
+        """Evaluation changes no plan: there is nothing to announce."""
         return Announcement()
 
 
@@ -120,10 +121,12 @@ def _targets(runs_dir: Path, targets: Sequence[str]) -> tuple[GroupFolder, Group
         return folder, state, list(state.runs)
     found = [find_run(runs_dir, target) for target in targets]
     if len({run.group.path for run in found}) != 1:
-        raise RecordError("the runs to evaluate must be of one group; give its name for all")
+        raise RecordError(
+            "the runs to evaluate must belong to one group; to evaluate all, give its name"
+        )
     folder = found[0].group
     state = fold(read_events(folder.journal_dir))
     unknown = [run.id for run in found if run.id not in state.runs]
     if unknown:
-        raise RecordError(f"the journal of group `{folder.group}` knows no run `{unknown[0]}`")
+        raise RecordError(f"the journal of group `{folder.group}` holds no run `{unknown[0]}`")
     return folder, state, [run.id for run in found]

@@ -53,7 +53,7 @@ def compare(work: Work, options: Options) -> Prepared:
 
 
 def _check_threads(workers: int) -> None:
-    """Raise `HostError` where a limit on processes leaves too few: Ray would stand still."""
+    """Raise `HostError` if a limit on processes leaves too few: Ray would hang."""
     found = [short for room in thread_rooms() if (short := thread_shortage(room, workers))]
     if found:
         raise HostError(f"too few processes for {workers} workers: {'; '.join(found)}")
@@ -66,11 +66,11 @@ def launch(
     view_of: Callable[[Prepared], View],
     launch_id: str | None = None,
 ) -> LaunchEnd:
-    """Do what was prepared, all that still needs it: the one way in which runs are executed.
+    """Execute what was prepared and is still missing: every kind of launch goes through here.
 
-    `view_of` gets what is to be done, right before the first wave, and returns what shows it.
-    Raises `BusyError` while another launch holds the group, `HostError` when the host gives up;
-    the records are complete either way.
+    `view_of` gets what is to be done, right before the first wave, and returns the view. Raises
+    `BusyError` while another launch holds the group, `HostError` if the host can't go on; the
+    records are complete either way.
     """
     work, records = prepared.work, prepared.records
     folder = work.folder
@@ -81,7 +81,7 @@ def launch(
         after = records.state().last_time or 0.0
         writer = f"{host_name()}-{launch_id}"
         with JournalWriter(folder.journal_dir, writer, after=after) as journal:
-            # Under the lock: what is open now was left by a launch that is dead.
+            # Under the lock: attempts that are open now were left by a dead launch.
             lost = interrupted_ends(folder, records.state())
             if lost:
                 journal.append(*lost)
@@ -120,7 +120,7 @@ def _announce(prepared: Prepared, journal: JournalWriter, launch_id: str) -> Non
 
 @contextlib.contextmanager
 def _journalled_end(journal: JournalWriter, launch_id: str) -> Iterator[list[End]]:
-    """Journal the end of the launch, however it comes: the last one in the list, else an error."""
+    """Journal the end of the launch in any case: the last one in the list, else an error."""
     ends: list[End] = []
     try:
         yield ends
@@ -159,13 +159,13 @@ def _supervise(
 
 
 def _known_peaks(state: GroupState) -> dict[str, int]:
-    """The largest resident set that earlier launches of the group have seen, if any."""
+    """The largest resident set in earlier launches of the group, if any."""
     seen = [a.rss_peak_bytes or 0 for run in state.runs.values() for a in run.attempts]
     return {"earlier launches": max(seen, default=0)}
 
 
 def careful(show: Callable[..., None]) -> Callable[..., None]:
-    """`show`, silent from its first failure on: a closed terminal must not end a sweep."""
+    """`show`, but silent after its first failure: a closed terminal must not end a sweep."""
     failed = False
 
     def show_carefully(*arguments: Any) -> None:

@@ -19,7 +19,7 @@ __all__ = ["recorded_resources", "recorded_specs"]
 def recorded_specs(
     folder: GroupFolder, state: GroupState, trainer: Trainer, wanted: Sequence[str]
 ) -> tuple[dict[str, RunSpec], int]:
-    """The runs as a sweep file would give them, in the order of the plan, and how many can't be."""
+    """The runs as a sweep file gives them, in the order of the plan, and how many lack a config."""
     chosen = set(wanted)
     specs: dict[str, RunSpec] = {}
     for run in state.runs.values():
@@ -42,19 +42,19 @@ def _config(file: Path, run: str, trainer: Trainer) -> Any:
     if run_id(trainer.name, plain(config)) != run:
         raise RecordError(
             f"{file}: with the defaults that trainer {trainer.name!r} has now, this is another run "
-            f"than `{run}`: launch the sweep file again"
+            f"than `{run}`; launch the sweep file again"
         )
     return config
 
 
 def recorded_resources(state: GroupState, folder: GroupFolder) -> Resources:
-    """What the runs got at the last launch; records of before that was told give the defaults."""
-    told = state.last_training.resources if state.last_training else {}
+    """What the runs got at the last launch; the defaults if older records don't say."""
+    recorded = state.last_training.resources if state.last_training else {}
     try:
-        found: Resources = from_plain(Resources, told)
+        found: Resources = from_plain(Resources, recorded)
     except ConfigError as error:
         raise RecordError(f"the journal of group `{folder.group}`: {error}") from error
     limits = (found.cpus_per_run, found.memory_per_run, found.timeout_s, found.runs_per_wave)
     if any(limit is not None and not limit > 0 for limit in (*limits, found.scratch)):
-        raise RecordError(f"the journal of group `{folder.group}`: no resources: {dict(told)}")
+        raise RecordError(f"the journal of group `{folder.group}`: no resources: {dict(recorded)}")
     return found

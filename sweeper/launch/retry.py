@@ -1,4 +1,4 @@
-"""`sweep retry`: runs of the records that failed, once more, from what the records hold of them."""
+"""`sweep retry`: runs that failed are trained again, from what the records hold of them."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _WORTH_IT = {
 
 @dataclass(frozen=True)
 class FailedRuns:
-    """Runs that failed, with the configs that their folders hold.
+    """Runs that failed, with the configs in their folders.
 
     `causes` are those of `specs`, `others` those that were not asked for or would end the same way
-    again, and `without_config` counts runs whose folder holds none.
+    again. `without_config` counts runs without a config in their folder.
     """
 
     folder: GroupFolder
@@ -51,7 +51,7 @@ class FailedRuns:
         if not self.without_config:
             return ()
         return (
-            f"there is no config of {self.without_config} of these runs in the records; launching "
+            f"the records hold no config of {self.without_config} of these runs; launching "
             f"the sweep file again trains them",
         )
 
@@ -66,8 +66,8 @@ class FailedRuns:
             "group": self.folder.group,
             "to_train": plan.to_train,
             "waves": [wave.runs for wave in plan.waves],
-            "causes": [_told(cause) for cause in self.causes],
-            "left_alone": [_told(cause) for cause in self.others],
+            "causes": [_plain(cause) for cause in self.causes],
+            "left_alone": [_plain(cause) for cause in self.others],
             "without_config": self.without_config,
             "programs": len({pack.program for pack in plan.packs}),
             "timeout_s": self.resources.timeout_s,
@@ -87,7 +87,7 @@ class FailedRuns:
         return Announcement(last.total, last.sweep_sha)
 
 
-def _told(cause: CauseGroup) -> dict[str, Any]:
+def _plain(cause: CauseGroup) -> dict[str, Any]:
     return {
         "outcome": cause.outcome,
         "type": cause.type,
@@ -107,7 +107,7 @@ def prepare_retry(
 ) -> Prepared:
     """Find the failed runs of a group, and compare what is to be done with the host.
 
-    `causes` are words of causes as `sweep crashed` tells them (part of one is enough); none means
+    `causes` are any parts of causes as `sweep crashed` prints them; none means
     all. `trainer` is its name if it isn't the default one, `limits` are fields of `Resources` that
     replace what the sweep was launched with. Raises `RecordError` where nothing fits,
     `ConfigError` for a stored config that no longer fits its trainer, `HostError`.
@@ -115,7 +115,7 @@ def prepare_retry(
     seen = snapshot(folder)
     state = seen.state
     if state.last_training is None:
-        raise RecordError(f"the journal of group `{folder.group}` knows no launch of it")
+        raise RecordError(f"the journal of group `{folder.group}` holds no launch of it")
     groups = by_cause(crashed(folder, seen))
     chosen = [group for group in groups if group.outcome in _WORTH_IT and _is_meant(group, causes)]
     if not chosen:
@@ -146,7 +146,7 @@ def _is_meant(group: CauseGroup, causes: Sequence[str]) -> bool:
 
 
 def _words(group: CauseGroup) -> str:
-    """A cause in the words of `sweep crashed`, its kind among them."""
+    """A cause as `sweep crashed` prints it, with its kind."""
     parts = (group.outcome, group.kind, group.type, group.message)
     return ": ".join(part for part in parts if part)
 
@@ -158,10 +158,10 @@ def _nothing(group: str, groups: Sequence[CauseGroup], causes: Sequence[str]) ->
         return f"group `{group}`: every run that has ended is finished"
     if not useful:
         counts = ", ".join(f"{len(item.runs)} {_words(item)}" for item in groups)
-        return f"group `{group}` has no run that could end otherwise: {counts}"
+        return f"group `{group}` has no run that could end differently: {counts}"
     words = {word for item in useful for word in (item.outcome, item.kind, item.type) if word}
     meant = [near for cause in causes if (near := nearest(cause, words))]
     listed = "\n".join(f"  {len(item.runs)} {_words(item)}" for item in useful)
     asked = " or ".join(f"`{cause}`" for cause in causes)
     hint = f"; did you mean `{meant[0]}`?" if meant else ""
-    return f"group `{group}`: no cause says {asked}{hint}\n{listed}"
+    return f"group `{group}`: no cause contains {asked}{hint}\n{listed}"

@@ -1,4 +1,4 @@
-"""What a launch works on, what it is asked for, and how it ends."""
+"""What a launch does, with which options, and how it ends."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _PLANNED_CHUNK = 1000
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line asks beyond the sweep file."""
+    """What the command line sets beyond the sweep file."""
 
     cpus: int | None = None
     cpus_per_run: int | None = None
@@ -47,7 +47,7 @@ class Options:
     open_to_group: bool = False
 
     def upon(self, resources: Resources) -> Resources:
-        """What a run gets, with these wishes."""
+        """What a run gets, with these options."""
         return replace(
             resources,
             cpus_per_run=self.cpus_per_run or resources.cpus_per_run,
@@ -65,11 +65,11 @@ class Announcement:
 
 
 class Work(Protocol):
-    """What a launch does: train a sweep file's runs, train failed ones again, evaluate some."""
+    """What a launch does: train the runs of a sweep file, retry failed runs, or evaluate runs."""
 
     @property
     def purpose(self) -> Purpose:
-        """What it does with its runs."""
+        """Whether it trains, retries or evaluates its runs."""
 
     @property
     def folder(self) -> GroupFolder:
@@ -89,7 +89,7 @@ class Work(Protocol):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a person should know before it starts."""
+        """Warnings to show before it starts."""
 
     def plan(self, state: GroupState) -> Plan:
         """What is still to be done. Raises `TrainerError`."""
@@ -115,6 +115,7 @@ def training_policy(resources: Resources, state: GroupState, options: Options) -
         retries=resources.retries,
         brake_after=BRAKE_AFTER if options.brake and not has_finished else 0,
         pause_when_sick=options.brake,
+        fresh_processes=resources.isolation == "process",
     )
 
 
@@ -150,7 +151,7 @@ class SweepFile:
         return describe(plan, self.sweep, invalid_groups=groups)
 
     def announce(self, plan: Plan, state: GroupState) -> Announcement:
-        """Writes the sweep file and the plan beside the records, too."""
+        """Also writes the sweep file and the plan to the group's folder."""
         sweep, trainer = self.sweep, self.trainer
         write_atomically(self.folder.sweep_file, sweep.text)
         described = json.dumps(self.describe(plan), indent=1)
@@ -167,7 +168,7 @@ class SweepFile:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is to be done, compared with the records and the host; nothing is written yet."""
+    """What is still to be done on this host, given the records; nothing is written yet."""
 
     work: Work
     records: GroupReader
@@ -196,7 +197,7 @@ class View(Protocol):
         """Called several times a second."""
 
     def close(self) -> None:
-        """Called at the end, however it comes."""
+        """Called once at the end, also after an error."""
 
 
 def _chunks(specs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

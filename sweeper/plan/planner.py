@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -224,7 +225,7 @@ def _program(
 ) -> tuple[str | None, tuple[str, ...]]:
     """The program of a run, or why there is none."""
     try:
-        return programs.name(trainer.program_key(spec.config)), ()
+        return programs.name(trainer.program_key(copy.deepcopy(spec.config))), ()
     except Exception as error:
         return None, (failure("program_key", error),)
 

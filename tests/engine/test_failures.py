@@ -51,7 +51,7 @@ class UnprintableError(Exception):
             UnprintableError(),
             Outcome.CRASHED,
             CauseKind.EXCEPTION,
-            f"{__name__}.UnprintableError: (its text can't be had: RuntimeError)",
+            f"{__name__}.UnprintableError: (its text can't be read: RuntimeError)",
         ),
     ],
 )

@@ -106,9 +106,9 @@ def test_a_killed_supervisor_loses_nothing(bench: Any, undisturbed: Any) -> None
     launch.kill()
     launch.communicate()
 
-    # The next command that looks cleans up, and tells what it found.
+    # The next command cleans up, and says what it found.
     status = bench.sweep("status", "slow", "--json")
-    assert "a launch that died had left" in status.stderr
+    assert "removed what a dead launch had left" in status.stderr
     assert json.loads(status.stdout)["counts"]["interrupted"] == 2
     assert bench.marked_processes() == []
     assert bench.launches_left() == []

@@ -405,7 +405,7 @@ def test_retry_trains_what_was_interrupted_and_nothing_else(bench: Bench) -> Non
     assert untouched
     done = bench.sweep("retry", "slow", "--trainer", "sabotage", "--cpus", "2")
     assert done.returncode == 3, done.stdout + done.stderr
-    assert done.stdout.startswith(f"slow: {left} runs again\n")
+    assert done.stdout.startswith(f"slow: {left} runs to train again\n")
     after = bench.state("slow")
     assert {run.id for run in after.runs.values() if not run.attempts} == untouched
     assert after.counts()["finished"] == 5 - len(untouched)

@@ -103,7 +103,7 @@ def test_all_crashed(tmp_path):
     assert text.startswith(
         "g: 2 runs without a good outcome, 1 cause\n"
         "\n"
-        "2 timed out: no cause is known\n"
+        "2 timed out: unknown cause\n"
         "    when      every run that has ended: 2 of 2 timed out\n"
         "    example   a\n"
     )

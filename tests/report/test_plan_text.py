@@ -23,22 +23,26 @@ PLAN = {
 @pytest.mark.parametrize(
     ("waves", "slots", "warned"),
     [
-        ([16, 16, 16, 16], 192, "192, of which at most 32 will work"),
+        (
+            [16, 16, 16, 16],
+            192,
+            "192, at most 32 in use: the waves are too small",
+        ),
         ([16, 16, 16, 16], 32, None),
         ([16, 16], 192, None),  # all there is: no larger wave would help
         ([100, 100, 2], 192, None),
     ],
 )
-def test_waves_too_small_for_the_slots_are_told(
+def test_waves_too_small_for_the_slots_are_reported(
     waves: list[int], slots: int, warned: str | None
 ) -> None:
     """No more than two waves work at once."""
     said = plan_text({**PLAN, "waves": waves, "slots": slots})
-    assert ("will work" in said) is (warned is not None)
+    assert ("in use" in said) is (warned is not None)
     assert warned is None or warned in said
 
 
-def test_a_retry_tells_what_it_takes_and_what_it_leaves() -> None:
+def test_a_retry_says_what_it_takes_and_what_it_leaves() -> None:
     cause = {"outcome": "crashed", "type": "ValueError", "message": "no", "place": "t.py:3"}
     other = {"outcome": "diverged", "type": None, "message": "loss is nan", "place": None}
     said = retry_text(
@@ -54,11 +58,11 @@ def test_a_retry_tells_what_it_takes_and_what_it_leaves() -> None:
         }
     )
     assert said.splitlines() == [
-        "g: 3 runs again",
+        "g: 3 runs to train again",
         "  4 crashed: ValueError: no  at t.py:3",
         "left alone:",
         "  2 diverged: loss is nan",
-        "  abc can't work any more: steps must be positive",
+        "  abc is no longer valid: steps must be positive",
         "waves   1 (3 runs)",
         "slots   192",
         "limits  timeout 90 s, memory_per_run 2 GiB",

@@ -61,7 +61,7 @@ FAULTS = {
     "missing samples may only be NaN padding": with_gap("y"),
     "orbit 3: `t` must grow": falling(),
     "fewer than two samples": {**ARRAYS, "y": np.full_like(DATA.y, np.nan)},
-    "orbit 0: sample 0 lies at the centre": {**ARRAYS, "y": np.zeros_like(DATA.y)},
+    "orbit 0: sample 0 is at the centre": {**ARRAYS, "y": np.zeros_like(DATA.y)},
     "`y` holds no real numbers": {**ARRAYS, "y": DATA.y.astype(complex)},
     "Object arrays cannot be loaded": {**ARRAYS, "y": np.array([object()])},
 }
@@ -157,7 +157,9 @@ def test_an_artifact_is_downloaded_once_and_an_alias_each_time(wandb, tmp_path):
 
 
 def test_a_download_that_fails_leaves_nothing(wandb, tmp_path):
-    with pytest.raises(DatasetError, match="W&B can't give it: no artifact them/orbits/gone:v1"):
+    with pytest.raises(
+        DatasetError, match="can't get it from W&B: no artifact them/orbits/gone:v1"
+    ):
         load("wandb:them/orbits/gone:v1", cache=tmp_path / "cache")
     assert not list((tmp_path / "cache").rglob(".part-*"))
     assert not list((tmp_path / "cache").rglob("v1"))
