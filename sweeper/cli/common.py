@@ -7,6 +7,7 @@ import io
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,7 +85,7 @@ def main() -> None:
     sys.exit(guarded(app, sys.argv[1:]))
 
 
-def guarded(command: App, arguments: list[str]) -> int:
+def guarded(command: Callable[..., object], arguments: list[str]) -> int:
     """Run a command; user errors become one message and status 2, never a traceback."""
     try:
         status = command(arguments, exit_on_error=False, print_error=False)
