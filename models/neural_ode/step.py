@@ -123,7 +123,7 @@ def _shapes(program: Program) -> tuple[Any, ...]:
     k, b, s = program.length, program.places, program.samples
 
     def array(*shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]
+        return jax.ShapeDtypeStruct(shape, dtype)
 
     knobs = Knobs(
         Control(array(), array()), Weights(*[array()] * len(Weights._fields)), array(), array()

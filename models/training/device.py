@@ -46,5 +46,5 @@ def choose(wanted: Device) -> Any:
 
 
 def _cpu() -> Any:
-    jax.config.update("jax_platforms", "cpu")  # type: ignore[no-untyped-call]
+    jax.config.update("jax_platforms", "cpu")
     return jax.devices("cpu")[0]

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -97,7 +98,7 @@ def _keep_stdout_for_the_answer() -> None:
     os.dup2(2, 1)
 
 
-def guarded(command: App, arguments: list[str]) -> int:
+def guarded(command: Callable[..., object], arguments: list[str]) -> int:
     """Run a command; user errors become one message and status 2, never a traceback."""
     try:
         status = command(arguments, exit_on_error=False, print_error=False)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -15,7 +18,10 @@ from sweeper.records import GroupFolder, JournalWriter, crashed
 from sweeper.records.events import Ended, Launched, Planned, Started
 from sweeper.records.outcomes import Cause, Outcome
 
-AXES = {
+Row: TypeAlias = Mapping[str, Any]
+End: TypeAlias = tuple[str | None, dict[str, str] | None]
+
+AXES: dict[str, list[Any]] = {
     "data.dataset_name": ["complex_TBP_planar_1_train", "complex_TBP_planar_100_train"],
     "parameters.segment_length_strategy": [[4], [18], [200]],
     "parameters.activation": ["tanh", "leaky_relu"],
@@ -25,15 +31,17 @@ AXES = {
 NO_SEGMENT = {"kind": "exception", "type": "ValueError", "place": "train.py:8"}
 
 
-def product(axes):
+def product(axes: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
 
 
 @pytest.fixture
-def group(tmp_path):
+def group(tmp_path: Path) -> Callable[..., GroupFolder]:
     """Writes a group: `ends` gives outcome and cause of a run by its number and axis values."""
 
-    def write(ends, rows=None, **launched):
+    def write(
+        ends: Callable[[int, Row], End], rows: Sequence[Row] | None = None, **launched: Any
+    ) -> GroupFolder:
         folder = GroupFolder(tmp_path / "runs", "heads").make()
         rows = product(AXES) if rows is None else rows
         runs = {f"run{i:04d}": row for i, row in enumerate(rows)}
@@ -54,18 +62,18 @@ def group(tmp_path):
     return write
 
 
-def short(row):
+def short(row: Row) -> dict[str, Any]:
     return {key.rpartition(".")[2]: value for key, value in row.items()}
 
 
-def too_long(number, row):
+def too_long(number: int, row: Row) -> End:
     own = short(row)
     if own["segment_length_strategy"] == [200] and own["dataset_name"].endswith("_1_train"):
         return "crashed", {**NO_SEGMENT, "message": f"no segment of 200 points in orbit {number}"}
     return "finished", None
 
 
-def test_a_cause_with_its_condition(group):
+def test_a_cause_with_its_condition(group: Callable[..., GroupFolder]) -> None:
     folder = group(too_long)
     answer = crash_groups(folder)
     json.dumps(answer, allow_nan=False)
@@ -108,10 +116,10 @@ def test_a_cause_with_its_condition(group):
     }
 
 
-def test_each_cause_is_compared_with_the_finished_runs(group):
+def test_each_cause_is_compared_with_the_finished_runs(group: Callable[..., GroupFolder]) -> None:
     """What diverged is no evidence for or against a crash."""
 
-    def ends(number, row):
+    def ends(number: int, row: Row) -> End:
         if short(row)["lr"] == 0.1:
             return "diverged", {"kind": "not finite", "message": f"loss is nan at step {number}"}
         return too_long(number, row)
@@ -126,8 +134,10 @@ def test_each_cause_is_compared_with_the_finished_runs(group):
     assert crash["condition"]["exact"]
 
 
-def test_a_tendency_is_called_a_heuristic_and_its_example_is_typical(group):
-    def ends(number, row):
+def test_a_tendency_is_called_a_heuristic_and_its_example_is_typical(
+    group: Callable[..., GroupFolder],
+) -> None:
+    def ends(number: int, row: Row) -> End:
         bad = short(row)["activation"] == "tanh"
         # The first run is the exception to the rule.
         if bad != (number in {0, 20}) or number == 25:
@@ -142,7 +152,7 @@ def test_a_tendency_is_called_a_heuristic_and_its_example_is_typical(group):
     assert cause["example"] != "run0000"
 
 
-def test_there_may_be_no_condition(group):
+def test_there_may_be_no_condition(group: Callable[..., GroupFolder]) -> None:
     folder = group(
         lambda number, _: ("lost", None) if number in {3, 26, 47, 60} else ("finished", None)
     )
@@ -152,7 +162,7 @@ def test_there_may_be_no_condition(group):
     assert (cause["kind"], cause["message"]) == (None, "")
 
 
-def test_one_run_alone_may_be_chance(group):
+def test_one_run_alone_may_be_chance(group: Callable[..., GroupFolder]) -> None:
     rows = product({"a": ["x", "y"], "seed": [0, 1]})
     folder = group(lambda n, _: ("crashed", None) if n == 1 else ("finished", None), rows)
     (cause,) = crash_groups(folder)["causes"]
@@ -161,7 +171,7 @@ def test_one_run_alone_may_be_chance(group):
     assert cause["note"] == "so few that it may be chance"
 
 
-def test_all_runs_crashed(group):
+def test_all_runs_crashed(group: Callable[..., GroupFolder]) -> None:
     folder = group(lambda number, _: ("crashed", {**NO_SEGMENT, "message": f"no {number}"}))
     (cause,) = crash_groups(folder)["causes"]
     condition = cause["condition"]
@@ -173,8 +183,10 @@ def test_all_runs_crashed(group):
     assert cause["note"] is None
 
 
-def test_while_nothing_has_finished_causes_are_compared_with_each_other(group):
-    def ends(number, row):
+def test_while_nothing_has_finished_causes_are_compared_with_each_other(
+    group: Callable[..., GroupFolder],
+) -> None:
+    def ends(number: int, row: Row) -> End:
         if number > 60:
             return None, None
         if short(row)["activation"] == "tanh":
@@ -185,8 +197,10 @@ def test_while_nothing_has_finished_causes_are_compared_with_each_other(group):
     assert texts == ["activation = tanh", "activation = leaky_relu"]
 
 
-def test_what_the_check_found_is_compared_with_all_that_passed_it(group):
-    def ends(number, row):
+def test_what_the_check_found_is_compared_with_all_that_passed_it(
+    group: Callable[..., GroupFolder],
+) -> None:
+    def ends(number: int, row: Row) -> End:
         if short(row)["segment_length_strategy"] == [200]:
             return "invalid", {"kind": "preflight", "message": "segment 200 > window"}
         return ("crashed", None) if number % 2 else (None, None)
@@ -199,10 +213,12 @@ def test_what_the_check_found_is_compared_with_all_that_passed_it(group):
     assert causes["crashed"]["condition"]["text"] == "every run that has ended"
 
 
-def test_what_was_stopped_or_interrupted_has_no_condition(group):
+def test_what_was_stopped_or_interrupted_has_no_condition(
+    group: Callable[..., GroupFolder],
+) -> None:
     """They come last in the grid, which would look like a cause."""
 
-    def ends(number, _):
+    def ends(number: int, _: Row) -> End:
         if number < 60:
             return "finished", None
         if number < 66:
@@ -222,7 +238,9 @@ def test_what_was_stopped_or_interrupted_has_no_condition(group):
         assert cause["note"] == "the moment decided which runs it hit, not their parameters"
 
 
-def test_conditions_are_sought_for_the_greatest_causes_alone(group):
+def test_conditions_are_sought_for_the_greatest_causes_alone(
+    group: Callable[..., GroupFolder],
+) -> None:
     number = EXACT_SOUGHT + 5
     rows = [{"a": f"v{i}"} for i in range(2 * number)]
     folder = group(
@@ -254,7 +272,9 @@ def test_conditions_are_sought_for_the_greatest_causes_alone(group):
         ([{"k": [1, 2]}, None], 'name = {"k": [1, 2]}'),
     ],
 )
-def test_values_read_as_in_a_sweep_file(group, values, text):
+def test_values_read_as_in_a_sweep_file(
+    group: Callable[..., GroupFolder], values: list[Any], text: str
+) -> None:
     rows = [{"a.name": value} for value in values]
     folder = group(lambda n, _: ("crashed", None) if n == 0 else ("finished", None), rows)
     (cause,) = crash_groups(folder)["causes"]
@@ -262,7 +282,9 @@ def test_values_read_as_in_a_sweep_file(group, values, text):
     assert cause["condition"]["atoms"][0]["values"] == [values[0]]
 
 
-def test_long_lists_and_names_that_need_more_than_their_end(group):
+def test_long_lists_and_names_that_need_more_than_their_end(
+    group: Callable[..., GroupFolder],
+) -> None:
     names = [f"n{i}" for i in range(VALUES_SHOWN + 6)]
     rows = product({"a.name": names, "b.name": [1, 2], "c": list(range(4))})
     chosen = names[: VALUES_SHOWN + 2]
@@ -275,13 +297,15 @@ def test_long_lists_and_names_that_need_more_than_their_end(group):
     assert cause["condition"]["atoms"][0]["values"] == chosen
 
 
-def test_bounds_in_words(group):
+def test_bounds_in_words(group: Callable[..., GroupFolder]) -> None:
     folder = group(lambda _, row: ("crashed" if short(row)["lr"] >= 0.01 else "finished", None))
     (cause,) = crash_groups(folder)["causes"]
     assert cause["condition"]["text"] == "lr >= 0.01"
 
 
-def test_runs_without_axis_values_and_groups_without_crashes(group, tmp_path):
+def test_runs_without_axis_values_and_groups_without_crashes(
+    group: Callable[..., GroupFolder], tmp_path: Path
+) -> None:
     folder = group(lambda n, _: ("crashed" if n == 0 else "finished", None), [{}, {}])
     assert crash_groups(folder)["causes"][0]["condition"] is None
     empty = GroupFolder(tmp_path / "runs", "empty").make()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import pytest
 from support import folded
 
-from sweeper.config import read_sweep
+from sweeper.config import Sweep, read_sweep
 from sweeper.plan import describe, remaining
 
 TRAINER = """
@@ -44,14 +45,14 @@ resources: {runs_per_wave: 12}
 
 
 @pytest.fixture(scope="module")
-def sweep(tmp_path_factory):
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     folder = tmp_path_factory.mktemp("sweep")
     (folder / "plan_test_trainer.py").write_text(TRAINER)
     (folder / "sweep.yaml").write_text(SWEEP)
     return read_sweep(folder / "sweep.yaml", search=[folder])
 
 
-def test_a_plan_of_a_real_sweep_file(sweep):
+def test_a_plan_of_a_real_sweep_file(sweep: Sweep) -> None:
     plan = describe(remaining(sweep, folded([])), sweep)
     json.dumps(plan, allow_nan=False)
     assert (plan["group"], plan["total"], plan["to_train"]) == ("segments", 24, 20)
@@ -70,9 +71,11 @@ def test_a_plan_of_a_real_sweep_file(sweep):
     }
 
 
-def test_a_plan_after_a_part_is_done(sweep):
+def test_a_plan_after_a_part_is_done(sweep: Sweep) -> None:
     runs = list(sweep)
-    events = [{"event": "planned", "runs": {run.id: run.axis_values for run in runs}}]
+    events: list[Mapping[str, object]] = [
+        {"event": "planned", "runs": {run.id: run.axis_values for run in runs}}
+    ]
     events += [
         {"event": "ended", "run": run.id, "outcome": "finished", "wall_s": 10.0} for run in runs[:4]
     ]

@@ -50,8 +50,10 @@ FIELD_VALUES: Mapping[str, st.SearchStrategy[Any]] = {
     ),
 }
 whole_events = st.one_of(
-    st.builds(kind, **{item.name: FIELD_VALUES[str(item.type)] for item in fields(kind)})
-    for kind in KINDS.values()
+    [
+        st.builds(kind, **{item.name: FIELD_VALUES[str(item.type)] for item in fields(kind)})
+        for kind in KINDS.values()
+    ]
 )
 
 

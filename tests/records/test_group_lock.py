@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
 from sweeper.errors import BusyError
-from sweeper.host.processes import process_start
+from sweeper.host.processes import process_lives, process_start
 from sweeper.records import acquire, is_held
 from sweeper.records import lock as lock_module
+
+Holder: TypeAlias = tuple[Path, subprocess.Popen[str]]
 
 HOLD = (
     "import sys; from pathlib import Path; from sweeper.records import acquire\n"
@@ -20,7 +27,7 @@ HOLD = (
 
 
 @pytest.fixture
-def holder(tmp_path):
+def holder(tmp_path: Path) -> Iterator[Holder]:
     path = tmp_path / "my%20group" / "lock"
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, path],
@@ -28,13 +35,14 @@ def holder(tmp_path):
         stdout=subprocess.PIPE,
         text=True,
     )
+    assert process.stdout
     assert process.stdout.readline() == "held\n"
     yield path, process
     process.kill()
     process.communicate()
 
 
-def test_a_second_launch_is_told_who_holds_the_group(holder):
+def test_a_second_launch_is_told_who_holds_the_group(holder: Holder) -> None:
     path, process = holder
     assert is_held(path)
     with pytest.raises(BusyError) as error:
@@ -46,21 +54,26 @@ def test_a_second_launch_is_told_who_holds_the_group(holder):
     assert ", since 2" in message
 
 
-def test_the_kernel_drops_the_lock_of_a_killed_holder(holder):
+def owner_pid(path: Path) -> int | None:
+    owner = lock_module.owner(path)
+    return None if owner is None else owner.pid
+
+
+def test_the_kernel_drops_the_lock_of_a_killed_holder(holder: Holder) -> None:
     path, process = holder
     process.kill()
     process.wait()
     assert not is_held(path)
-    assert lock_module.owner(path).pid == process.pid
+    assert owner_pid(path) == process.pid
     with acquire(path):
         assert is_held(path)
-        assert lock_module.owner(path).pid == os.getpid()
+        assert owner_pid(path) == os.getpid()
     assert not is_held(path)
     assert lock_module.owner(path) is None
     assert path.exists()
 
 
-def test_children_do_not_inherit_the_lock(tmp_path):
+def test_children_do_not_inherit_the_lock(tmp_path: Path) -> None:
     lock = acquire(tmp_path / "lock")
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         lock.release()
@@ -68,7 +81,7 @@ def test_children_do_not_inherit_the_lock(tmp_path):
         child.communicate(b"\n")
 
 
-def test_looking_does_not_lock(tmp_path):
+def test_looking_does_not_lock(tmp_path: Path) -> None:
     assert not is_held(tmp_path / "lock")
     acquire(tmp_path / "lock").release()
     assert not is_held(tmp_path / "lock")
@@ -77,25 +90,27 @@ def test_looking_does_not_lock(tmp_path):
         assert is_held(tmp_path / "lock")
 
 
-def test_a_pid_alone_does_not_name_a_process(holder):
+def test_a_pid_alone_does_not_name_a_process(holder: Holder) -> None:
     _, process = holder
     start = process_start(process.pid)
     assert start
     assert start != process_start(1)
-    assert lock_module.process_lives(process.pid, start)
-    assert not lock_module.process_lives(process.pid, start + "1")
+    assert process_lives(process.pid, start)
+    assert not process_lives(process.pid, start + "1")
     process.kill()
     process.wait()
-    assert not lock_module.process_lives(process.pid, None)
+    assert not process_lives(process.pid, None)
 
 
-def test_without_file_locks_the_owner_decides(holder, monkeypatch):
+def test_without_file_locks_the_owner_decides(
+    holder: Holder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, process = holder
 
-    def no_locks(descriptor, how):
-        raise OSError(lock_module.errno.ENOLCK, "No locks available")
+    def no_locks(descriptor: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(lock_module.fcntl, "flock", no_locks)
+    monkeypatch.setattr(fcntl, "flock", no_locks)
     assert is_held(path)
     with pytest.raises(BusyError):
         acquire(path)
