@@ -72,7 +72,11 @@ def watched(new_bench: Callable[[], Bench]) -> Iterator[Watched]:
 def listeners(process: psutil.Process) -> Iterator[tuple[str, int]]:
     """Addresses that a process listens on or receives datagrams at, as the kernel tells them."""
     inodes = set()
-    for link in Path(f"/proc/{process.pid}/fd").iterdir():
+    try:
+        links = list(Path(f"/proc/{process.pid}/fd").iterdir())
+    except FileNotFoundError:
+        return  # gone since it was listed, and its sockets with it
+    for link in links:
         try:
             found = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(link))  # noqa: PTH115  (no path)
         except OSError:
