@@ -36,6 +36,8 @@ BUDGET_BOUNDS = (256 * MIB, 50 * GIB)
 RECYCLE_SHARE = 0.45
 # Of the memory that was available at the launch, runs may fill this share.
 MEMORY_SHARE = 0.85
+# What the Ray actor of a slot has resident besides the process of its runs.
+SLOT_MEMORY = 100 * 1024**2
 # Measured with Ray 2.60 and jax 0.10.2 on 2 CPUs. A wave's eight daemons and its driver have 152
 # threads, and two waves overlap while one drains; a pinned worker has 44 threads, 26 of them Ray's.
 WAVE_THREADS = 170
@@ -97,7 +99,7 @@ def runs_that_fit(peaks: Mapping[str, int], available: int, slots: int) -> int:
     largest = max(peaks.values(), default=0)
     if largest <= 0:
         return slots
-    return max(1, min(slots, int(available * MEMORY_SHARE) // largest))
+    return max(1, min(slots, int(available * MEMORY_SHARE) // (largest + SLOT_MEMORY)))
 
 
 def available_memory() -> int:
