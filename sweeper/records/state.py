@@ -44,6 +44,7 @@ class RunState:
 
     id: str
     axis_values: Mapping[str, Any] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)  # all other parameters, as planned with
     attempts: tuple[Attempt, ...] = ()
     deciding: Attempt | None = None  # the attempt whose outcome is the run's
     evaluated: Mapping[str, float] = field(default_factory=dict)  # metrics of later evaluations
@@ -137,10 +138,15 @@ class Wave:
 
 @dataclass(frozen=True)
 class GroupState:
-    """Everything the journal says. `runs` are in the order in which they were planned."""
+    """Everything the journal says. `runs` are in the order in which they were last planned.
+
+    `earlier` names those of them that the sweep no longer had when it was last launched: its file,
+    or a default behind it, has changed since. `total` counts them too; `as_planned` does not.
+    """
 
     total: int = 0
     runs: Mapping[str, RunState] = field(default_factory=dict)
+    earlier: frozenset[str] = frozenset()
     launches: tuple[Launch, ...] = ()
     waves: tuple[Wave, ...] = ()
     headline: str | None = None
@@ -152,6 +158,15 @@ class GroupState:
         """The last launch that trained, or was to train; None before the first."""
         launches = (item for item in reversed(self.launches) if item.purpose != EVALUATE)
         return next(launches, None)
+
+    def as_planned(self) -> GroupState:
+        """The sweep as it was last launched: without the runs that only earlier files had."""
+        if not self.earlier:
+            return self
+        runs = {run_id: run for run_id, run in self.runs.items() if run_id not in self.earlier}
+        last = self.last_training
+        total = max(len(runs), (last.total or 0) if last else 0)
+        return replace(self, total=total, runs=runs, earlier=frozenset())
 
     def counts(self) -> dict[str, int]:
         """Runs by standing, zeroes included; they add up to `total`."""
