@@ -21,10 +21,17 @@ from sweeper.cli.common import (
 )
 from sweeper.errors import SweeperError
 
+Everything = Annotated[bool, Parameter(name="--all", negative=())]
+
 
 @app.command(group=SEE)
 def status(
-    group: str | None = None, /, *, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False
+    group: str | None = None,
+    /,
+    *,
+    everything: Everything = False,
+    runs_dir: RunsDir = DEFAULT_RUNS,
+    json: Json = False,
 ) -> None:
     """How a sweep stands, from its records alone, while it runs or after, from any shell.
 
@@ -37,10 +44,11 @@ def status(
 
     Args:
         group: The group of the sweep (default: the one launched last).
+        everything: Count the runs of earlier sweep files of the group too.
     """
     from sweeper.records import status as read_status
 
-    found = read_status(group_folder(runs_dir, group))
+    found = read_status(group_folder(runs_dir, group), everything=everything)
     if json:
         print_json(found)
     else:
@@ -54,7 +62,7 @@ def crashed(
     group: str | None = None,
     /,
     *,
-    everything: Annotated[bool, Parameter(name="--all", negative=())] = False,
+    everything: Everything = False,
     runs_dir: RunsDir = DEFAULT_RUNS,
     json: Json = False,
 ) -> None:
@@ -72,11 +80,12 @@ def crashed(
 
     Args:
         group: The group of the sweep (default: the one launched last).
-        everything: List all runs of a cause, not only the first 20.
+        everything: List all runs: of a cause not only the first 20, and those of earlier sweep
+            files of the group too.
     """
     from sweeper.diagnosis.explain import crash_groups
 
-    answer = crash_groups(group_folder(runs_dir, group))
+    answer = crash_groups(group_folder(runs_dir, group), everything=everything)
     if json:
         print_json(answer)
     else:
@@ -142,6 +151,7 @@ def table(
     *,
     by: str | None = None,
     metrics: str | None = None,
+    everything: Everything = False,
     format: Literal["table", "markdown", "csv", "json"] = "table",  # noqa: A002
     runs_dir: RunsDir = DEFAULT_RUNS,
 ) -> None:
@@ -158,12 +168,14 @@ def table(
         group: The group of the sweep (default: the one launched last).
         by: Parameters of the rows, with commas (default: all that vary, seeds apart).
         metrics: Metrics of the columns, with commas (default: the chief ones).
+        everything: Show the runs of earlier sweep files of the group too.
         format: How it is written.
     """
     from sweeper.report.aggregate import group_table
     from sweeper.report.tables import render
 
     folder = group_folder(runs_dir, group)
-    text = render(group_table(folder, by=words(by), metrics=words(metrics)), format)
+    found = group_table(folder, by=words(by), metrics=words(metrics), everything=everything)
+    text = render(found, format)
     # For programs the very text; for people one without power over their terminal.
     sys.stdout.write(text) if format in {"csv", "json"} else say(text)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sweeper.report.format import axis_words
+from sweeper.report.format import axis_words, earlier_runs
 from sweeper.units import duration, size
 
 __all__ = [
@@ -60,6 +60,7 @@ def plan_text(plan: Mapping[str, Any]) -> str:
     rows: list[tuple[str, object]] = [
         ("group", plan["group"]),
         ("runs", f"{plan['total']}: {plan['to_train']} to train" + (f", {done}" if done else "")),
+        *([("besides", earlier_runs(plan["earlier"]))] if plan["earlier"] else []),
         *((axis["label"], _listed(axis["values"])) for axis in plan["axes"]),
         ("programs", f"{plan['programs']} to compile, {plan['packs']} packs"),
         ("waves", f"{len(plan['waves'])} ({_listed(plan['waves'])} runs)"),
@@ -131,13 +132,18 @@ def _idle_slots(plan: Mapping[str, Any]) -> str:
     return f", of which at most {at_once} will work: waves this small (runs_per_wave) fill no more"
 
 
+def _earlier(answer: Mapping[str, Any]) -> str:
+    """That runs of earlier sweep files are left out, if there are any."""
+    return f"; {earlier_runs(answer['earlier'])} (`--all`)" if answer["earlier"] else ""
+
+
 def status_text(status: Mapping[str, Any]) -> str:
     """The answer of `sweep status`."""
     counts = {word: count for word, count in status["counts"].items() if count}
     finished = counts.get("finished", 0)
     head = f"{status['group']}: {finished} of {status['total']} finished"
     rest = ", ".join(f"{count} {word}" for word, count in counts.items() if word != "finished")
-    lines: list[Table | str] = [f"{head}; {rest}" if rest else head]
+    lines: list[Table | str] = [(f"{head}; {rest}" if rest else head) + _earlier(status)]
     if status.get("eta_s") is not None:
         lines.append(f"about {duration(status['eta_s'])} left")
     running = status["running"]
@@ -171,10 +177,10 @@ def crashed_text(answer: Mapping[str, Any], *, everything: bool = False) -> str:
     """
     group, causes = answer["group"], answer["causes"]
     if not causes:
-        return f"{group}: every run that has ended is finished\n"
+        return f"{group}: every run that has ended is finished{_earlier(answer)}\n"
     runs = {run["id"]: run for run in answer["runs"]}
     number = f"{len(causes)} causes" if len(causes) > 1 else "1 cause"
-    parts = [f"{group}: {len(runs)} runs without a good outcome, {number}"]
+    parts = [f"{group}: {len(runs)} runs without a good outcome, {number}{_earlier(answer)}"]
     for cause in causes:
         example = runs[cause["example"]]
         parts += ["", f"{cause['runs']} {cause['outcome']}: {_cause_words(cause)}"]
@@ -274,7 +280,7 @@ def ending_text(answer: Mapping[str, Any]) -> str:
     if answer["table"]:
         lines += [answer["table"]]
     counts = ", ".join(f"{count} {word}" for word, count in answer["counts"].items())
-    lines.append(f"{group}: {answer['total']} runs: {counts}")
+    lines.append(f"{group}: {answer['total']} runs: {counts}{_earlier(answer)}")
     for place, run in enumerate(answer["best"], start=1):
         words = axis_words(run["axis_values"])
         lines.append(f"  best {place}: {run['id']}  {headline} {run[headline]:.4g}  {words}")

@@ -15,6 +15,7 @@ from sweeper.diagnosis.exact import separate
 from sweeper.diagnosis.failure_groups import CauseGroup, by_cause
 from sweeper.diagnosis.rules import MOST_ATOMS, Atom, Condition
 from sweeper.records import GroupFolder, Outcome, crashed, snapshot
+from sweeper.records.parameters import varying_values
 from sweeper.records.state import INTERRUPTED, STANDINGS, RunState
 from sweeper.trainer import DEFAULT_TRAINER
 
@@ -39,23 +40,26 @@ _PLAIN_WORD = re.compile(r"[^\W\d][\w.+/-]*")
 _WORDS_OF_YAML = {"true", "false", "null"}
 
 
-def crash_groups(folder: GroupFolder) -> dict[str, Any]:
+def crash_groups(folder: GroupFolder, *, everything: bool = False) -> dict[str, Any]:
     """Every run without a good outcome, and why, for `sweep crashed`.
 
-    Returns `group`, `trainer` (None for the default one), `causes` (see `explained`) and `runs`
-    (those of `records.crashed` as mappings), both of the same moment. Raises `RecordError` for a
-    group without records.
+    It speaks of the sweep as it was last launched, or with `everything` of all runs of the group.
+    Returns `group`, `trainer` (None for the default one), `causes` (see `explained`), `runs`
+    (those of `records.crashed` as mappings), both of the same moment, and `earlier` (how many runs
+    of earlier sweep files are left out). Raises `RecordError` for a group without records.
     """
-    seen = snapshot(folder)
-    runs = crashed(folder, seen)
-    causes = explained(by_cause(runs), list(seen.state.runs.values()))
-    last = seen.state.last_training
+    found = snapshot(folder).state
+    state = found if everything else found.as_planned()
+    runs = crashed(folder, state)
+    causes = explained(by_cause(runs), list(state.runs.values()))
+    last = state.last_training
     trainer = last.trainer if last else None
     return {
         "group": folder.group,
         "trainer": None if trainer == DEFAULT_TRAINER else trainer,
         "causes": causes,
         "runs": [run.plain() for run in runs],
+        "earlier": 0 if everything else len(found.earlier),
     }
 
 
@@ -74,7 +78,7 @@ def explained(causes: Sequence[CauseGroup], runs: Sequence[RunState]) -> list[di
     not under it), `exact`, and `chance` (see `Condition`).
     """
     places = {run.id: place for place, run in enumerate(runs)}
-    points = Points([run.axis_values for run in runs])
+    points = Points(varying_values(runs))
     names = _names(points)
     standings = _by_standing(runs)
     found = []

@@ -82,7 +82,8 @@ def prepare_evaluation(
 ) -> Prepared:
     """Find the runs, and compare what is to be done with the host.
 
-    `targets` is the name of a group, or run ids of one group. `trainer` is the name of the group's
+    `targets` is the name of a group, for the runs of its sweep as it was last launched, or run ids
+    of one group. `trainer` is the name of the group's
     trainer if it isn't the default one, `limits` are fields of `Resources` that replace what the
     sweep was launched with. Raises `RecordError` for what isn't there or hasn't finished,
     `TrainerError` for a trainer that can't evaluate, `SweeperError` for datasets that it doesn't
@@ -117,7 +118,7 @@ def _targets(runs_dir: Path, targets: Sequence[str]) -> tuple[GroupFolder, Group
     if len(targets) == 1 and targets[0] in groups(runs_dir):
         folder = find_group(runs_dir, targets[0])
         state = fold(read_events(folder.journal_dir))
-        return folder, state, list(state.runs)
+        return folder, state, list(state.as_planned().runs)
     found = [find_run(runs_dir, target) for target in targets]
     if len({run.group.path for run in found}) != 1:
         raise RecordError("the runs to evaluate must be of one group; give its name for all")

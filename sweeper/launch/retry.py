@@ -107,16 +107,16 @@ def prepare_retry(
 ) -> Prepared:
     """Find the failed runs of a group, and compare what is to be done with the host.
 
+    They are runs of the sweep as it was last launched: what only earlier files had is left alone.
     `causes` are words of causes as `sweep crashed` tells them (part of one is enough); none means
     all. `trainer` is its name if it isn't the default one, `limits` are fields of `Resources` that
     replace what the sweep was launched with. Raises `RecordError` where nothing fits,
     `ConfigError` for a stored config that no longer fits its trainer, `HostError`.
     """
-    seen = snapshot(folder)
-    state = seen.state
+    state = snapshot(folder).state.as_planned()
     if state.last_training is None:
         raise RecordError(f"the journal of group `{folder.group}` knows no launch of it")
-    groups = by_cause(crashed(folder, seen))
+    groups = by_cause(crashed(folder, state))
     chosen = [group for group in groups if group.outcome in _WORTH_IT and _is_meant(group, causes)]
     if not chosen:
         raise RecordError(_nothing(folder.group, groups, causes))

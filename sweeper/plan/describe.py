@@ -22,8 +22,9 @@ def describe(
 
     `total` = `to_train` + the sum of `done` + the length of `invalid`. `invalid_groups` are the
     invalid runs by reason, as mappings. `waves` counts the runs of each.
-    `estimate_s` is the training on one slot in seconds (divide by the slots), None without history.
-    `first` are the first runs in the order of dispatch.
+    `earlier` counts the runs that the group has from other sweep files, or from this one before it
+    changed. `estimate_s` is the training on one slot in seconds (divide by the slots), None without
+    history. `first` are the first runs in the order of dispatch.
     """
     runs = [run for pack in plan.packs for run in pack.runs]
     return {
@@ -31,6 +32,7 @@ def describe(
         "total": plan.total,
         "to_train": plan.to_train,
         "done": dict(plan.done),
+        "earlier": plan.earlier,
         "axes": [
             {"key": axis.key, "label": axis.label, "values": list(axis.plain_values)}
             for axis in sweep.axes

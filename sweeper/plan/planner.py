@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -93,6 +93,7 @@ class Plan:
     done: Mapping[str, int] = field(default_factory=dict)
     waves: tuple[PlannedWave, ...] = ()
     settled: tuple[RunSpec, ...] = ()  # the runs that `done` counts
+    earlier: int = 0  # runs that the group has from earlier sweep files
     recorded: frozenset[str] = frozenset()  # invalid runs that the records know, reasons and all
 
     @property
@@ -117,7 +118,12 @@ class Plan:
 
 def remaining(sweep: Sweep, state: GroupState) -> Plan:
     """What a launch of `sweep` would do for a group in this state. Raises `TrainerError`."""
-    return plan_runs(sweep, state, sweep.trainer, runs_per_wave=sweep.resources.runs_per_wave)
+    specs = {spec.id: spec for spec in sweep}
+    plan = plan_runs(
+        specs.values(), state, sweep.trainer, runs_per_wave=sweep.resources.runs_per_wave
+    )
+    tried = {run.id for run in state.runs.values() if run.attempts}
+    return replace(plan, earlier=len(tried - specs.keys()))
 
 
 def plan_runs(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +33,24 @@ _BEST = 3
 def ending(
     folder: GroupFolder, state: GroupState, *, reason: str, message: str = ""
 ) -> dict[str, Any]:
-    """What a launch says at its end, as data; writes table and figures to the results folder."""
+    """What a launch says at its end, as data; writes table and figures to the results folder.
+
+    It speaks of the sweep as it was launched; `earlier` counts runs that only earlier files had.
+    """
+    everything, earlier = state, len(state.earlier)
+    state = state.as_planned()
     counts = {word: count for word, count in state.counts().items() if count}
     finished = counts.get("finished", 0)
-    table = results_table({folder.group: state}) if finished else None
+    table = replace(results_table({folder.group: state}), earlier=earlier) if finished else None
     make_folder(folder.results_dir, folder_mode(folder.path))
     with readable_as(folder.path):
         files = _save_results(folder, state, table) if table else []
-        files += save_timeline_figure(folder, state)
+        files += save_timeline_figure(folder, everything)
     return {
         "group": folder.group,
         "total": state.total,
         "counts": counts,
+        "earlier": earlier,
         "all_finished": finished == state.total,
         "reason": reason,
         "message": message,

@@ -290,6 +290,7 @@ def test_runs_without_axis_values_and_groups_without_crashes(group, tmp_path):
         "trainer": None,
         "causes": [],
         "runs": [],
+        "earlier": 0,
     }
     with pytest.raises(RecordError, match="no records"):
         crash_groups(GroupFolder(tmp_path / "runs", "other"))

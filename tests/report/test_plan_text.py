@@ -11,6 +11,7 @@ PLAN = {
     "total": 64,
     "to_train": 64,
     "done": {},
+    "earlier": 0,
     "axes": [],
     "programs": 1,
     "packs": 64,

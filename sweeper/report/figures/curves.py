@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from sweeper.errors import RecordError
 from sweeper.records import GroupFolder, GroupState, RunState, read_rows
-from sweeper.report.aggregate import AxisColumn, varying_axes
+from sweeper.records.parameters import ABSENT, AxisColumn, parameter, varying_axes
 from sweeper.report.figures import style
-from sweeper.report.format import value_text
+from sweeper.report.format import NOTHING, value_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,7 +79,7 @@ def curves_info(
     """
     runs = list(state.runs.values())
     axes = varying_axes(runs)
-    points = [run.axis_values for run in runs]
+    points = [_point(run, axes) for run in runs]
     hue = style.first_axis(axes, points)
     panel = style.first_axis([axis for axis in axes if axis != hue], points, MOST_PANELS)
     panels, hues = _values(panel, points), _values(hue, points)
@@ -90,8 +90,8 @@ def curves_info(
             curves.append(
                 _curve(
                     run.id,
-                    panels.index(_value(panel, run.axis_values)),
-                    hues.index(_value(hue, run.axis_values)),
+                    panels.index(_value(panel, _point(run, axes))),
+                    hues.index(_value(hue, _point(run, axes))),
                     series,
                 )
             )
@@ -113,13 +113,19 @@ def _even_choice(runs: Sequence[RunState]) -> list[RunState]:
     return [runs[len(runs) * index // count] for index in range(count)]
 
 
+def _point(run: RunState, axes: Sequence[AxisColumn]) -> dict[str, Any]:
+    """The run's values of these parameters, without those that its config doesn't have."""
+    values = {axis.key: parameter(run, axis.key) for axis in axes}
+    return {key: value for key, value in values.items() if value is not ABSENT}
+
+
 def _values(axis: AxisColumn | None, points: Sequence[Mapping[str, Any]]) -> list[str]:
     """The values of a parameter as text, in the order in which they were planned."""
     return list(dict.fromkeys(_value(axis, point) for point in points))
 
 
 def _value(axis: AxisColumn | None, point: Mapping[str, Any]) -> str:
-    return value_text(point.get(axis.key)) if axis else ""
+    return value_text(point.get(axis.key, NOTHING)) if axis else ""
 
 
 def _series(folder: GroupFolder, run_id: str, metric: str) -> list[tuple[float, float]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sweeper.report.aggregate import AxisColumn, Row, Statistic, Table
 from sweeper.report.figures import style
-from sweeper.report.format import value_text
+from sweeper.report.format import NOTHING, value_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +75,7 @@ def errors_info(table: Table, units: Mapping[str, str] | None = None) -> ErrorsI
     hue = style.first_axis(table.axes, points) if len(table.axes) > 1 else None
     others = [axis for axis in table.axes if axis != hue]
     labels = [_row_label(table, row, others) for row in kept]
-    hues = [value_text(row.axis_values[hue.key]) if hue else "" for row in kept]
+    hues = [value_text(row.axis_values.get(hue.key, NOTHING)) if hue else "" for row in kept]
     rows, kinds = list(dict.fromkeys(labels)), list(dict.fromkeys(hues))
     places = [
         (rows.index(label), kinds.index(kind)) for label, kind in zip(labels, hues, strict=True)
@@ -108,7 +108,7 @@ def _row_label(table: Table, row: Row, axes: Sequence[AxisColumn]) -> tuple[str,
     return (
         *([row.group] if len(table.groups) > 1 or not (axes or table.per_run) else []),
         *([row.runs[0]] if table.per_run else []),
-        *(value_text(row.axis_values[axis.key]) for axis in axes),
+        *(value_text(row.axis_values.get(axis.key, NOTHING)) for axis in axes),
     )
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeper.records import make_folder, write_atomically
-from sweeper.report.aggregate import AxisColumn
-from sweeper.report.format import value_text
+from sweeper.records.parameters import AxisColumn
+from sweeper.report.format import NOTHING, value_text
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -74,7 +74,7 @@ def first_axis(
 ) -> AxisColumn | None:
     """The first parameter with two to `most` values, by default as many as there are colours."""
     for axis in axes:
-        if 2 <= len({value_text(point.get(axis.key)) for point in points}) <= most:
+        if 2 <= len({value_text(point.get(axis.key, NOTHING)) for point in points}) <= most:
             return axis
     return None
 
