@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,15 +44,21 @@ class Statistic:
 
     @property
     def mean(self) -> float | None:
-        return math.fsum(self.values) / len(self.values) if self.values else None
+        # `statistics` computes exactly: the sum of two losses of 1e308 is no float, their mean is.
+        return statistics.mean(self.values) if self.values else None
 
     @property
     def sd(self) -> float | None:
-        """The sample standard deviation (over n − 1); None for fewer than two values."""
-        if len(self.values) < 2 or self.mean is None:
+        """The sample standard deviation (over n − 1); None for fewer than two values.
+
+        It is infinite where no float is as large, which takes values of both signs near 1e308.
+        """
+        if len(self.values) < 2:
             return None
-        squares = math.fsum((value - self.mean) ** 2 for value in self.values)
-        return math.sqrt(squares / (len(self.values) - 1))
+        try:
+            return statistics.stdev(self.values)
+        except OverflowError:
+            return math.inf
 
 
 @dataclass(frozen=True)

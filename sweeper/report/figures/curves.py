@@ -210,6 +210,7 @@ def _note(curves: Sequence[Curve], runs: int) -> str:
     return "; ".join(parts)
 
 
+@style.own_settings()
 def curves_figure(info: CurvesInfo) -> Figure:
     """Draw the curves, panels side by side with common axes."""
     from matplotlib.figure import Figure

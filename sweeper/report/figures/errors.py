@@ -159,6 +159,7 @@ def _note(table: Table, kept: Sequence[Row]) -> str:
     return "; ".join(parts)
 
 
+@style.own_settings()
 def errors_figure(info: ErrorsInfo) -> Figure:
     """Draw dots with error bars. Raises ValueError for an info without panels."""
     from matplotlib.figure import Figure
