@@ -24,6 +24,9 @@ A trainer is a module, or any object, with these attributes:
     What is wrong with the name of a dataset for `evaluate`, as a list of sentences.
 ``headline`` (optional)
     Name of the metric that ranks runs in summaries, smaller is better; default ``"loss"``.
+    With a minus before it (``"-accuracy"``) larger is better.
+``maximise`` (optional)
+    True says the same of a headline without a minus.
 ``units`` (optional)
     Units of metrics for tables and figures, by name or pattern: ``{"*/mean": "%"}``.
 ``preload`` (optional)
@@ -115,6 +118,9 @@ class Trainer(Protocol):
     def headline(self) -> str: ...
 
     @property
+    def maximise(self) -> bool: ...
+
+    @property
     def units(self) -> Mapping[str, str]: ...
 
     @property
@@ -153,6 +159,14 @@ class _FilledTrainer:
 
     @property
     def headline(self) -> str:
+        return self._headline.removeprefix("-")
+
+    @property
+    def maximise(self) -> bool:
+        return self._headline.startswith("-") or bool(getattr(self.target, "maximise", False))
+
+    @property
+    def _headline(self) -> str:
         return str(getattr(self.target, "headline", "loss"))
 
     @property

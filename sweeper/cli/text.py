@@ -283,7 +283,10 @@ def ending_text(answer: Mapping[str, Any]) -> str:
     lines.append(f"{group}: {answer['total']} runs: {counts}{_earlier(answer)}")
     for place, run in enumerate(answer["best"], start=1):
         words = axis_words(run["axis_values"])
-        lines.append(f"  best {place}: {run['id']}  {headline} {run[headline]:.4g}  {words}")
+        value = f"{headline} {run[headline]:.4g}"
+        if place == 1:
+            value += " (largest)" if answer["maximise"] else " (smallest)"
+        lines.append(f"  best {place}: {run['id']}  {value}  {words}".rstrip())
     lines += [f"saved {file}" for file in answer["files"]]
     if answer["message"]:
         lines.append(f"paused: {answer['message']}")

@@ -158,7 +158,13 @@ class SweepFile:
         specs = {spec.id: dict(spec.axis_values) for spec in sweep}
         fixed = {"trainer": trainer.name, **sweep.fixed}
         planned = [
-            Planned(runs=chunk, fixed=fixed, headline=trainer.headline, units=trainer.units)
+            Planned(
+                runs=chunk,
+                fixed=fixed,
+                headline=trainer.headline,
+                maximise=trainer.maximise,
+                units=trainer.units,
+            )
             for chunk in _chunks(specs)
         ]
         invalid = [_invalid_end(spec, reasons) for spec, reasons in plan.newly_invalid]

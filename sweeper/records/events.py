@@ -57,13 +57,14 @@ class Planned:
 
     `fixed` is what all of them share: the trainer's name under ``trainer``, and every parameter
     that is no axis by its dotted key, defaults included. So two runs of a group are replicates only
-    where these agree too. `headline` names the metric that tables show; `units` are those of
-    metrics, by name or pattern.
+    where these agree too. `headline` names the metric that ranks runs, the smallest first or with
+    `maximise` the largest; `units` are those of metrics, by name or pattern.
     """
 
     runs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
     headline: str | None = None
+    maximise: bool = False
     units: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -59,14 +59,15 @@ def fold(events: Iterable[Recorded]) -> GroupState:
         for run_id in dict.fromkeys([*planned, *attempts])
         if run_id in attempts or run_id not in abandoned
     }
-    headlines = [event.headline for event, _ in _each(by_kind, Planned)]
+    headlines = [event for event, _ in _each(by_kind, Planned) if event.headline]
     return GroupState(
         total=max(len(runs), (last.total or 0) if last else 0),
         runs=runs,
         earlier=frozenset(run_id for run_id in runs if run_id in abandoned),
         launches=launches,
         waves=_waves(by_kind),
-        headline=next((name for name in reversed(headlines) if name), None),
+        headline=headlines[-1].headline if headlines else None,
+        maximise=headlines[-1].maximise if headlines else False,
         units=_units(by_kind),
         last_time=max((recorded.time for recorded in in_order), default=None),
     )

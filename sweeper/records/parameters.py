@@ -83,7 +83,10 @@ def _around(sources: Iterable[Mapping[str, Any]], key: str) -> Any:
                 *folders, last = name[len(key) + 1 :].split(".")
                 place = built
                 for folder in folders:
-                    place = place.setdefault(folder, {})
+                    # A journal from elsewhere may hold both `a.b` and `a.b.c`.
+                    if not isinstance(place.get(folder), dict):
+                        place[folder] = {}
+                    place = place[folder]
                 place[last] = value
     return built or ABSENT
 

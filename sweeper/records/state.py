@@ -150,6 +150,7 @@ class GroupState:
     launches: tuple[Launch, ...] = ()
     waves: tuple[Wave, ...] = ()
     headline: str | None = None
+    maximise: bool = False  # whether the largest headline is the best, not the smallest
     units: Mapping[str, str] = field(default_factory=dict)  # of metrics, by name or pattern
     last_time: float | None = None  # of the last event
 

@@ -75,10 +75,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Results by parameters. `metrics` begins with the headline if it is among them.
+    """Results by parameters.
 
-    `averaged` are the parameters, seeds among them, in which finished runs of one row differ.
-    `earlier` counts runs of the groups that only earlier sweep files had and that are left out.
+    `metrics` begins with the headline if it is among them; `more` are the names of all other
+    metrics of finished runs. `averaged` are the parameters, seeds among them, in which finished
+    runs of one row differ. `earlier` counts runs of the groups that only earlier sweep files had
+    and that are left out.
     """
 
     groups: tuple[str, ...]
@@ -86,9 +88,11 @@ class Table:
     metrics: tuple[str, ...]
     rows: tuple[Row, ...]
     headline: str | None = None
+    maximise: bool = False  # whether the largest headline is the best, not the smallest
     per_run: bool = False
     averaged: tuple[AxisColumn, ...] = ()
     earlier: int = 0
+    more: tuple[str, ...] = ()
 
 
 def group_table(
@@ -136,8 +140,10 @@ def results_table(
     varying = varying_axes(rows, with_seeds=True)
     columns = varying_axes(rows, with_seeds=per_run) if by is None else named_columns(by, rows)
     finished = [run for run in rows if run.outcome is Outcome.FINISHED]
-    headline = next((state.headline for state in states.values() if state.headline), None)
-    chosen = _metrics(_metric_names(finished), metrics, headline)
+    ranking = next((state for state in states.values() if state.headline), GroupState())
+    headline = ranking.headline
+    logged = _metric_names(finished)
+    chosen = _metrics(logged, metrics, headline)
     places = _places(columns, rows)
     gathered: dict[tuple[Any, ...], list[RunState]] = defaultdict(list)
     for index, (group, run) in enumerate(runs):
@@ -152,9 +158,11 @@ def results_table(
             for place in sorted(gathered)
         ),
         headline=headline,
+        maximise=ranking.maximise,
         per_run=per_run,
         averaged=_averaged([axis for axis in varying if axis not in columns], gathered.values()),
         earlier=earlier,
+        more=tuple(name for name in logged if name not in chosen),
     )
 
 

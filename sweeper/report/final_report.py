@@ -30,7 +30,7 @@ from sweeper.report.tables import Format, render
 __all__ = ["ending"]
 
 _BEST = 3
-_TABLES: Mapping[str, Format] = {"table.md": "markdown", "table.csv": "csv"}
+_ENDINGS: Mapping[Format, str] = {"markdown": "md", "csv": "csv"}
 
 
 def ending(
@@ -58,6 +58,7 @@ def ending(
         "reason": reason,
         "message": message,
         "headline": state.headline or "loss",
+        "maximise": state.maximise,
         "best": _best(state),
         "table": report.table,
         "files": [str(file) for file in report.files],
@@ -81,8 +82,9 @@ class _Report:
         with self._careful("the table"):
             table = replace(results_table({folder.group: state}), earlier=earlier)
             self.table = render(table, "table")
-            for name, form in _TABLES.items():
-                self.save(name, partial(_write, folder.results_dir / name, table, form))
+            every = results_table({folder.group: state}, metrics=["*"])
+            self.save("table.md", partial(_write, folder.results_dir, table, "markdown"))
+            self.save("table.csv", partial(_write, folder.results_dir, every, "csv"))
             self.save(
                 "errors.png", lambda: save_errors_figure(table, folder.results_dir, units=units)
             )
@@ -105,7 +107,8 @@ class _Report:
             self.problems.append(f"{what} can't be made: {said}")
 
 
-def _write(path: Path, table: Table, form: Format) -> list[Path]:
+def _write(results: Path, table: Table, form: Format) -> list[Path]:
+    path = results / f"table.{_ENDINGS[form]}"
     write_atomically(path, render(table, form))
     return [path]
 
@@ -125,7 +128,7 @@ def _best(state: GroupState) -> list[dict[str, Any]]:
         if run.standing == Outcome.FINISHED
         and math.isfinite((metrics := run.metrics).get(headline, math.nan))
     ]
-    finished.sort(key=lambda item: item[0])
+    finished.sort(key=lambda item: item[0], reverse=state.maximise)
     return [
         {"id": run.id, "axis_values": dict(run.axis_values), headline: value}
         for value, run in finished[:_BEST]

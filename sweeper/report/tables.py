@@ -23,6 +23,8 @@ from sweeper.report.format import (
 
 __all__ = ["Format", "group_table", "render", "results_table"]
 
+_MORE_SHOWN = 4
+
 Format = Literal["table", "markdown", "csv", "json"]
 
 
@@ -112,6 +114,10 @@ def _legend(table: Table, pattern: str | None) -> str:
         parts.append(f"metrics: {pattern}")
     if any(s.sd is not None for row in table.rows for s in row.metrics.values()):
         parts.append(f"mean ± standard deviation over the n finished runs{_averaged(table)}")
+    if table.more:
+        shown = ", ".join(table.more[:_MORE_SHOWN])
+        rest = len(table.more) - _MORE_SHOWN
+        parts.append(f"other metrics: {shown}" + (f", … ({rest} more)" if rest > 0 else ""))
     if table.earlier:
         parts.append(f"{earlier_runs(table.earlier)} (`--all`)")
     return "; ".join(parts)

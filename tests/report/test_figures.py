@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -281,3 +282,11 @@ def test_a_run_that_left_the_finite_numbers_is_marked(quickstart):
 def test_a_metric_that_nobody_logged(quickstart):
     with pytest.raises(RecordError, match="no run of group `quickstart` has logged `los`"):
         curves_info(quickstart, state_in(quickstart), metric="los")
+
+
+def test_of_too_many_rows_those_with_the_best_headline_are_kept():
+    table = results_table({"g": state_of([{"x": n} for n in range(100)], seeds=1)})
+    best = replace(table, maximise=True, headline=table.metrics[0])
+    for kept, means in ((table, {1.0, 10.0}), (best, {10.0, 100.0})):
+        points = errors_info(kept).panels[0].points
+        assert {point.statistic.mean for point in points} == means

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import os
 import subprocess
@@ -11,6 +12,7 @@ import matplotlib as mpl
 import pytest
 from support import folded
 
+from sweeper.cli.text import ending_text
 from sweeper.records import GroupFolder, append_rows, fold, read_events
 from sweeper.report.aggregate import Statistic
 from sweeper.report.figures import save_curves_figure, save_errors_figure
@@ -135,3 +137,32 @@ def test_the_backend_of_a_notebook_is_no_matter(quickstart):
     )
     assert (result.returncode, result.stdout.strip()) == (0, backend), result.stderr
     assert {file.name for file in quickstart.results_dir.iterdir()} == {"errors.png", "errors.svg"}
+
+
+@pytest.mark.parametrize("maximise", [False, True])
+def test_the_best_are_the_smallest_or_the_largest_and_it_says_which(folder, maximise):
+    runs = {f"run{seed}": {"seed": seed} for seed in range(5)}
+    events = [
+        {"event": "planned", "headline": "acc", "maximise": maximise, "runs": runs},
+        *(
+            {"event": "ended", "run": run, "outcome": "finished", "metrics": {"acc": acc}}
+            for acc, run in enumerate(runs)
+        ),
+    ]
+    answer = ending(folder, folded(events), reason="done")
+    assert [run["acc"] for run in answer["best"]] == ([4, 3, 2] if maximise else [0, 1, 2])
+    line = next(line for line in ending_text(answer).splitlines() if "best 1" in line)
+    assert line == (
+        "  best 1: run4  acc 4 (largest)  seed=4"
+        if maximise
+        else "  best 1: run0  acc 0 (smallest)  seed=0"
+    )
+
+
+def test_every_metric_is_in_the_saved_table_and_named_below_the_shown_one(quickstart):
+    answer = ending(quickstart, fold(read_events(quickstart.journal_dir)), reason="done")
+    with (quickstart.results_dir / "table.csv").open() as file:
+        row = next(csv.DictReader(file))
+    assert float(row["loss"]) == pytest.approx((12.0 + 13.2) / 2 / 4)
+    assert "complex_TBP_planar_10_test/theta_deg sd" in row
+    assert "other metrics: loss, percent, " in answer["table"]

@@ -91,13 +91,15 @@ def errors_info(table: Table, units: Mapping[str, str] | None = None) -> ErrorsI
 
 
 def _best_rows(table: Table) -> list[Row]:
-    """All rows, or of too many those with the smallest mean of the first metric, in table order."""
+    """All rows, or of too many those with the best mean of the first metric, in table order."""
     if len(table.rows) <= MOST_ROWS or not table.metrics:
         return list(table.rows)[:MOST_ROWS]
 
     def mean(row: Row) -> float:
         value = row.metrics[table.metrics[0]].mean
-        return float("inf") if value is None else value
+        if value is None:
+            return float("inf")
+        return -value if table.maximise and table.metrics[0] == table.headline else value
 
     best = sorted(range(len(table.rows)), key=lambda index: mean(table.rows[index]))[:MOST_ROWS]
     return [table.rows[index] for index in sorted(best)]
