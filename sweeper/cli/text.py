@@ -205,10 +205,13 @@ def crashed_text(answer: Mapping[str, Any], *, everything: bool = False) -> str:
         more = cause["runs"] - len(shown)
         if more:
             parts += ["", f"… and {more} more {cause['outcome']} for this cause: see --all"]
-    first = causes[0]["example"]
     trainer = f" --trainer {answer['trainer']}" if answer["trainer"] else ""
-    parts += ["", f"Look closer: sweep show {first}, sweep rerun {first} --pdb{trainer}"]
-    parts.append(f"Try again: sweep retry {group} --dry-run{trainer}")
+    look = [f"sweep show {answer['show']}"]
+    if answer["rerun"]:
+        look.append(f"sweep rerun {answer['rerun']} --pdb{trainer}")
+    parts += ["", f"Look closer: {', '.join(look)}"]
+    if answer["retry"]:
+        parts.append(f"Try again: sweep retry {group} --dry-run{trainer}")
     return _rendered(*parts)
 
 

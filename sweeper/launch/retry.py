@@ -15,17 +15,11 @@ from sweeper.launch.recorded_runs import recorded_resources, recorded_specs
 from sweeper.launch.recorded_trainer import trainer_of
 from sweeper.launch.work import Announcement, Options, Prepared, Purpose, training_policy
 from sweeper.plan import Plan, plan_runs
-from sweeper.records import GroupFolder, GroupState, Outcome, crashed, snapshot
-from sweeper.records.state import INTERRUPTED
+from sweeper.records import GroupFolder, GroupState, crashed, snapshot
+from sweeper.records.state import WORTH_RETRYING
 from sweeper.trainer import Trainer
 
 __all__ = ["FailedRuns", "prepare_retry"]
-
-# A run that diverged would do so again, and one that is invalid never starts.
-_WORTH_IT = {
-    *(str(it) for it in (Outcome.CRASHED, Outcome.TIMED_OUT, Outcome.LOST, Outcome.STOPPED)),
-    INTERRUPTED,
-}
 
 
 @dataclass(frozen=True)
@@ -117,7 +111,8 @@ def prepare_retry(
     if state.last_training is None:
         raise RecordError(f"the journal of group `{folder.group}` knows no launch of it")
     groups = by_cause(crashed(folder, state))
-    chosen = [group for group in groups if group.outcome in _WORTH_IT and _is_meant(group, causes)]
+    useful = [group for group in groups if group.outcome in WORTH_RETRYING]
+    chosen = [group for group in useful if _is_meant(group, causes)]
     if not chosen:
         raise RecordError(_nothing(folder.group, groups, causes))
     loaded = trainer_of(folder.group, state, trainer)
@@ -153,7 +148,7 @@ def _words(group: CauseGroup) -> str:
 
 def _nothing(group: str, groups: Sequence[CauseGroup], causes: Sequence[str]) -> str:
     """Why there is nothing to do."""
-    useful = [item for item in groups if item.outcome in _WORTH_IT]
+    useful = [item for item in groups if item.outcome in WORTH_RETRYING]
     if not groups:
         return f"group `{group}`: every run that has ended is finished"
     if not useful:

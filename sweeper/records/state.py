@@ -8,11 +8,20 @@ from typing import Any
 
 from sweeper.records.outcomes import Cause, Outcome
 
-__all__ = ["STANDINGS", "Attempt", "GroupState", "Launch", "RunState", "Wave"]
+__all__ = ["STANDINGS", "WORTH_RETRYING", "Attempt", "GroupState", "Launch", "RunState", "Wave"]
 
 RUNNING, INTERRUPTED, WAITING = "running", "interrupted", "waiting"
 
 EVALUATE = "evaluate"  # the purpose of a launch that trains nothing
+
+# Standings after which another attempt may end otherwise: who diverged would do so again, and what
+# is invalid never starts.
+WORTH_RETRYING = frozenset(
+    {
+        *(str(it) for it in (Outcome.CRASHED, Outcome.TIMED_OUT, Outcome.LOST, Outcome.STOPPED)),
+        INTERRUPTED,
+    }
+)
 
 # What a run can be counted under, in the order of summaries: its outcome, or one of three others.
 STANDINGS = (*(str(outcome) for outcome in Outcome), INTERRUPTED, RUNNING, WAITING)

@@ -63,6 +63,7 @@ def heads(tmp_path, monkeypatch):
             )
             if outcome == "crashed":
                 write_atomically(folder.run(run).make().log_file, "what it printed")
+                write_atomically(folder.run(run).config_file, "x: 1\n")
     return folder
 
 
