@@ -26,8 +26,8 @@ __all__ = ["Evaluation", "prepare_evaluation"]
 class Evaluation:
     """Finished runs of one group, and the datasets on which they are evaluated.
 
-    `left_out` counts runs that were asked for and can't be evaluated: they haven't finished, or
-    their folder holds no config.
+    `left_out` counts runs that were asked for and haven't finished; `unusable` says why others that
+    have are left out too.
     """
 
     folder: GroupFolder
@@ -36,13 +36,16 @@ class Evaluation:
     specs: Mapping[str, RunSpec]
     datasets: tuple[str, ...]
     left_out: int
+    unusable: tuple[str, ...] = ()
     purpose: Purpose = "evaluate"
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        if not self.left_out:
-            return ()
-        return (f"{self.left_out} runs have not finished and are left out",)
+        waiting = f"{self.left_out} runs have not finished and are left out"
+        return (
+            *([waiting] if self.left_out else []),
+            *(f"left out: {reason}" for reason in self.unusable),
+        )
 
     def plan(self, state: GroupState) -> Plan:
         return plan_each(
@@ -101,14 +104,16 @@ def prepare_evaluation(
     problems = [problem for dataset in datasets for problem in loaded.check_dataset(dataset)]
     if problems:
         raise SweeperError("\n".join(problems))
-    specs, _ = recorded_specs(folder, state, loaded, finished)
+    recorded = recorded_specs(folder, state, loaded, finished)
+    missing = f"there is no config of {recorded.without_config} runs in the records"
     work = Evaluation(
         folder=folder,
         trainer=loaded,
         resources=options.upon(replace(recorded_resources(state, folder), **(limits or {}))),
-        specs=specs,
+        specs=recorded.specs,
         datasets=tuple(datasets),
-        left_out=len(wanted) - len(specs),
+        left_out=len(wanted) - len(finished),
+        unusable=(*recorded.unusable, *([missing] if recorded.without_config else [])),
     )
     return compare(work, options)
 

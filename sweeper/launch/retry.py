@@ -27,7 +27,8 @@ class FailedRuns:
     """Runs that failed, with the configs that their folders hold.
 
     `causes` are those of `specs`, `others` those that were not asked for or would end the same way
-    again, and `without_config` counts runs whose folder holds none.
+    again, `without_config` counts runs whose folder holds none, and `unusable` says of those that
+    hold one why it is left out.
     """
 
     folder: GroupFolder
@@ -37,14 +38,17 @@ class FailedRuns:
     causes: tuple[CauseGroup, ...]
     others: tuple[CauseGroup, ...]
     without_config: int
+    unusable: tuple[str, ...] = ()
     purpose: Purpose = "retry"
     datasets: None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
+        left_out = tuple(f"left out: {reason}" for reason in self.unusable)
         if not self.without_config:
-            return ()
+            return left_out
         return (
+            *left_out,
             f"there is no config of {self.without_config} of these runs in the records; launching "
             f"the sweep file again trains them",
         )
@@ -63,6 +67,7 @@ class FailedRuns:
             "causes": [_told(cause) for cause in self.causes],
             "left_alone": [_told(cause) for cause in self.others],
             "without_config": self.without_config,
+            "unusable": list(self.unusable),
             "programs": len({pack.program for pack in plan.packs}),
             "timeout_s": self.resources.timeout_s,
             "memory_per_run": self.resources.memory_per_run,
@@ -117,8 +122,8 @@ def prepare_retry(
         raise RecordError(_nothing(folder.group, groups, causes))
     loaded = trainer_of(folder.group, state, trainer)
     wanted = [run for group in chosen for run in group.runs]
-    specs, without_config = recorded_specs(folder, state, loaded, wanted)
-    if not specs:
+    recorded = recorded_specs(folder, state, loaded, wanted)
+    if not recorded.specs:
         raise RecordError(
             f"group `{folder.group}`: the records hold no config of these {len(wanted)} runs; "
             f"launch the sweep file again"
@@ -127,10 +132,11 @@ def prepare_retry(
         folder=folder,
         trainer=loaded,
         resources=options.upon(replace(recorded_resources(state, folder), **(limits or {}))),
-        specs=specs,
+        specs=recorded.specs,
         causes=tuple(chosen),
         others=tuple(group for group in groups if group not in chosen),
-        without_config=without_config,
+        without_config=recorded.without_config,
+        unusable=recorded.unusable,
     )
     return compare(work, options)
 
