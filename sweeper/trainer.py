@@ -140,6 +140,9 @@ class Trainer(Protocol):
 
     def check_dataset(self, name: str) -> list[str]: ...
 
+    @property
+    def names_programs(self) -> bool: ...
+
     def program_key(self, config: Any) -> Hashable: ...
 
 
@@ -205,6 +208,11 @@ class _FilledTrainer:
     def check_dataset(self, name: str) -> list[str]:
         check = getattr(self.target, "check_dataset", None)
         return list(check(name)) if check else []
+
+    @property
+    def names_programs(self) -> bool:
+        """Whether it has a `program_key`; without one nothing is known of shared programs."""
+        return hasattr(self.target, "program_key")
 
     def program_key(self, config: Any) -> Hashable:
         key = getattr(self.target, "program_key", None)

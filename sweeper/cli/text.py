@@ -59,16 +59,22 @@ def plan_text(plan: Mapping[str, Any]) -> str:
     done = ", ".join(f"{count} {word}" for word, count in plan["done"].items() if count)
     rows: list[tuple[str, object]] = [
         ("group", plan["group"]),
-        ("runs", f"{plan['total']}: {plan['to_train']} to train" + (f", {done}" if done else "")),
+        ("runs", f"{plan['total']}: {_to_train(plan)}" + (f", {done}" if done else "")),
+        *(
+            [("left out", f"{plan['excluded']} points by `exclude` or `only`")]
+            * bool(plan["excluded"])
+        ),
         *([("besides", earlier_runs(plan["earlier"]))] if plan["earlier"] else []),
         *((axis["label"], _listed(axis["values"])) for axis in plan["axes"]),
-        ("programs", f"{plan['programs']} to compile, {plan['packs']} packs"),
-        ("waves", f"{len(plan['waves'])} ({_listed(plan['waves'])} runs)"),
-        ("slots", f"{plan['slots']}{_idle_slots(plan)}"),
+        *(("zip", " with ".join(labels)) for labels in plan["zipped"]),
+        *(
+            [("programs", f"{plan['programs']} to compile, {plan['packs']} packs")]
+            if plan["programs"]
+            else []
+        ),
+        *_wave_rows(plan),
+        *_estimate_row(plan),
     ]
-    if plan.get("estimate_s") is not None:
-        shared = plan["estimate_s"] / max(1, min(plan["slots"], plan["packs"]))
-        rows.append(("estimate", f"{duration(shared)} on these slots, from finished runs"))
     parts: list[Table | str] = [_grid(rows)]
     groups = plan["invalid_groups"]
     if groups:
@@ -83,6 +89,37 @@ def plan_text(plan: Mapping[str, Any]) -> str:
         if len(groups) > _INVALID_SHOWN:
             parts.append(f"  … and {len(groups) - _INVALID_SHOWN} more reasons: see --json")
     return _rendered(*parts)
+
+
+def _to_train(plan: Mapping[str, Any]) -> str:
+    """How many runs are to train, those apart that have failed before."""
+    failed = plan["failed_before"]
+    before = f" ({plan['to_train'] - failed} new, {failed} failed before)" if failed else ""
+    return f"{plan['to_train']} to train{before}"
+
+
+def _excluded_row(plan: Mapping[str, Any]) -> list[tuple[str, object]]:
+    excluded = plan["excluded"]
+    return [("left out", f"{excluded} points by `exclude` or `only`")] if excluded else []
+
+
+def _estimate_row(plan: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """How long it will take, from finished runs and from what waves took besides."""
+    if plan.get("estimate_s") is None:
+        return []
+    outside = plan["startup_s"] or 0.0
+    took = plan["estimate_s"] / max(1, min(plan["slots"], plan["packs"])) + outside
+    counted = f", {duration(outside)} of start and stop counted" if outside else ""
+    return [("estimate", f"{duration(took)} on these slots, from finished runs{counted}")]
+
+
+def _wave_rows(plan: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """Waves, if there is anything to do, and slots."""
+    waves = plan["waves"]
+    return [
+        *([("waves", f"{len(waves)} ({_listed(waves)} runs)")] if waves else []),
+        ("slots", f"{plan['slots']}{_idle_slots(plan)}"),
+    ]
 
 
 def retry_text(plan: Mapping[str, Any]) -> str:
@@ -101,8 +138,7 @@ def retry_text(plan: Mapping[str, Any]) -> str:
         if value is not None
     ]
     rows = [
-        ("waves", f"{len(plan['waves'])} ({_listed(plan['waves'])} runs)"),
-        ("slots", f"{plan['slots']}{_idle_slots(plan)}"),
+        *_wave_rows(plan),
         *([("limits", ", ".join(limits))] if limits else []),
     ]
     for run in plan["invalid"]:
