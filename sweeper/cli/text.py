@@ -67,11 +67,7 @@ def plan_text(plan: Mapping[str, Any]) -> str:
         *([("besides", earlier_runs(plan["earlier"]))] if plan["earlier"] else []),
         *((axis["label"], _listed(axis["values"])) for axis in plan["axes"]),
         *(("zip", " with ".join(labels)) for labels in plan["zipped"]),
-        *(
-            [("programs", f"{plan['programs']} to compile, {plan['packs']} packs")]
-            if plan["programs"]
-            else []
-        ),
+        *_program_row(plan),
         *_wave_rows(plan),
         *_estimate_row(plan),
     ]
@@ -96,6 +92,13 @@ def _to_train(plan: Mapping[str, Any]) -> str:
     failed = plan["failed_before"]
     before = f" ({plan['to_train'] - failed} new, {failed} failed before)" if failed else ""
     return f"{plan['to_train']} to train{before}"
+
+
+def _program_row(plan: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """Programs and packs, where the trainer says which runs share a program."""
+    if not plan["programs"]:
+        return []
+    return [("programs", f"{plan['programs']} to compile, {plan['packs']} packs")]
 
 
 def _excluded_row(plan: Mapping[str, Any]) -> list[tuple[str, object]]:

@@ -266,6 +266,21 @@ def test_many_runs_of_one_look_become_median_and_range(tmp_path):
     curves_figure(curves_info(folder, state))
 
 
+def test_runs_of_different_lengths_are_not_pooled(tmp_path):
+    folder = GroupFolder(tmp_path, "g").make()
+    runs = {f"run{seed}": {"seed": seed} for seed in range(2 * MOST_LINES + 3)}
+    short, long = list(runs)[: MOST_LINES + 1], list(runs)[MOST_LINES + 1 :]
+    # A look at all of them would jump from 51 to 101 where the short ones end.
+    losses = {run: [1.0] * 5 for run in short} | {run: [101.0] * 10 for run in long}
+    curves_of(folder, losses)
+    info = curves_info(folder, folded([{"event": "planned", "runs": runs}]))
+    assert [(curve.runs, set(curve.values), curve.until) for curve in info.curves] == [
+        (tuple(short), {1.0}, 4),
+        (tuple(long), {101.0}, 9),
+    ]
+    assert "median and range of several runs of one length" in info.note
+
+
 def test_a_run_that_left_the_finite_numbers_is_marked(quickstart):
     state = state_in(quickstart)
     first, second = list(state.runs)[:2]
