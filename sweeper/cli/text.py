@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -28,6 +29,7 @@ __all__ = [
 _INVALID_SHOWN = 10
 _VALUES_SHOWN = 8
 _RUNS_SHOWN = 20
+_FILES_SHOWN = 50
 
 
 def _rendered(*parts: Table | Text | str) -> str:
@@ -280,6 +282,7 @@ def _explanation(cause: Mapping[str, Any]) -> str:
 def show_text(run: Mapping[str, Any]) -> str:
     """The answer of `sweep show`."""
     facts = [(key, run[key]) for key in ("id", "group", "outcome", "last_step", "wall_s")]
+    facts += [(key, _moment(run[key])) for key in ("started", "ended")]
     facts += [("attempts", len(run["attempts"]))]
     parts: list[Table | str] = [_grid([fact for fact in facts if fact[1] is not None])]
     for title in ("cause", "axis_values", "metrics", "config", "paths"):
@@ -287,7 +290,23 @@ def show_text(run: Mapping[str, Any]) -> str:
         rows = [(f"  {key}", value) for key, value in leaves if value is not None]
         if rows:
             parts += [f"{title.replace('_', ' ')}:", _grid(rows)]
+    files = run["files"]
+    if files:
+        shown = [(f"  {file['name']}", size(file["size_bytes"])) for file in files[:_FILES_SHOWN]]
+        more = len(files) - len(shown)
+        rest = [("  …", f"{more} more: see --json")] if more else []
+        parts += ["files:", _grid([*shown, *rest])]
     return _rendered(*parts)
+
+
+def _moment(moment: float | None) -> str | None:
+    """A unix time as the clock of this host shows it."""
+    if moment is None:
+        return None
+    try:
+        return datetime.fromtimestamp(moment).astimezone().isoformat(" ", "seconds")
+    except (OverflowError, ValueError, OSError):  # a damaged journal may hold any time
+        return str(moment)
 
 
 def _leaves(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
