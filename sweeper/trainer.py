@@ -24,6 +24,9 @@ A trainer is a module, or any object, with these attributes:
     What is wrong with the name of a dataset for `evaluate`, as a list of sentences.
 ``headline`` (optional)
     Name of the metric that ranks runs in summaries, smaller is better; default ``"loss"``.
+    With a minus before it (``"-accuracy"``) larger is better.
+``maximise`` (optional)
+    True says the same of a headline without a minus.
 ``units`` (optional)
     Units of metrics for tables and figures, by name or pattern: ``{"*/mean": "%"}``.
 ``preload`` (optional)
@@ -115,6 +118,9 @@ class Trainer(Protocol):
     def headline(self) -> str: ...
 
     @property
+    def maximise(self) -> bool: ...
+
+    @property
     def units(self) -> Mapping[str, str]: ...
 
     @property
@@ -133,6 +139,9 @@ class Trainer(Protocol):
     def check(self, config: Any) -> list[str]: ...
 
     def check_dataset(self, name: str) -> list[str]: ...
+
+    @property
+    def names_programs(self) -> bool: ...
 
     def program_key(self, config: Any) -> Hashable: ...
 
@@ -153,6 +162,14 @@ class _FilledTrainer:
 
     @property
     def headline(self) -> str:
+        return self._headline.removeprefix("-")
+
+    @property
+    def maximise(self) -> bool:
+        return self._headline.startswith("-") or bool(getattr(self.target, "maximise", False))
+
+    @property
+    def _headline(self) -> str:
         return str(getattr(self.target, "headline", "loss"))
 
     @property
@@ -193,6 +210,11 @@ class _FilledTrainer:
     def check_dataset(self, name: str) -> list[str]:
         check = getattr(self.target, "check_dataset", None)
         return list(check(name)) if check else []
+
+    @property
+    def names_programs(self) -> bool:
+        """Whether it has a `program_key`; without one nothing is known of shared programs."""
+        return hasattr(self.target, "program_key")
 
     def program_key(self, config: Any) -> Hashable:
         key = getattr(self.target, "program_key", None)

@@ -16,7 +16,7 @@ from support import SWEEP, Bench
 
 from sweeper.config import plain, read_sweep, run_id
 from sweeper.records import Outcome
-from sweeper.trainer import canonical_name
+from sweeper.trainer import canonical_name, load_trainer
 
 ROOT = Path(__file__).parents[1]
 THEIRS = "raise RuntimeError('the models of the user')\n"
@@ -383,3 +383,17 @@ def test_a_declared_module_found_outside_of_its_distribution_is_refused(
         f"another module `gone_training` was imported, from {file}: rename that one, or "
         f"remove it from PYTHONPATH"
     )
+
+
+def test_a_minus_or_a_word_says_that_a_larger_headline_is_better(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    text = "from dataclasses import dataclass\n@dataclass\nclass Config:\n    x: int = 1\n"
+    text += "def train(configs, runs): ...\n"
+    found = []
+    for number, line in enumerate(["", "headline = '-acc'", "headline = 'acc'; maximise = True"]):
+        (tmp_path / f"ranked{number}.py").write_text(f"{text}{line}\n")
+        trainer = load_trainer(f"ranked{number}")
+        found.append((trainer.headline, trainer.maximise))
+    assert found == [("loss", False), ("acc", True), ("acc", True)]

@@ -21,10 +21,17 @@ from sweeper.cli.common import (
 )
 from sweeper.errors import SweeperError
 
+Everything = Annotated[bool, Parameter(name="--all", negative=())]
+
 
 @app.command(group=SEE)
 def status(
-    group: str | None = None, /, *, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False
+    group: str | None = None,
+    /,
+    *,
+    everything: Everything = False,
+    runs_dir: RunsDir = DEFAULT_RUNS,
+    json: Json = False,
 ) -> None:
     """Show the progress of a sweep, from its records, while it runs or later, from any shell.
 
@@ -37,10 +44,11 @@ def status(
 
     Args:
         group: The group of the sweep (default: the last one launched).
+        everything: Count the runs of earlier sweep files of the group too.
     """
     from sweeper.records import status as read_status
 
-    found = read_status(group_folder(runs_dir, group))
+    found = read_status(group_folder(runs_dir, group), everything=everything)
     if json:
         print_json(found)
     else:
@@ -54,7 +62,7 @@ def crashed(
     group: str | None = None,
     /,
     *,
-    everything: Annotated[bool, Parameter(name="--all", negative=())] = False,
+    everything: Everything = False,
     runs_dir: RunsDir = DEFAULT_RUNS,
     json: Json = False,
 ) -> None:
@@ -72,11 +80,12 @@ def crashed(
 
     Args:
         group: The group of the sweep (default: the last one launched).
-        everything: List all runs of a cause, not only the first 20.
+        everything: List all runs: of a cause not only the first 20, and those of earlier sweep
+            files of the group too.
     """
     from sweeper.diagnosis.explain import crash_groups
 
-    answer = crash_groups(group_folder(runs_dir, group))
+    answer = crash_groups(group_folder(runs_dir, group), everything=everything)
     if json:
         print_json(answer)
     else:
@@ -142,6 +151,7 @@ def table(
     *,
     by: str | None = None,
     metrics: str | None = None,
+    everything: Everything = False,
     format: Literal["table", "markdown", "csv", "json"] = "table",  # noqa: A002
     runs_dir: RunsDir = DEFAULT_RUNS,
 ) -> None:
@@ -158,12 +168,14 @@ def table(
         group: The group of the sweep (default: the last one launched).
         by: Parameters of the rows, separated by commas (default: all that vary, except seeds).
         metrics: Metrics of the columns, separated by commas (default: the main ones).
+        everything: Show the runs of earlier sweep files of the group too.
         format: The format of the table.
     """
     from sweeper.report.aggregate import group_table
     from sweeper.report.tables import render
 
     folder = group_folder(runs_dir, group)
-    text = render(group_table(folder, by=words(by), metrics=words(metrics)), format)
+    found = group_table(folder, by=words(by), metrics=words(metrics), everything=everything)
+    text = render(found, format)
     # Programs get the exact text; people get it without control characters.
     sys.stdout.write(text) if format in {"csv", "json"} else say(text)

@@ -238,6 +238,8 @@ def _train(
     stream = sys.stderr if json else sys.stdout
     end = launch_here(prepared, options, view_of=lambda now: _view(now, text_of, stream))
     answer = ending(end.folder, end.state, reason=end.end.reason, message=end.end.message)
+    for problem in answer["problems"]:
+        complain(problem)
     with contextlib.suppress(OSError):  # a terminal that was closed changes nothing
         print_json(answer) if json else say(ending_text(answer))
     if end.end.reason != "done":

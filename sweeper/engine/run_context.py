@@ -82,6 +82,10 @@ class RunContext:
         target = self.folder / name
         if target.parent != self.folder:
             raise ValueError(f"save() takes a file name without folders, but got {name!r}")
+        if name in self.record.own_names:
+            raise ValueError(
+                f"save() can't write {name!r}, which is a file of the records; choose another name"
+            )
         # The suffix stays: writers such as numpy.savez look at it.
         temporary = self.folder / f".{os.getpid()}-{name}"
         try:

@@ -26,8 +26,8 @@ __all__ = ["Evaluation", "prepare_evaluation"]
 class Evaluation:
     """Finished runs of one group, and the datasets on which they are evaluated.
 
-    `left_out` counts runs that were asked for and can't be evaluated, because they haven't
-    finished or their folder holds no config.
+    `left_out` counts runs that were asked for and haven't finished; `unusable` says why others that
+    have are left out too.
     """
 
     folder: GroupFolder
@@ -36,13 +36,16 @@ class Evaluation:
     specs: Mapping[str, RunSpec]
     datasets: tuple[str, ...]
     left_out: int
+    unusable: tuple[str, ...] = ()
     purpose: Purpose = "evaluate"
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        if not self.left_out:
-            return ()
-        return (f"{self.left_out} runs have not finished and are left out",)
+        waiting = f"{self.left_out} runs have not finished and are left out"
+        return (
+            *([waiting] if self.left_out else []),
+            *(f"left out: {reason}" for reason in self.unusable),
+        )
 
     def plan(self, state: GroupState) -> Plan:
         return plan_each(
@@ -83,7 +86,8 @@ def prepare_evaluation(
 ) -> Prepared:
     """Find the runs, and compare what is to be done with the host.
 
-    `targets` is the name of a group, or run ids of one group. `trainer` is the name of the group's
+    `targets` is the name of a group, for the runs of its sweep as it was last launched, or run ids
+    of one group. `trainer` is the name of the group's
     trainer if it isn't the default one, `limits` are fields of `Resources` that replace what the
     sweep was launched with. Raises `RecordError` for what isn't there or hasn't finished,
     `TrainerError` for a trainer that can't evaluate, `SweeperError` for datasets that it doesn't
@@ -101,14 +105,16 @@ def prepare_evaluation(
     problems = [problem for dataset in datasets for problem in loaded.check_dataset(dataset)]
     if problems:
         raise SweeperError("\n".join(problems))
-    specs, _ = recorded_specs(folder, state, loaded, finished)
+    recorded = recorded_specs(folder, state, loaded, finished)
+    missing = f"there is no config of {recorded.without_config} runs in the records"
     work = Evaluation(
         folder=folder,
         trainer=loaded,
         resources=options.upon(replace(recorded_resources(state, folder), **(limits or {}))),
-        specs=specs,
+        specs=recorded.specs,
         datasets=tuple(datasets),
-        left_out=len(wanted) - len(specs),
+        left_out=len(wanted) - len(finished),
+        unusable=(*recorded.unusable, *([missing] if recorded.without_config else [])),
     )
     return compare(work, options)
 
@@ -118,7 +124,7 @@ def _targets(runs_dir: Path, targets: Sequence[str]) -> tuple[GroupFolder, Group
     if len(targets) == 1 and targets[0] in groups(runs_dir):
         folder = find_group(runs_dir, targets[0])
         state = fold(read_events(folder.journal_dir))
-        return folder, state, list(state.runs)
+        return folder, state, list(state.as_planned().runs)
     found = [find_run(runs_dir, target) for target in targets]
     if len({run.group.path for run in found}) != 1:
         raise RecordError(

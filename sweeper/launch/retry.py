@@ -15,17 +15,11 @@ from sweeper.launch.recorded_runs import recorded_resources, recorded_specs
 from sweeper.launch.recorded_trainer import trainer_of
 from sweeper.launch.work import Announcement, Options, Prepared, Purpose, training_policy
 from sweeper.plan import Plan, plan_runs
-from sweeper.records import GroupFolder, GroupState, Outcome, crashed, snapshot
-from sweeper.records.state import INTERRUPTED
+from sweeper.records import GroupFolder, GroupState, crashed, snapshot
+from sweeper.records.state import WORTH_RETRYING
 from sweeper.trainer import Trainer
 
 __all__ = ["FailedRuns", "prepare_retry"]
-
-# A run that diverged would do so again, and one that is invalid never starts.
-_WORTH_IT = {
-    *(str(it) for it in (Outcome.CRASHED, Outcome.TIMED_OUT, Outcome.LOST, Outcome.STOPPED)),
-    INTERRUPTED,
-}
 
 
 @dataclass(frozen=True)
@@ -33,7 +27,8 @@ class FailedRuns:
     """Runs that failed, with the configs in their folders.
 
     `causes` are those of `specs`, `others` those that were not asked for or would end the same way
-    again. `without_config` counts runs without a config in their folder.
+    again, `without_config` counts runs whose folder holds none, and `unusable` says of those that
+    hold one why it is left out.
     """
 
     folder: GroupFolder
@@ -43,14 +38,17 @@ class FailedRuns:
     causes: tuple[CauseGroup, ...]
     others: tuple[CauseGroup, ...]
     without_config: int
+    unusable: tuple[str, ...] = ()
     purpose: Purpose = "retry"
     datasets: None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
+        left_out = tuple(f"left out: {reason}" for reason in self.unusable)
         if not self.without_config:
-            return ()
+            return left_out
         return (
+            *left_out,
             f"the records hold no config of {self.without_config} of these runs; launching "
             f"the sweep file again trains them",
         )
@@ -69,6 +67,7 @@ class FailedRuns:
             "causes": [_plain(cause) for cause in self.causes],
             "left_alone": [_plain(cause) for cause in self.others],
             "without_config": self.without_config,
+            "unusable": list(self.unusable),
             "programs": len({pack.program for pack in plan.packs}),
             "timeout_s": self.resources.timeout_s,
             "memory_per_run": self.resources.memory_per_run,
@@ -107,23 +106,24 @@ def prepare_retry(
 ) -> Prepared:
     """Find the failed runs of a group, and compare what is to be done with the host.
 
-    `causes` are any parts of causes as `sweep crashed` prints them; none means
+    The runs are those of the sweep as it was last launched: what only earlier files had is left
+    alone. `causes` are any parts of causes as `sweep crashed` prints them; none means
     all. `trainer` is its name if it isn't the default one, `limits` are fields of `Resources` that
     replace what the sweep was launched with. Raises `RecordError` where nothing fits,
     `ConfigError` for a stored config that no longer fits its trainer, `HostError`.
     """
-    seen = snapshot(folder)
-    state = seen.state
+    state = snapshot(folder).state.as_planned()
     if state.last_training is None:
         raise RecordError(f"the journal of group `{folder.group}` holds no launch of it")
-    groups = by_cause(crashed(folder, seen))
-    chosen = [group for group in groups if group.outcome in _WORTH_IT and _is_meant(group, causes)]
+    groups = by_cause(crashed(folder, state))
+    useful = [group for group in groups if group.outcome in WORTH_RETRYING]
+    chosen = [group for group in useful if _is_meant(group, causes)]
     if not chosen:
         raise RecordError(_nothing(folder.group, groups, causes))
     loaded = trainer_of(folder.group, state, trainer)
     wanted = [run for group in chosen for run in group.runs]
-    specs, without_config = recorded_specs(folder, state, loaded, wanted)
-    if not specs:
+    recorded = recorded_specs(folder, state, loaded, wanted)
+    if not recorded.specs:
         raise RecordError(
             f"group `{folder.group}`: the records hold no config of these {len(wanted)} runs; "
             f"launch the sweep file again"
@@ -132,10 +132,11 @@ def prepare_retry(
         folder=folder,
         trainer=loaded,
         resources=options.upon(replace(recorded_resources(state, folder), **(limits or {}))),
-        specs=specs,
+        specs=recorded.specs,
         causes=tuple(chosen),
         others=tuple(group for group in groups if group not in chosen),
-        without_config=without_config,
+        without_config=recorded.without_config,
+        unusable=recorded.unusable,
     )
     return compare(work, options)
 
@@ -153,7 +154,7 @@ def _words(group: CauseGroup) -> str:
 
 def _nothing(group: str, groups: Sequence[CauseGroup], causes: Sequence[str]) -> str:
     """Why there is nothing to do."""
-    useful = [item for item in groups if item.outcome in _WORTH_IT]
+    useful = [item for item in groups if item.outcome in WORTH_RETRYING]
     if not groups:
         return f"group `{group}`: every run that has ended is finished"
     if not useful:

@@ -157,12 +157,20 @@ class SweepFile:
         described = json.dumps(self.describe(plan), indent=1)
         write_atomically(self.folder.plan_file, described + "\n")
         specs = {spec.id: dict(spec.axis_values) for spec in sweep}
+        fixed = {"trainer": trainer.name, **sweep.fixed}
         planned = [
-            Planned(runs=chunk, headline=trainer.headline, units=trainer.units)
+            Planned(
+                runs=chunk,
+                fixed=fixed,
+                headline=trainer.headline,
+                maximise=trainer.maximise,
+                units=trainer.units,
+            )
             for chunk in _chunks(specs)
         ]
         invalid = [_invalid_end(spec, reasons) for spec, reasons in plan.newly_invalid]
-        sha = hashlib.sha256(sweep.text.encode()).hexdigest()[:16]
+        # Of the runs, not of the file's text: a default that the trainer has changed counts too.
+        sha = hashlib.sha256("\n".join(sorted(specs)).encode()).hexdigest()[:16]
         return Announcement(len(specs), sha, (*planned, *invalid))
 
 

@@ -72,18 +72,22 @@ def launch_lives(launch: Launch, lock_file: Path) -> bool | None:
     return launch.pid is not None and process_lives(launch.pid, launch.pid_start)
 
 
-def status(folder: GroupFolder, *, now: float | None = None) -> dict[str, Any]:
+def status(
+    folder: GroupFolder, *, now: float | None = None, everything: bool = False
+) -> dict[str, Any]:
     """How far a group is, for `sweep status`; `now` is unix time and defaults to the clock.
 
+    It speaks of the sweep as it was last launched, or with `everything` of all runs of the group.
     Returns `group`, `total`, `counts` (by standing, zeroes included, adding up to `total`),
     `running` (a list), `eta_s` (an estimate, see `eta_s`, or None), `wall_s` (how long the last
     launch has worked: until its end, now, or the last thing it wrote), `launch` (the last one, with
-    `alive`: True, False, or None for unknown), `headline`, `damaged_lines` of the journal.
+    `alive`: True, False, or None for unknown), `headline`, `earlier` (how many runs of earlier
+    sweep files are left out), `damaged_lines` of the journal.
     Raises `RecordError` for a group without records.
     """
     now = time.time() if now is None else now
     seen = snapshot(folder)
-    state = seen.state
+    state = seen.state if everything else seen.state.as_planned()
     launch = state.launches[-1] if state.launches else None
     alive = seen.alive[launch.writer] if launch else None
     running = [run for run in state.runs.values() if run.running]
@@ -100,6 +104,7 @@ def status(folder: GroupFolder, *, now: float | None = None) -> dict[str, Any]:
         "wall_s": _wall_s(state, launch, now if alive else None) if launch else None,
         "launch": _launch(launch, alive) if launch else None,
         "headline": state.headline,
+        "earlier": 0 if everything else len(seen.state.earlier),
         "damaged_lines": seen.damaged_lines,
     }
 
@@ -152,16 +157,16 @@ class BadEnd:
         }
 
 
-def crashed(folder: GroupFolder, seen: Snapshot | None = None) -> list[BadEnd]:
+def crashed(folder: GroupFolder, state: GroupState | None = None) -> list[BadEnd]:
     """Every run that has ended without being finished, by cause, outcome and id.
 
     Diverged and invalid ones are among them, each under its outcome, and those whose launch died
     under them, as ``"interrupted"``. A run that is being tried again right now is not.
-    `seen` is a snapshot of the group, if there is one already.
+    `state` holds the runs to look at; None means those of the sweep as it was last launched.
     Raises `RecordError` for a group without records.
     """
     leave_out = {RUNNING, WAITING, str(Outcome.FINISHED)}
-    state = (seen or snapshot(folder)).state
+    state = state or snapshot(folder).state.as_planned()
     runs = [run for run in state.runs.values() if run.standing not in leave_out]
     ends = [_bad_end(folder, run) for run in runs]
     return sorted(ends, key=lambda end: (end.kind or "", end.outcome, end.id))

@@ -11,10 +11,11 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from sweeper.cli.text import crashed_text
 from sweeper.diagnosis.explain import EXACT_SOUGHT, VALUES_SHOWN, crash_groups
 from sweeper.errors import RecordError
 from sweeper.host.processes import host_name, process_start
-from sweeper.records import GroupFolder, JournalWriter, crashed
+from sweeper.records import GroupFolder, JournalWriter, crashed, write_atomically
 from sweeper.records.events import Ended, Launched, Planned, Started
 from sweeper.records.outcomes import Cause, Outcome
 
@@ -152,13 +153,44 @@ def test_a_tendency_is_called_a_heuristic_and_its_example_is_typical(
     assert cause["example"] != "run0000"
 
 
-def test_there_may_be_no_condition(group: Callable[..., GroupFolder]) -> None:
+def test_five_of_the_eight_with_one_head_are_shown_and_marked_weak(
+    group: Callable[..., GroupFolder],
+) -> None:
+    rows = product({"head": list("abcde"), "lr": [1, 2, 3, 4], "seed": [0, 1]})
+    bad = {("e", 1, 0), ("e", 2, 1), ("e", 3, 0), ("e", 4, 1), ("e", 4, 0)}
+    folder = group(
+        lambda _, row: ("diverged" if tuple(row.values()) in bad else "finished", None), rows
+    )
+    answer = crash_groups(folder)
+    (cause,) = answer["causes"]
+    condition = cause["condition"]
+    assert condition["text"] == "head = e"
+    counts = [condition[key] for key in ("crashed_in", "total_in", "crashed_out", "total_out")]
+    assert counts == [5, 8, 0, 32]
+    # C(8, 5) of the C(40, 5) ways, times the number of conditions as simple as this one.
+    assert condition["chance"] == pytest.approx(56 / 658008 * 4 * 5 * 3 * 3)
+    assert cause["note"] == "weak: chance alone does as well in up to 0.015 of cases"
+    assert "head = e: 5 of 8 diverged; 0 of 32 others (weak: " in crashed_text(answer)
+
+
+def test_what_differs_least_is_shown_and_marked_weak(group: Callable[..., GroupFolder]) -> None:
     folder = group(
         lambda number, _: ("lost", None) if number in {3, 26, 47, 60} else ("finished", None)
     )
     (cause,) = crash_groups(folder)["causes"]
+    assert cause["condition"]["text"] == "activation = tanh"
+    assert cause["note"] == "weak: chance alone does as well"
+
+
+def test_where_nothing_differs_there_is_no_condition(group):
+    rows = product({"head": ["a", "b"], "lr": [1, 2]}) * 2  # each config is bad once, good once
+    folder = group(lambda number, _: ("lost" if number < 4 else "finished", None), rows)
+    (cause,) = crash_groups(folder)["causes"]
     assert cause["condition"] is None
-    assert cause["note"] == "no condition on up to 3 parameters separates them from the 68 others"
+    assert (
+        cause["note"]
+        == "none: they have every parameter's values as often as the 4 others have them"
+    )
     assert (cause["kind"], cause["message"]) == (None, "")
 
 
@@ -168,7 +200,7 @@ def test_one_run_alone_may_be_chance(group: Callable[..., GroupFolder]) -> None:
     (cause,) = crash_groups(folder)["causes"]
     assert cause["condition"]["text"] == "a = x and seed = 1"
     assert cause["condition"]["exact"]
-    assert cause["note"] == "so few that it may be chance"
+    assert cause["note"] == "weak: chance alone does as well"
 
 
 def test_all_runs_crashed(group: Callable[..., GroupFolder]) -> None:
@@ -314,6 +346,35 @@ def test_runs_without_axis_values_and_groups_without_crashes(
         "trainer": None,
         "causes": [],
         "runs": [],
+        "earlier": 0,
+        "show": None,
+        "rerun": None,
+        "retry": False,
     }
     with pytest.raises(RecordError, match="no records"):
         crash_groups(GroupFolder(tmp_path / "runs", "other"))
+
+
+def test_only_what_will_work_is_suggested(group):
+    ends = ("diverged", "invalid", "finished", "finished")
+    folder = group(lambda number, _: (ends[number], None), [{"x": x} for x in range(4)])
+    answer = crash_groups(folder)
+    assert (answer["show"], answer["rerun"], answer["retry"]) == ("run0000", None, False)
+    text = crashed_text(answer)
+    assert "Look closer: sweep show run0000\n" in text
+    assert "sweep retry" not in text
+    write_atomically(folder.run("run0000").make().config_file, "x: 0\n")
+    answer = crash_groups(folder)
+    assert (answer["rerun"], answer["retry"]) == ("run0000", False)
+
+
+def test_a_retry_is_suggested_where_it_has_something_to_do(group):
+    rows = [{"x": 0}, {"x": 1}]
+    folder = group(lambda number, _: ("crashed" if number else "invalid", None), rows)
+    assert crash_groups(folder)["retry"] is False  # no config of it is left
+    write_atomically(folder.run("run0001").make().config_file, "x: 1\n")
+    answer = crash_groups(folder)
+    assert (answer["rerun"], answer["retry"]) == ("run0001", True)
+    # Another group with such a run: only with the group's name is it clear which is meant.
+    GroupFolder(folder.runs_dir, "other").make().run("run0001").make()
+    assert "sweep rerun heads/run0001 --pdb" in crashed_text(crash_groups(folder))

@@ -82,5 +82,23 @@ def test_a_plan_after_a_part_is_done(sweep: Sweep) -> None:
     events += [{"event": "ended", "run": runs[4].id, "outcome": "crashed"}]
     plan = describe(remaining(sweep, folded(events)), sweep)
     assert plan["done"] == {"finished": 4}
+    assert plan["failed_before"] == 1
     assert plan["to_train"] == 16
     assert plan["estimate_s"] == pytest.approx(160.0)
+
+
+def test_zips_and_excluded_points_are_counted_and_programs_only_where_they_are_named(tmp_path):
+    text = TRAINER.partition("def program_key")[0]
+    (tmp_path / "plan_without_programs.py").write_text(text)
+    (tmp_path / "s.yaml").write_text(
+        "trainer: plan_without_programs\nsegment: [4, 18, 72]\nwindow: [1.0, 2.0, 3.0]\n"
+        "head: [a, b]\nzip: [[segment, window]]\nexclude: [{segment: 4, head: b}]\n"
+    )
+    sweep = read_sweep(tmp_path / "s.yaml", search=[tmp_path])
+    events = [
+        {"event": "wave_started", "wave": 1},
+        {"event": "wave_ended", "wave": 1, "reason": "done", "startup_s": 4.0, "shutdown_s": 2.0},
+    ]
+    plan = describe(remaining(sweep, folded(events)), sweep)
+    assert (plan["zipped"], plan["excluded"], plan["total"]) == ([["segment", "window"]], 1, 5)
+    assert (plan["programs"], plan["startup_s"]) == (None, 6.0)

@@ -36,6 +36,7 @@ reals = st.floats(allow_nan=False, allow_infinity=False)
 FIELD_VALUES: Mapping[str, st.SearchStrategy[Any]] = {
     "str": texts,
     "str | None": st.none() | texts,
+    "bool": st.booleans(),
     "int": integers,
     "int | None": st.none() | integers,
     "float | None": st.none() | reals,

@@ -10,6 +10,7 @@ import pytest
 from sweeper.errors import RecordError
 from sweeper.records import GroupFolder, JournalWriter, find_group, find_run, latest_group
 from sweeper.records.events import Planned
+from sweeper.records.lookup import run_name
 
 
 @pytest.fixture
@@ -41,9 +42,13 @@ def test_an_ambiguous_prefix_names_the_candidates(runs_dir: Path) -> None:
 
 def test_the_same_run_in_two_groups_is_told_apart_by_the_group(runs_dir: Path) -> None:
     GroupFolder(runs_dir, "slope").run("abc2345678").make()
-    with pytest.raises(RecordError, match="`slope/abc2345678`"):
+    both = "is in 2 groups: give one of `heads/abc2345678`, `slope/abc2345678`"
+    with pytest.raises(RecordError, match=both):
         find_run(runs_dir, "abc2345678")
     assert find_run(runs_dir, "slope/abc").group.group == "slope"
+    heads = GroupFolder(runs_dir, "heads")
+    assert run_name(heads, "abc2345678") == "heads/abc2345678"
+    assert run_name(heads, "abd2345678") == "abd2345678"
 
 
 def test_a_whole_id_is_never_ambiguous_with_a_longer_one(runs_dir: Path) -> None:

@@ -180,12 +180,12 @@ def test_a_finished_run_whose_metric_is_not_finite_is_missing_not_averaged() -> 
     assert row.metrics["loss"] == Statistic((1.0,), 3)
 
 
-def test_two_groups_stay_apart_and_a_parameter_of_one_is_empty_in_the_other() -> None:
+def test_two_groups_stay_apart_and_a_parameter_of_one_is_absent_in_the_other() -> None:
     first = state_of([({"a": 1}, "finished", {"loss": 1.0})])
     second = state_of([({"a": 1, "b": 2}, "finished", {"loss": 3.0})])
     table = results_table({"one": first, "two": second})
     assert [(row.group, dict(row.axis_values)) for row in table.rows] == [
-        ("one", {"b": None}),
+        ("one", {}),
         ("two", {"b": 2}),
     ]
 

@@ -67,6 +67,7 @@ def heads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GroupFolder:
             )
             if outcome == "crashed":
                 write_atomically(folder.run(run).make().log_file, "what it printed")
+                write_atomically(folder.run(run).config_file, "x: 1\n")
     return folder
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -283,6 +284,21 @@ def test_many_runs_of_one_look_become_median_and_range(tmp_path: Path) -> None:
     curves_figure(curves_info(folder, state))
 
 
+def test_runs_of_different_lengths_are_not_pooled(tmp_path: Path) -> None:
+    folder = GroupFolder(tmp_path, "g").make()
+    runs = {f"run{seed}": {"seed": seed} for seed in range(2 * MOST_LINES + 3)}
+    short, long = list(runs)[: MOST_LINES + 1], list(runs)[MOST_LINES + 1 :]
+    # A look at all of them would jump from 51 to 101 where the short ones end.
+    losses = {run: [1.0] * 5 for run in short} | {run: [101.0] * 10 for run in long}
+    curves_of(folder, losses)
+    info = curves_info(folder, folded([{"event": "planned", "runs": runs}]))
+    assert [(curve.runs, set(curve.values), curve.until) for curve in info.curves] == [
+        (tuple(short), {1.0}, 4),
+        (tuple(long), {101.0}, 9),
+    ]
+    assert "median and range of several runs of one length" in info.note
+
+
 def test_a_run_that_left_the_finite_numbers_is_marked(quickstart: GroupFolder) -> None:
     state = state_in(quickstart)
     first, second = list(state.runs)[:2]
@@ -299,3 +315,11 @@ def test_a_run_that_left_the_finite_numbers_is_marked(quickstart: GroupFolder) -
 def test_a_metric_that_nobody_logged(quickstart: GroupFolder) -> None:
     with pytest.raises(RecordError, match="no run of group `quickstart` has logged `los`"):
         curves_info(quickstart, state_in(quickstart), metric="los")
+
+
+def test_of_too_many_rows_those_with_the_best_headline_are_kept():
+    table = results_table({"g": state_of([{"x": n} for n in range(100)], seeds=1)})
+    best = replace(table, maximise=True, headline=table.metrics[0])
+    for kept, means in ((table, {1.0, 10.0}), (best, {10.0, 100.0})):
+        points = errors_info(kept).panels[0].points
+        assert {point.statistic.mean for point in points} == means
