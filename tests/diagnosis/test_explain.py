@@ -182,7 +182,7 @@ def test_what_differs_least_is_shown_and_marked_weak(group: Callable[..., GroupF
     assert cause["note"] == "weak: chance alone does as well"
 
 
-def test_where_nothing_differs_there_is_no_condition(group):
+def test_where_nothing_differs_there_is_no_condition(group: Callable[..., GroupFolder]) -> None:
     rows = product({"head": ["a", "b"], "lr": [1, 2]}) * 2  # each config is bad once, good once
     folder = group(lambda number, _: ("lost" if number < 4 else "finished", None), rows)
     (cause,) = crash_groups(folder)["causes"]
@@ -355,7 +355,7 @@ def test_runs_without_axis_values_and_groups_without_crashes(
         crash_groups(GroupFolder(tmp_path / "runs", "other"))
 
 
-def test_only_what_will_work_is_suggested(group):
+def test_only_what_will_work_is_suggested(group: Callable[..., GroupFolder]) -> None:
     ends = ("diverged", "invalid", "finished", "finished")
     folder = group(lambda number, _: (ends[number], None), [{"x": x} for x in range(4)])
     answer = crash_groups(folder)
@@ -368,7 +368,9 @@ def test_only_what_will_work_is_suggested(group):
     assert (answer["rerun"], answer["retry"]) == ("run0000", False)
 
 
-def test_a_retry_is_suggested_where_it_has_something_to_do(group):
+def test_a_retry_is_suggested_where_it_has_something_to_do(
+    group: Callable[..., GroupFolder],
+) -> None:
     rows = [{"x": 0}, {"x": 1}]
     folder = group(lambda number, _: ("crashed" if number else "invalid", None), rows)
     assert crash_groups(folder)["retry"] is False  # no config of it is left

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from support import folded
@@ -87,7 +88,9 @@ def test_a_plan_after_a_part_is_done(sweep: Sweep) -> None:
     assert plan["estimate_s"] == pytest.approx(160.0)
 
 
-def test_zips_and_excluded_points_are_counted_and_programs_only_where_they_are_named(tmp_path):
+def test_zips_and_excluded_points_are_counted_and_programs_only_where_they_are_named(
+    tmp_path: Path,
+) -> None:
     text = TRAINER.partition("def program_key")[0]
     (tmp_path / "plan_without_programs.py").write_text(text)
     (tmp_path / "s.yaml").write_text(

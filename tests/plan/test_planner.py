@@ -36,6 +36,8 @@ class SmallTrainer:
     name = "small"
     Config = SmallConfig
     headline = "loss"
+    maximise = False
+    names_programs = True
     preload: tuple[str, ...] = ()
     evaluate = None
     units: Mapping[str, str] = MappingProxyType({})

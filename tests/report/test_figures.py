@@ -317,7 +317,7 @@ def test_a_metric_that_nobody_logged(quickstart: GroupFolder) -> None:
         curves_info(quickstart, state_in(quickstart), metric="los")
 
 
-def test_of_too_many_rows_those_with_the_best_headline_are_kept():
+def test_of_too_many_rows_those_with_the_best_headline_are_kept() -> None:
     table = results_table({"g": state_of([{"x": n} for n in range(100)], seeds=1)})
     best = replace(table, maximise=True, headline=table.metrics[0])
     for kept, means in ((table, {1.0, 10.0}), (best, {10.0, 100.0})):

@@ -7,6 +7,8 @@ import math
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import pytest
@@ -23,11 +25,11 @@ NAMES = {"table.md", "table.csv", "errors.png", "errors.svg"}
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Any:
     return GroupFolder(tmp_path / "runs", "quickstart")
 
 
-def state_of(losses):
+def state_of(losses: Any) -> Any:
     """A finished run for every loss."""
     runs = {f"run{seed}": {"seed": seed} for seed in range(len(losses))}
     return folded(
@@ -41,11 +43,11 @@ def state_of(losses):
     )
 
 
-def names(answer):
+def names(answer: Any) -> Any:
     return {os.path.basename(file) for file in answer["files"]}  # noqa: PTH119
 
 
-def test_losses_above_1e154_have_a_spread():
+def test_losses_above_1e154_have_a_spread() -> None:
     assert Statistic((3e300, 1e300), 2).mean == 2e300
     assert Statistic((3e300, 1e300), 2).sd == pytest.approx(math.sqrt(2) * 1e300, rel=1e-15)
     assert Statistic((1.5e308, 1.7e308), 2).mean == 1.6e308
@@ -53,14 +55,14 @@ def test_losses_above_1e154_have_a_spread():
     assert Statistic((-1.7e308, 1.7e308), 2).sd == math.inf
 
 
-def test_a_launch_with_huge_finite_losses_ends_with_its_table(folder):
+def test_a_launch_with_huge_finite_losses_ends_with_its_table(folder: GroupFolder) -> None:
     answer = ending(folder, state_of([1e300, 2e300]), reason="done")
     assert (answer["all_finished"], answer["problems"]) == (True, [])
     assert "1.50e300 ± 7.1e299" in answer["table"]
     assert names(answer) == NAMES
 
 
-def test_what_cannot_be_drawn_is_one_line(folder):
+def test_what_cannot_be_drawn_is_one_line(folder: GroupFolder) -> None:
     state = state_of([-1.7e308, 1.7e308])
     answer = ending(folder, state, reason="done")
     assert answer["all_finished"]
@@ -72,7 +74,7 @@ def test_what_cannot_be_drawn_is_one_line(folder):
         assert render(results_table({"g": state}), kind)
 
 
-def test_results_that_cannot_be_written_are_one_line_each(quickstart):
+def test_results_that_cannot_be_written_are_one_line_each(quickstart: GroupFolder) -> None:
     folder, state = quickstart, fold(read_events(quickstart.journal_dir))
     folder.results_dir.write_text("in the way")
     answer = ending(folder, state, reason="done")
@@ -98,13 +100,13 @@ def test_results_that_cannot_be_written_are_one_line_each(quickstart):
         {"font.size": 30, "axes.grid": True, "savefig.dpi": 11, "svg.fonttype": "none"},
     ],
 )
-def test_figures_do_not_depend_on_the_users_settings(quickstart, settings):
+def test_figures_do_not_depend_on_the_users_settings(quickstart: GroupFolder, settings: Any) -> Any:
     folder, state = quickstart, fold(read_events(quickstart.journal_dir))
     for run in state.runs:
         rows = [{"step": step, "loss": 1 / step} for step in range(1, 5)]
         append_rows(folder.run(run).make().metrics_file, rows)
 
-    def drawn():
+    def drawn() -> Any:
         errors = save_errors_figure(results_table({"g": state}), folder.results_dir)
         return [file.read_bytes() for file in [*errors, *save_curves_figure(folder, state)]]
 
@@ -115,7 +117,7 @@ def test_figures_do_not_depend_on_the_users_settings(quickstart, settings):
         assert mpl.rcParams["text.usetex"] is settings.get("text.usetex", False)
 
 
-def test_the_backend_of_a_notebook_is_no_matter(quickstart):
+def test_the_backend_of_a_notebook_is_no_matter(quickstart: GroupFolder) -> None:
     script = """if True:
         import os, sys
         from pathlib import Path
@@ -140,7 +142,9 @@ def test_the_backend_of_a_notebook_is_no_matter(quickstart):
 
 
 @pytest.mark.parametrize("maximise", [False, True])
-def test_the_best_are_the_smallest_or_the_largest_and_it_says_which(folder, maximise):
+def test_the_best_are_the_smallest_or_the_largest_and_it_says_which(
+    folder: GroupFolder, maximise: Any
+) -> None:
     runs = {f"run{seed}": {"seed": seed} for seed in range(5)}
     events = [
         {"event": "planned", "headline": "acc", "maximise": maximise, "runs": runs},
@@ -159,7 +163,9 @@ def test_the_best_are_the_smallest_or_the_largest_and_it_says_which(folder, maxi
     )
 
 
-def test_every_metric_is_in_the_saved_table_and_named_below_the_shown_one(quickstart):
+def test_every_metric_is_in_the_saved_table_and_named_below_the_shown_one(
+    quickstart: GroupFolder,
+) -> None:
     answer = ending(quickstart, fold(read_events(quickstart.journal_dir)), reason="done")
     with (quickstart.results_dir / "table.csv").open() as file:
         row = next(csv.DictReader(file))
