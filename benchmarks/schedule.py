@@ -99,12 +99,14 @@ def history(finished: dict[str, RunSpec]) -> GroupState:
     return fold(Recorded(event, "past", seq, 0.0) for seq, event in enumerate([planned, *ends]))
 
 
-def planned_waves(runs_per_wave: int | None, *, longest_first: bool) -> tuple[PlannedWave, ...]:
-    """The 6,000 runs as the plan of a launch on `SLOTS` slots."""
+def planned_waves(
+    runs_per_wave: int | None, *, longest_first: bool, replicates: int = REPLICATES
+) -> tuple[PlannedWave, ...]:
+    """The runs, 6,000 with all replicates, as the plan of a launch."""
     known = {f"past{run}": spec for run, spec in runs(range(-1, 0)).items()}
     state = history(known) if longest_first else GroupState()
     plan = plan_runs(
-        runs(range(REPLICATES)).values(),
+        runs(range(replicates)).values(),
         state,
         load_trainer("benchmarks.schedule"),
         runs_per_wave=runs_per_wave,
