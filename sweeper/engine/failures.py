@@ -12,6 +12,7 @@ import traceback
 from dataclasses import dataclass
 from types import TracebackType
 
+from sweeper.diagnosis.failure_groups import LAST_LINE
 from sweeper.errors import Diverged
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 from sweeper.untrusted import printable
@@ -174,8 +175,9 @@ def cause_of_death(traces: DeathTraces) -> tuple[Outcome, Cause]:
         said = _with("its process is gone, nobody knows how it ended", traces)
         return Outcome.CRASHED, Cause(CauseKind.UNKNOWN, said)
     if status < 0:
-        said = _with(f"killed by {_signal_name(-status)}", traces)
-        return Outcome.CRASHED, Cause(CauseKind.SIGNAL, said, _signal_name(-status))
+        name = _signal_name(-status)
+        said = f"killed by {name}" + (f" ({traces.detail})" if traces.detail else "")
+        return Outcome.CRASHED, Cause(CauseKind.SIGNAL, said, name)
     said = _with(f"its process left with status {status}, outside of Python", traces)
     return Outcome.CRASHED, Cause(CauseKind.EXIT, said, code=status)
 
@@ -185,7 +187,7 @@ def _with(said: str, traces: DeathTraces) -> str:
     if traces.detail:
         said += f" ({traces.detail})"
     line = printable(traces.last_line)[:_LAST_LINE_LIMIT]
-    return f"{said}; the last line of its log: {line}" if line else said
+    return f"{said}{LAST_LINE}{line}" if line else said
 
 
 def _signal_name(number: int) -> str:
