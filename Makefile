@@ -3,55 +3,55 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# One compile cache for everything that runs from this checkout.
+# The sweep that `make sweep` launches.
 SWEEP_FILE ?= configs/sweeps/quickstart.yaml
 
 .DEFAULT_GOAL := help
 .PHONY: help sweep test coverage faults soak lint format types bench constraints clean
 
-help:  ## this list
+help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 sweep: $(VENV)/.installed  ## set up, then run the quickstart sweep (SWEEP_FILE=… for another)
 	$(BIN)/sweep launch $(SWEEP_FILE)
 
-test: $(VENV)/.installed-test  ## set up, then the whole quick test suite
+test: $(VENV)/.installed-test  ## set up, then run the quick test suite
 	$(BIN)/python -m pytest
 
-coverage: $(VENV)/.installed-test  ## the quick suite, then the lines that it never ran
+coverage: $(VENV)/.installed-test  ## run the quick test suite and list the lines that it missed
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m coverage run -m pytest
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 
-faults: $(VENV)/.installed-test  ## real faults of host and runs, and security
+faults: $(VENV)/.installed-test  ## run the tests with real failures of hosts and runs, and of security
 	$(BIN)/python -m pytest -m faults
 
-soak: $(VENV)/.installed-test  ## thousands of runs under faults (SOAK=short for some hundreds)
+soak: $(VENV)/.installed-test  ## train thousands of runs under failures (SOAK=short for a few hundred)
 	$(BIN)/python -m pytest -m soak
 
-lint: $(VENV)/.installed-dev  ## ruff: rules and format
+lint: $(VENV)/.installed-dev  ## check rules and format with ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(VENV)/.installed-dev  ## ruff: mend what can be mended
+format: $(VENV)/.installed-dev  ## fix rules and format with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: $(VENV)/.installed-dev  ## mypy, strict
+types: $(VENV)/.installed-dev  ## check types with mypy
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed-test  ## every benchmark behind a figure in the docs
+bench: $(VENV)/.installed-test  ## run every benchmark that the docs quote
 	$(BIN)/python -m benchmarks
 
-constraints: $(VENV)/.installed-dev  ## pin what is installed now
+constraints: $(VENV)/.installed-dev  ## pin the versions that are installed
 	{ head -n 1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sort -f; } > constraints.new
 	mv constraints.new constraints.txt
 
-clean:  ## remove the environment and caches, never results
+clean:  ## remove the environment and caches, but no results
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
 
-# pip before 25.1 doesn't know dependency groups: the pinned pip of the environment does.
+# pip before 25.1 doesn't know dependency groups; the pinned one does.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --constraint constraints.txt pip setuptools

@@ -1,8 +1,8 @@
-"""What a run costs beside its training, against other tools; and how soon a sweep begins.
+"""The overhead of a run, compared with other tools, and the time until a sweep begins.
 
 Every tool executes runs that do nothing, two at a time, in the way its documentation shows, with
 its records. Its whole command is timed for few and for many runs: the slope is the cost of one run
-when all is warm, and start and end cancel. Tools take turns, so that a busy host hits all alike.
+when all is warm, and start and end cancel. Tools take turns, so that a busy host affects all alike.
 """
 
 from __future__ import annotations

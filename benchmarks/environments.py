@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 def python_with(name: str, packages: tuple[str, ...]) -> Path:
     """The interpreter of an environment that holds `packages` in their pinned versions.
 
-    It lies in ``build/benchmarks/<name>`` and is made again when ``constraints-<name>.txt`` is
+    It is in ``build/benchmarks/<name>``, and is made again when ``constraints-<name>.txt`` is
     newer. Raises CalledProcessError when the packages can't be installed.
     """
     folder = ROOT / "build" / "benchmarks" / name

@@ -1,4 +1,4 @@
-"""A trainer that does nothing: what is left is the cost of running it."""
+"""A trainer that does nothing, so that only the overhead is measured."""
 
 from __future__ import annotations
 

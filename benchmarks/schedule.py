@@ -1,9 +1,9 @@
-"""How full 192 slots are kept: a simulation of 6,000 runs with the real decisions.
+"""How busy 192 slots are: a simulation of 6,000 runs by the supervisor of a launch.
 
 Runs last as the users' neural ODEs do: 1,000 steps 1:08 to 2:26 minutes, 2,000 steps 3:33 to 4:06,
 the ten-phase curriculum 4:42 to 10:21. Within its range a run's time follows from two axes, and its
-seed shifts it by some percent. One finished replicate of each point stands in the records, so that
-the plan can put the longest first; without these records it can't, and keeps the grid's order.
+seed shifts it by some percent. The records hold one finished replicate of each point, so that
+the plan can put the longest first; without these records it keeps the grid's order.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def runs(seeds: range) -> dict[str, RunSpec]:
 
 
 def history(finished: dict[str, RunSpec]) -> GroupState:
-    """The records after these runs, read from events as they stand in a journal."""
+    """The records after these runs, read from events as in a journal."""
     planned = Planned(runs={run: dict(spec.axis_values) for run, spec in finished.items()})
     ends: list[Event] = [
         Ended(run=run, attempt=1, outcome=Outcome.FINISHED, wall_s=duration_s(spec.config))
@@ -99,12 +99,14 @@ def history(finished: dict[str, RunSpec]) -> GroupState:
     return fold(Recorded(event, "past", seq, 0.0) for seq, event in enumerate([planned, *ends]))
 
 
-def planned_waves(runs_per_wave: int | None, *, longest_first: bool) -> tuple[PlannedWave, ...]:
-    """The 6,000 runs as the plan of a launch on `SLOTS` slots."""
+def planned_waves(
+    runs_per_wave: int | None, *, longest_first: bool, replicates: int = REPLICATES
+) -> tuple[PlannedWave, ...]:
+    """The runs, 6,000 with all replicates, as the plan of a launch."""
     known = {f"past{run}": spec for run, spec in runs(range(-1, 0)).items()}
     state = history(known) if longest_first else GroupState()
     plan = plan_runs(
-        runs(range(REPLICATES)).values(),
+        runs(range(replicates)).values(),
         state,
         load_trainer("benchmarks.schedule"),
         runs_per_wave=runs_per_wave,

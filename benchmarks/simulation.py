@@ -1,4 +1,4 @@
-"""Waves of runs on slots: the very supervisor of a launch, under a simulated clock.
+"""Waves of runs on slots: the same supervisor as in a launch, under a simulated clock.
 
 `sweeper.engine.scripted_backend` plays the waves; this module says how long their parts take.
 """

@@ -1,4 +1,4 @@
-"""Seconds per training step of the neural ODE, beside diffrax under vmap, one step per call.
+"""Seconds per training step of the neural ODE, compared with diffrax under vmap, one step per call.
 
 Both train the same network (width 64, depth 2, leaky_relu) on the same batches from the same
 weights, with the same tolerances; only the way the solver and the loop are run differs. Times are

@@ -1,14 +1,14 @@
 """Every error that sweeper raises on purpose.
 
 SweeperError                 a message for the user: no traceback, exit status 2
-├── ConfigError              a sweep file with faults, all of them (`.problems`)
+├── ConfigError              a sweep file with errors, all of them (`.problems`)
 ├── TrainerError             a trainer that can't be imported or doesn't keep the contract
 ├── RecordError              a run, group or file that isn't there or can't be read
-├── HostError                the host can't carry the sweep: no room, no memory, limits too low
+├── HostError                the host can't run the sweep: no disk space, no memory, limits too low
 └── BusyError                somebody else runs this group right now
     └── ClaimLostError       somebody else has taken over from this launch
 
-Diverged                     raised by trainings: a loss that isn't finite (data, no fault)
+Diverged                     raised by trainings: a loss that isn't finite (data, not an error)
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 
-# A caret under column 4,000 of a one-line file helps nobody: longer lines are cut around the place.
+# A caret under column 4,000 of a one-line file is useless: longer lines are cut around the place.
 _LINE_WIDTH = 100
 
 
@@ -45,10 +45,10 @@ class Mark:
 
 @dataclass(frozen=True)
 class Problem:
-    """One fault (or warning) of a file, with the line that it is in.
+    """One error (or warning) in a file, with the line that it is in.
 
-    `line` and `col` count from 1; line 0 means the file as a whole. An empty `file` is for data
-    that never was a file.
+    `line` and `col` count from 1; line 0 means the file as a whole. `file` is empty for data
+    that doesn't come from a file.
     """
 
     file: str
@@ -88,7 +88,7 @@ class SweeperError(Exception):
 
 
 class ConfigError(SweeperError):
-    """A sweep file with faults; `problems` holds every one of them, in file order."""
+    """A sweep file with errors; `problems` holds every one of them, in file order."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -104,7 +104,7 @@ class RecordError(SweeperError):
 
 
 class HostError(SweeperError):
-    """The host can't carry the sweep: no room on disk, limits too low, Ray won't start."""
+    """The host can't run the sweep: no disk space, limits too low, Ray doesn't start."""
 
 
 class BusyError(SweeperError):
@@ -116,7 +116,7 @@ class ClaimLostError(BusyError):
 
 
 class Diverged(Exception):  # noqa: N818  (an outcome, not an error)
-    """A training that left the finite numbers: its outcome is `diverged`, which is data."""
+    """A training whose loss is no longer finite: its outcome is `diverged`, which is data."""
 
     def __init__(self, message: str, *, step: int | None = None) -> None:
         super().__init__(message)

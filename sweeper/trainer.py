@@ -4,42 +4,45 @@ A trainer is a module, or any object, with these attributes:
 
 ``Config``
     A frozen dataclass, nested as the sweep file is. Its field types drive the validation of sweep
-    files, its defaults are the default config. Bounds are told with `annotated_types`
-    (``lr: Annotated[float, Gt(0)]``), closed sets of words with ``Literal``.
+    files, its defaults are the default config. Bounds are written with `annotated_types`
+    (``lr: Annotated[float, Gt(0)]``), choices with ``Literal``.
 ``train(configs, runs)``
     Trains the configs, the i-th one reporting to the i-th `Run`. May return one mapping of metrics
     per run; a run without one ends with the last value of each metric it logged.
 ``check(config)`` (optional)
-    What can't work although each value is valid, as a list of sentences; empty if all is well.
+    Why valid values don't work together, as a list of sentences; empty if they do.
     Called for every run before any starts, so it must be cheap.
 ``program_key(config)`` (optional)
     A hashable value; runs with equal keys share a compiled program and follow each other on one
     slot. Without it every run is its own program.
 ``pack_size`` (optional)
-    How many runs of one program `train` may be handed at once; default 1. The runs of a pack share
-    the fate of their process.
+    How many runs of one program `train` may get at once; default 1. The runs of a pack share a
+    process, and die with it.
 ``evaluate(config, folder, datasets)`` (optional)
     Metrics of a trained run, from its folder, on the named datasets, without training.
 ``check_dataset(name)`` (optional)
     What is wrong with the name of a dataset for `evaluate`, as a list of sentences.
 ``headline`` (optional)
     Name of the metric that ranks runs in summaries, smaller is better; default ``"loss"``.
+    With a minus before it (``"-accuracy"``) larger is better.
+``maximise`` (optional)
+    True says the same of a headline without a minus.
 ``units`` (optional)
     Units of metrics for tables and figures, by name or pattern: ``{"*/mean": "%"}``.
 ``preload`` (optional)
     Names of modules that workers import before their first run.
 
 A sweep file names its trainer in one of two ways. ``package.module`` or ``package.module:object``
-is imported as it stands. An installed distribution may give its trainers short names too, in the
+is imported by that name. An installed distribution may give its trainers short names too, in the
 entry-point group ``sweeper.trainers``::
 
     [project.entry-points."sweeper.trainers"]
     neural_ode = "models.neural_ode"
 
 Both spellings mean the same trainer. Its *canonical* name, which records keep and which run ids are
-hashed from, is the module path (``models.neural_ode``): it is valid without the entry point too, so
-ids of older records stay the same. A declared trainer always comes from its distribution, whatever
-modules of the same name lie in the current directory or on PYTHONPATH. All other trainers, and what
+hashed from, is the module path (``models.neural_ode``): it works without the entry point too, so
+ids in older records stay the same. A declared trainer always comes from its distribution, even if
+the current directory or PYTHONPATH contains a module of the same name. All other trainers, and what
 they import, are looked for in the current directory first.
 
 Nothing here imports Ray or JAX.
@@ -72,7 +75,7 @@ ENTRY_POINT_GROUP = "sweeper.trainers"
 
 
 class Run(Protocol):
-    """What a training may do with the sweep that it is part of."""
+    """What a training may use of its sweep."""
 
     @property
     def id(self) -> str:
@@ -80,7 +83,7 @@ class Run(Protocol):
 
     @property
     def folder(self) -> Path:
-        """The run's own folder; everything in it outlives the sweep."""
+        """The run's own folder; its files are kept after the sweep."""
 
     def log(self, step: int, **metrics: float) -> None:
         """Record metrics at a global step, counted from 0 or 1 and never falling.
@@ -96,10 +99,10 @@ class Run(Protocol):
         """
 
     def should_stop(self) -> bool:
-        """Whether the sweep asks this run to end at the next step."""
+        """Whether this run should end at its next step."""
 
     def progress(self, fraction: float) -> None:
-        """Tell how much is done, in [0, 1], for `sweep status`."""
+        """Report how much is done, in [0, 1], for `sweep status`."""
 
 
 class Trainer(Protocol):
@@ -113,6 +116,9 @@ class Trainer(Protocol):
 
     @property
     def headline(self) -> str: ...
+
+    @property
+    def maximise(self) -> bool: ...
 
     @property
     def units(self) -> Mapping[str, str]: ...
@@ -134,6 +140,9 @@ class Trainer(Protocol):
 
     def check_dataset(self, name: str) -> list[str]: ...
 
+    @property
+    def names_programs(self) -> bool: ...
+
     def program_key(self, config: Any) -> Hashable: ...
 
 
@@ -153,6 +162,14 @@ class _FilledTrainer:
 
     @property
     def headline(self) -> str:
+        return self._headline.removeprefix("-")
+
+    @property
+    def maximise(self) -> bool:
+        return self._headline.startswith("-") or bool(getattr(self.target, "maximise", False))
+
+    @property
+    def _headline(self) -> str:
         return str(getattr(self.target, "headline", "loss"))
 
     @property
@@ -193,6 +210,11 @@ class _FilledTrainer:
     def check_dataset(self, name: str) -> list[str]:
         check = getattr(self.target, "check_dataset", None)
         return list(check(name)) if check else []
+
+    @property
+    def names_programs(self) -> bool:
+        """Whether it has a `program_key`; without one nothing is known of shared programs."""
+        return hasattr(self.target, "program_key")
 
     def program_key(self, config: Any) -> Hashable:
         key = getattr(self.target, "program_key", None)
@@ -238,7 +260,7 @@ def load_trainer(name: str, *, search: Sequence[Path] = ()) -> Trainer:
         ) from error
     except Exception as error:
         raise TrainerError(
-            f"trainer {name!r}: its import fails with {type(error).__name__}: {error}"
+            f"trainer {name!r}: importing it fails with {type(error).__name__}: {error}"
         ) from error
     for part in attribute.split(".") if attribute else ():
         if not hasattr(target, part):
@@ -356,15 +378,15 @@ def _execute(spec: ModuleSpec) -> None:
 
 
 def _verify(declared: _Declared, module: Any, places: Sequence[Path]) -> None:
-    """Raises `TrainerError` unless the module is one of `places` or lies in one."""
+    """Raises `TrainerError` unless the module is one of `places` or inside one."""
     file = getattr(module, "__file__", None)
     inside = file and any(Path(file).resolve().is_relative_to(place.resolve()) for place in places)
     if not inside:
         where = file or "a folder without `__init__.py`"
         raise TrainerError(
             f"trainer {declared.name!r} belongs to the distribution {declared.owner}, but another "
-            f"module `{module.__name__}` was imported, from {where}: rename that one, or start "
-            f"without it on PYTHONPATH"
+            f"module `{module.__name__}` was imported, from {where}: rename that one, or "
+            f"remove it from PYTHONPATH"
         )
 
 

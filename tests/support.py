@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sweeper.records import GroupFolder, GroupState, fold, read_events
 from sweeper.records.event_codec import decode
-from sweeper.records.events import Ended, Event, Recorded
+from sweeper.records.events import Ended, Event, Recorded, Started
 
 TRAINERS = Path(__file__).parent / "trainers"
 SWEEP = Path(sys.executable).with_name("sweep")
@@ -33,6 +35,7 @@ class Bench:
             "PYTHONPATH": str(TRAINERS),
             "SWEEPER_SCRATCH": str(self.scratch),
             "SWEEPER_RUNS": str(self.path / "runs"),
+            "BENCH": str(self.path),  # where trainers look for what a test lays there
         }
 
     def group(self, name: str) -> GroupFolder:
@@ -87,6 +90,42 @@ class Bench:
     def launches_left(self) -> list[Path]:
         return list(self.scratch.glob("*/owner"))
 
+    def assert_nothing_is_left(self) -> None:
+        assert self.marked_processes() == []
+        assert self.launches_left() == []
+
+    def assert_every_attempt_ended_once(self, group: str) -> None:
+        """Each start has one end, and is of an attempt of its own."""
+        events = self.events(group)
+        started = Counter((e.run, e.attempt) for e in of_kind(Started, events))
+        assert set(started.values()) <= {1}
+        assert started == Counter((e.run, e.attempt) for e in ended(events))
+
+    def plant(self, group: str, *events: Mapping[str, Any]) -> GroupFolder:
+        """Records of a group, as a launch leaves them or a stranger hands them over."""
+        folder = self.group(group).make()
+        lines = [
+            json.dumps({"v": 1, "writer": "w", "seq": seq, "time": 1000.0 + seq, **event})
+            for seq, event in enumerate(events)
+        ]
+        (folder.journal_dir / "w.jsonl").write_text("\n".join(lines) + "\n")
+        return folder
+
+    def in_namespace(
+        self, namespace: Sequence[str], script: str, *, timeout: float = 200.0
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a shell script that may mount file systems, and in which `sweep` is ours."""
+        self.scratch.mkdir(mode=0o700, exist_ok=True)
+        return subprocess.run(
+            [*namespace, "sh", "-ec", script],
+            env={**self.env, "PATH": f"{SWEEP.parent}:{os.environ['PATH']}"},
+            cwd=self.path,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+        )
+
 
 def wait_until(
     condition: Callable[[], object],
@@ -120,6 +159,11 @@ def of_kind(kind: type[_Kind], events: Iterable[Recorded]) -> list[_Kind]:
 
 def ended(events: Iterable[Recorded]) -> list[Ended]:
     return of_kind(Ended, events)
+
+
+def orderly(output: str) -> str:
+    assert "Traceback" not in output
+    return output
 
 
 def mount_namespace(place: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -132,6 +133,46 @@ def test_importing_is_cheap(module: str) -> None:
     code = f"import {module}, sys; print(*{{name.split('.')[0] for name in sys.modules}})"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not SLOW & set(found.stdout.split())
+
+
+def documented(package: str) -> dict[str, str]:
+    """The rows of a table in CONTRIBUTING.md in their order: names, and the text of each row."""
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(rf"^\| `{package}/(\w+)(?:/|\.py)` \|(.*)\|$", page, re.M)
+    assert len({name for name, _ in rows}) == len(rows)
+    return dict(rows)
+
+
+def existing(package: str) -> set[str]:
+    """The packages and modules directly in a package."""
+    return {
+        item.stem
+        for item in (ROOT / package).iterdir()
+        if item.stem != "__init__" and (item.suffix == ".py" or (item / "__init__.py").exists())
+    }
+
+
+def test_contributing_lists_the_layers_from_the_top() -> None:
+    names = iter(documented("sweeper"))
+    exist = existing("sweeper")
+    found = [{next(names) for _ in layer & exist} for layer in LAYERS]
+    assert found == [layer & exist for layer in LAYERS]
+    assert list(names) == []
+    assert exist <= set().union(*LAYERS)
+
+
+def test_contributing_says_what_each_package_may_import() -> None:
+    exist = existing("sweeper")
+    rows = documented("sweeper")
+    for layer, below in zip(LAYERS, [*LAYERS[1:], set[str]()], strict=True):
+        beside = {name: {other for own, other in BESIDE if own == name} for name in layer & exist}
+        for name, others in beside.items():
+            listed = set(re.findall(r"`([\w.]+)`", rows[name].rpartition("|")[2]))
+            assert listed == (below & exist) | others, name
+
+
+def test_contributing_lists_the_model_families() -> None:
+    assert documented("models").keys() == existing("models")
 
 
 def test_errors_say_what_is_public() -> None:

@@ -16,7 +16,7 @@ from support import SWEEP, Bench
 
 from sweeper.config import plain, read_sweep, run_id
 from sweeper.records import Outcome
-from sweeper.trainer import canonical_name
+from sweeper.trainer import canonical_name, load_trainer
 
 ROOT = Path(__file__).parents[1]
 THEIRS = "raise RuntimeError('the models of the user')\n"
@@ -164,7 +164,7 @@ def test_a_shadow_that_was_imported_before_is_named(tmp_path: Path) -> None:
     version = canonical_version()
     assert found.stdout == (
         f"trainer 'models.neural_ode' belongs to the distribution sweeper {version}, but another "
-        f"module `models` was imported, from {file}: rename that one, or start without it on "
+        f"module `models` was imported, from {file}: rename that one, or remove it from "
         f"PYTHONPATH\n"
     ), found.stderr
 
@@ -380,6 +380,20 @@ def test_a_declared_module_found_outside_of_its_distribution_is_refused(
     file = put(project, "gone_training.py", ACME)
     assert refusal(project, "trainer: gone\n", path=(site,)) == (
         f"sweep.yaml:1:10: trainer 'gone_training' belongs to the distribution broken 0.1, but "
-        f"another module `gone_training` was imported, from {file}: rename that one, or start "
-        f"without it on PYTHONPATH"
+        f"another module `gone_training` was imported, from {file}: rename that one, or "
+        f"remove it from PYTHONPATH"
     )
+
+
+def test_a_minus_or_a_word_says_that_a_larger_headline_is_better(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    text = "from dataclasses import dataclass\n@dataclass\nclass Config:\n    x: int = 1\n"
+    text += "def train(configs, runs): ...\n"
+    found = []
+    for number, line in enumerate(["", "headline = '-acc'", "headline = 'acc'; maximise = True"]):
+        (tmp_path / f"ranked{number}.py").write_text(f"{text}{line}\n")
+        trainer = load_trainer(f"ranked{number}")
+        found.append((trainer.headline, trainer.maximise))
+    assert found == [("loss", False), ("acc", True), ("acc", True)]

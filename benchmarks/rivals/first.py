@@ -1,4 +1,4 @@
-"""When the first run began, told by a file that the first one makes."""
+"""When the first run began, recorded in a file that it makes."""
 
 from __future__ import annotations
 

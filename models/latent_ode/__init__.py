@@ -1,4 +1,4 @@
-"""Latent ODEs of orbits: trained on some observations, they fill the gaps and go on.
+"""Latent ODEs of orbits: trained on some observations, they interpolate and extrapolate.
 
 A trainer for sweeps (``trainer: models.latent_ode``). Importing it, and checking configs, needs no
 JAX. ``models.latent_ode.load(run_folder)`` gives a trained model back.
@@ -48,7 +48,7 @@ def train(configs: Sequence[Config], runs: Sequence[Run]) -> list[Mapping[str, A
 
 
 def check(config: Config) -> list[str]:
-    """What can't work although each value is valid, as sentences."""
+    """Why valid values don't work together, as sentences."""
     return problems(config)
 
 

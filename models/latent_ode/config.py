@@ -26,9 +26,10 @@ class Data:
     """Which orbits, and how much of them is observed.
 
     `dataset_name` and `test_datasets` are names, files or artifacts (see `models.two_body`);
-    `data_seed` draws the orbits and the observations. `problem` has one physics behind both words.
-    Of each orbit every `stride`-th sample is used. `observed_fraction` of these are observed:
-    evenly, or at random ones if `irregular`; and of an observation only the `observed_components`.
+    `data_seed` draws the orbits and the observations. Both values of `problem` mean the same
+    physics. Of each orbit every `stride`-th sample is used. `observed_fraction` of these are
+    observed: evenly, or at random ones if `irregular`; and of an observation only the
+    `observed_components`.
     """
 
     dataset_name: str = "complex_TBP_planar_100_train"
@@ -47,8 +48,8 @@ class Parameters:
 
     `latent_size` numbers of z; `hidden_size` of the encoder's GRU; `width` and `depth` hidden
     layers of the vector field and of the decoder. The encoder sees the first `observed_window` of
-    each orbit, the objective asks for the observations in the first `target_window`, what lies
-    behind `observed_window` is the extrapolation that evaluation reports. `noise` is the standard
+    each orbit, the objective asks for the observations in the first `target_window`, what comes
+    after `observed_window` is the extrapolation that evaluation reports. `noise` is the standard
     deviation of the Gaussian likelihood in units of the training states' size; `kl_weight` weighs
     the divergence (1 is the evidence bound proper) and grows to that over the first `kl_warmup` of
     the steps. `gradient_clip` bounds the gradient's global norm. `max_steps` of the solver are
@@ -89,7 +90,7 @@ class Config:
 
 
 def problems(config: Config) -> list[str]:
-    """What can't work although each value is valid, as sentences."""
+    """Why valid values don't work together, as sentences."""
     found = []
     data, parameters = config.data, config.parameters
     for name in (data.dataset_name, *data.test_datasets):
@@ -122,7 +123,7 @@ def problems(config: Config) -> list[str]:
 def config_from_plain(plain: Mapping[str, Any]) -> Config:
     """Back from `dataclasses.asdict` by way of JSON.
 
-    Raises ValueError when an entry is none of a config's.
+    Raises ValueError for an entry that a config doesn't have.
     """
     parts: dict[str, Any] = {"data": Data, "parameters": Parameters}
     values: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""How well a trained latent ODE reconstructs orbits, and goes on where it saw nothing."""
+"""How well a trained latent ODE reconstructs orbits, and extrapolates beyond its observations."""
 
 from __future__ import annotations
 
@@ -116,11 +116,11 @@ def evaluate_series(trained: Trained, series: Series) -> dict[str, float]:
 
     ``elbo`` in nats per observed value (one sample of z₀, `kl_weight` 1), ``reconstruction_pct``
     the mean of 100·‖ŷ − y‖/‖y‖ over all samples within the observed window, observed or not,
-    ``extrapolation_pct`` the same over those behind it (left out if there are none), both from the
+    ``extrapolation_pct`` the same over those after it (left out if there are none), both from the
     posterior's mean and in scaled states; ``failed_pct``. NaN if every solve failed.
 
-    y are the observed components of the states: of one that is never observed, neither the encoder
-    nor the objective hears anything, so what the decoder says there means nothing.
+    y are the observed components of the states: neither the encoder nor the objective sees a
+    component that is never observed, so the decoder's output for it means nothing.
     """
     orbits = _figures_of_orbits(trained, series)
     ok = np.asarray(orbits.ok)

@@ -22,7 +22,8 @@ class Scales:
     """What the model divides by: the training states' root mean square radius and speed, and time.
 
     `time_s` is the median duration of the training orbits over 2π, so that a typical orbit turns
-    once in 2π. They are stored with the model, and whatever it is tried on is scaled with them.
+    once in 2π. They are stored with the model, and every dataset that it is
+    used on is scaled with them.
     """
 
     length_km: float
@@ -65,7 +66,7 @@ class Series:
     """N series of n times, scaled, in float32.
 
     `t` (N, n) starts at 0 and repeats its last time over the padding; `y` (N, n, 6) is 0 there;
-    `real` (N, n) tells what is no padding and `mask` (N, n, 6) what is observed.
+    `real` (N, n) marks what is not padding and `mask` (N, n, 6) what is observed.
     """
 
     t: npt.NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""A trained latent ODE in a file: what its header holds."""
+"""A trained latent ODE in a file, and the contents of its header."""
 
 from __future__ import annotations
 

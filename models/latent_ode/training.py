@@ -34,7 +34,7 @@ from sweeper.trainer import Diverged, Run
 
 __all__ = ["Rates", "rates_of", "split_series", "train_one"]
 
-# Steps per compiled call: few enough that a request to stop is heard within seconds.
+# Steps per compiled call: few enough that a training stops within seconds when asked to.
 _CHUNK = 50
 
 _log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ _adam = build_optimiser(Adam())
 
 
 class Shape(NamedTuple):
-    """What the compiled step depends on besides the shapes of its arguments.
+    """What the compiled step depends on, apart from the shapes of its arguments.
 
     The tolerances of `solver` are arguments too.
     """
@@ -231,7 +231,7 @@ def split_series(series: Series, share: float) -> tuple[Series, Series]:
     """
     training, validation = split(len(series), share)
     if training == validation:
-        _log.warning("every orbit trains, so validation uses the training orbits")
+        _log.warning("all orbits are used for training, so validation uses the same orbits")
     return series.take(training), series.take(validation)
 
 
@@ -263,7 +263,7 @@ def _report(
         if math.isfinite(row["loss"]) and math.isfinite(row["gradient_norm"]):
             run.log(step, **row, lr=float(rate))
             continue
-        # The log may raise by itself; here is known why the loss left the numbers.
+        # The log may raise by itself, but only here it is known why the loss isn't finite.
         with contextlib.suppress(Diverged):
             run.log(step, **row)
         raise Diverged(_why(row, int(failed[k]), batch_size, step), step=step)

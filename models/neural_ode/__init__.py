@@ -45,7 +45,7 @@ preload = ("jax", "jax.numpy", "equinox", "optax", "models.neural_ode.training")
 
 
 def check(config: Config) -> list[str]:
-    """What can't work although every value is valid, as sentences; loads no data."""
+    """Why valid values don't work together, as sentences; loads no data."""
     return problems(config)
 
 

@@ -1,8 +1,8 @@
-"""What a sweep file may say about a neural ODE, with the bounds and the defaults of every value.
+"""What a sweep file may set for a neural ODE, with the bounds and the defaults of every value.
 
 No JAX here: sweep files are read, checked and planned on machines where it is never imported.
-The closed sets of words are `Literal` types, so that a misspelt word is told at its line; each has
-a catalogue of the same words that says what they mean (`features.LAYERS`, `heads.HEADS`,
+Choices are `Literal` types, so that a misspelt word is reported with its line; each has a
+catalogue of the same words that says what they mean (`features.LAYERS`, `heads.HEADS`,
 `activations.ACTIVATIONS`, `losses.LOSSES`; those that all families share are in
 `models.training.config`).
 """
@@ -94,7 +94,7 @@ class Data:
 
     `dataset_name` and `test_datasets` are names such as ``complex_TBP_planar_10_train``, files
     (.npz, .parquet) or W&B artifacts (see `models.two_body`); `data_seed` draws the orbits of a
-    name. `problem` has one physics behind both of its words.
+    name. Both values of `problem` mean the same physics.
     """
 
     dataset_name: str = "complex_TBP_planar_10_train"

@@ -168,7 +168,7 @@ def _program(
         return solution.y, at(model, solution.y), at(model, y)
 
     def array(*shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]
+        return jax.ShapeDtypeStruct(shape, dtype)
 
     began = time.perf_counter()
     with jax.default_device(device), jax.default_matmul_precision("highest"):

@@ -1,7 +1,7 @@
 """The curriculum as arithmetic: phases, windows, counts of segments. Plain Python, no arrays.
 
-A plan of a million runs asks `problems` about each of them, so everything here is cheap and
-remembers what it has answered.
+A plan of a million runs calls `problems` for each of them, so everything here is cheap and its
+results are cached.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def segment_ratio(segment: int, samples: int) -> float:
 
 
 def problems(config: Config) -> list[str]:
-    """What can't work although every value is valid, as sentences. Loads no data."""
+    """Why valid values don't work together, as sentences. Loads no data."""
     p = config.parameters
     said = list(_strategy_problems(*(getattr(p, name) for name in _STRATEGIES)))
     said += _data_problems(
@@ -94,9 +94,9 @@ def _unequal(*lengths: int) -> str | None:
     several = [(name, n) for name, n in zip(_STRATEGIES, lengths, strict=True) if n > 1]
     if len({n for _, n in several}) <= 1:
         return None
-    told = ", ".join(f"`{name}` has {n}" for name, n in several)
+    counts = ", ".join(f"`{name}` has {n}" for name, n in several)
     return (
-        f"the phase lists have unequal lengths: {told}; "
+        f"the phase lists have unequal lengths: {counts}; "
         "give each one entry per phase, or a single one for all phases"
     )
 
@@ -126,7 +126,7 @@ def _data_problems(
     windows: tuple[tuple[float, float], ...],
     segments: tuple[int, ...],
 ) -> tuple[str, ...]:
-    # Imported here: NumPy comes with it, and most commands never ask.
+    # Imported here because it imports NumPy, which most commands don't need.
     from models.two_body import ORBIT_SAMPLES
 
     said: list[str] = []
@@ -150,7 +150,7 @@ def _data_problems(
 
 
 def _named(key: str, name: str, said: list[str]) -> tuple[int, bool] | None:
-    """Orbits and planarity of a dataset's name; None for a file or artifact, or after a fault."""
+    """Orbits and planarity of a dataset's name; None for a file or artifact, or after an error."""
     from pathlib import Path
 
     from models.two_body import DatasetError, is_name, parse_name

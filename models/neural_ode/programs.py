@@ -1,4 +1,4 @@
-"""Which compiled programs a config needs, told without JAX."""
+"""Which compiled programs a config needs; imports no JAX."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ Field = Callable[[Params, Float[Array, " D"]], Float[Array, " D"]]
 
 SAFETY, SHRINK, GROW = 0.9, 0.2, 10.0
 POWERS = 4
-"""Powers of θ in the interpolant, besides 1."""
+"""Powers of θ in the interpolant, apart from 1."""
 
 
 class Control(NamedTuple):
@@ -100,7 +100,7 @@ class Solution(NamedTuple):
 
 
 class Tape(NamedTuple):
-    """What the reverse pass needs: each problem's last step, and where points lie.
+    """What the reverse pass needs: each problem's last step, and which steps cover the points.
 
     `place` (B, S) is the flat place (row · W + lane) of the step that covers a point, `theta`
     (B, S) where in it; `last` (B,) the place of the last accepted step, −1 if there is none.

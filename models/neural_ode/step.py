@@ -80,8 +80,8 @@ class Chunk(NamedTuple):
 
     `run(state, workspace, batches, orders, knobs)`, with batches of numbers `t` (K, B, S),
     `y` (K, B, S, 6) and `real` (K,), gives the new state, the workspace (the old one is used up),
-    the rows, and how many steps were done: fewer than ordered when one left the finite numbers,
-    which then changed nothing.
+    the rows, and how many steps were done: fewer than ordered if one wasn't finite, which then
+    changed nothing.
     """
 
     program: Program
@@ -116,14 +116,14 @@ def _rows(program: Program) -> int:
 
 
 def _shapes(program: Program) -> tuple[Any, ...]:
-    """Stand-ins for the arguments of a chunk."""
+    """Shapes and types of the arguments of a chunk."""
     model = NeuralODE(program.architecture, rng=np.random.default_rng(0))
     state = fresh_state(model, program.optimiser)
     workspace = jax.eval_shape(lambda: Workspace.empty(_rows(program), program.lanes, 6))
     k, b, s = program.length, program.places, program.samples
 
     def array(*shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]
+        return jax.ShapeDtypeStruct(shape, dtype)
 
     knobs = Knobs(
         Control(array(), array()), Weights(*[array()] * len(Weights._fields)), array(), array()

@@ -1,4 +1,4 @@
-"""The models of a run in a file: what the header of a neural ODE holds."""
+"""The models of a run in a file, and the contents of its header."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A trained model taken from its run's folder, with its units: to ask, to integrate, to test."""
+"""A trained model taken from its run's folder, with its units: to evaluate, integrate and test."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from sweeper.trainer import Diverged, Run
 __all__ = ["say", "train_one"]
 
 _SECONDS_PER_CHUNK = 0.5
-"""About how long a request to stop may have to wait."""
+"""About how long it may take until a request to stop is noticed."""
 
 
 def say(text: str) -> None:
@@ -38,7 +38,7 @@ def say(text: str) -> None:
 
 @dataclass
 class _Progress:
-    """What a training has come to so far; `last` holds the metrics of the last step."""
+    """The progress of a training so far; `last` holds the metrics of the last step."""
 
     total: int
     step: int = 0
@@ -59,7 +59,7 @@ class _Best:
 def train_one(config: Config, run: Run) -> dict[str, float]:
     """Train, save and evaluate one config; the metrics of the run.
 
-    Raises Diverged when a loss or gradient leaves the finite numbers.
+    Raises Diverged when a loss or gradient isn't finite.
     """
     began = time.perf_counter()
     p = config.parameters
@@ -110,7 +110,7 @@ def train_one(config: Config, run: Run) -> dict[str, float]:
 
 
 def _split(dataset: Dataset, fraction: float) -> tuple[Dataset, Dataset]:
-    """Training and validation orbits, with a word on what was done."""
+    """Training and validation orbits, and logs how they were split."""
     training, validation = split(len(dataset), fraction)
     orbits = f"{len(dataset)} orbits of {dataset.name}"
     if training == validation:
@@ -217,7 +217,7 @@ def _metrics(rows: Rows, k: int, lr: float) -> dict[str, float]:
 
 
 def _diverge(rows: Rows, k: int, stage: Stage, run: Run, progress: _Progress) -> None:
-    """Log the step that left the finite numbers, and raise."""
+    """Log the step that wasn't finite, and raise."""
     with contextlib.suppress(Diverged):
         run.log(progress.step, **progress.last)
     unsolved, loss = int(rows.unsolved[k]), progress.last["loss"]
@@ -265,5 +265,5 @@ def _say_figures(tests: list[Dataset], figures: dict[str, float]) -> None:
     columns = ("mean", "median", "theta_deg", "radial_pct", "failed_pct")
     width = max((len(dataset.name) for dataset in tests), default=0)
     for dataset in tests:
-        told = "  ".join(f"{name} {figures[f'{dataset.name}/{name}']:.4g}" for name in columns)
-        say(f"{dataset.name:{width}}  {told}")
+        shown = "  ".join(f"{name} {figures[f'{dataset.name}/{name}']:.4g}" for name in columns)
+        say(f"{dataset.name:{width}}  {shown}")

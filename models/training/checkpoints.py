@@ -33,7 +33,7 @@ class ModelFileError(ValueError):
 def write(path: Path, family: str, header: Mapping[str, Any], models: Mapping[str, Any]) -> None:
     """Write models of one family by name; `header` is plain data of JSON's types.
 
-    A model is any tree of JAX; its leaves that are no arrays (functions) are not written.
+    A model is any JAX tree; leaves that aren't arrays (functions) aren't written.
     """
     line = {"format": _FORMAT, "family": family, "names": list(models), "header": header}
     with path.open("wb") as file:
@@ -55,7 +55,7 @@ def read(
 
     `header_of` reads what `write` was given, raising KeyError, TypeError or ValueError where it is
     damaged. `blank_of` gives a model of the same structure, shapes and types (abstract arrays will
-    do), raising KeyError for a word that it doesn't know. Raises ModelFileError where there is no
+    do), raising KeyError for a name that it doesn't know. Raises ModelFileError where there is no
     file, where it is damaged, or where it is of another format or family; a ModelFileError of
     `header_of` is passed on.
     """

@@ -1,4 +1,4 @@
-"""What a sweep file may say about any training: optimisers, schedules, devices, kinds of numbers.
+"""What a sweep file may set for any training: optimisers, schedules, devices, kinds of numbers.
 
 No JAX here, as in the configs of the families. The catalogues of the same words are
 `optimisers.BUILDERS` and `schedules.SCHEDULES`.

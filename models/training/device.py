@@ -40,11 +40,11 @@ def choose(wanted: Device) -> Any:
     except RuntimeError:
         seen = ", ".join(str(device) for device in jax.devices())
         raise RuntimeError(
-            f"`device: gpu` is asked for, but JAX sees only {seen}: install a JAX with GPU "
+            f"`device: gpu` is set, but JAX sees only {seen}: install a JAX with GPU "
             "support on a host with a driver, or set `device: auto`"
         ) from None
 
 
 def _cpu() -> Any:
-    jax.config.update("jax_platforms", "cpu")  # type: ignore[no-untyped-call]
+    jax.config.update("jax_platforms", "cpu")
     return jax.devices("cpu")[0]

@@ -1,4 +1,4 @@
-"""Which of the trajectories train, and which validate. No arrays: plans ask for it, too."""
+"""Which of the trajectories train, and which validate. No arrays, because plans need it too."""
 
 from __future__ import annotations
 

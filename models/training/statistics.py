@@ -1,4 +1,4 @@
-"""What is told of numbers: percent errors, location, spread, the shape of their distribution.
+"""Summary statistics of numbers: percent errors, location, spread, the shape of their distribution.
 
 NumPy in, plain numbers out.
 """

@@ -23,8 +23,8 @@ def load_artifact(reference: str, *, cache: Path | None = None) -> Dataset:
     """The dataset in the artifact ``wandb:entity/project/name:version``.
 
     The artifact must hold one ``.npz`` or ``.parquet`` file. A numbered version (``v3``) never
-    changes, so once it lies below `cache` no network and no login is needed; an alias (``latest``)
-    is asked for each time. Raises DatasetError.
+    changes, so once it is below `cache` it needs no network and no login; an alias (``latest``)
+    is looked up each time. Raises DatasetError.
     """
     match = _REFERENCE.fullmatch(reference)
     if not match or any(part.strip(".") == "" for part in match.groups()):
@@ -64,16 +64,16 @@ def _download(reference: str, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=".part-", dir=folder.parent))
     try:
-        # W&B raises a dozen unrelated classes here; each means that the artifact can't be had.
+        # W&B raises a dozen unrelated classes here; each means that the artifact isn't available.
         try:
             wandb.Api().artifact(reference.removeprefix("wandb:")).download(root=str(part))
         except Exception as error:
-            raise DatasetError(f"dataset {reference!r}: W&B can't give it: {error}") from error
+            raise DatasetError(f"dataset {reference!r}: can't get it from W&B: {error}") from error
         shutil.rmtree(folder, ignore_errors=True)
         try:
             part.replace(folder)
         except OSError:
-            # Another process put the same artifact there in the meantime: its copy serves.
+            # Another process has put the same artifact there: use its copy.
             if not folder.is_dir():
                 raise
     finally:

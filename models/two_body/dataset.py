@@ -101,5 +101,5 @@ def _problem(t: Array, y: Array, elements: Array) -> str | None:
         return f"orbit {orbit}: `t` must grow, but goes from {before} to {after}"
     at_centre = np.argwhere(there & ~(np.linalg.norm(y[..., :3], axis=-1) > 0))
     if at_centre.size:
-        return f"orbit {at_centre[0][0]}: sample {at_centre[0][1]} lies at the centre"
+        return f"orbit {at_centre[0][0]}: sample {at_centre[0][1]} is at the centre"
     return None

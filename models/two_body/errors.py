@@ -1,4 +1,4 @@
-"""The one fault of this room: a dataset that cannot be named, made or read."""
+"""The error of this package: a dataset that can't be named, made or read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ __all__ = ["DatasetError"]
 
 
 class DatasetError(ValueError):
-    """A dataset's name, file or artifact that doesn't serve; the text says why and the mend.
+    """A dataset's name, file or artifact that can't be used; the text says why and how to fix it.
 
-    A `ValueError`, so that a config which holds a wrong name reports it as an invalid value.
+    A `ValueError`, so that a config with a wrong name reports it as an invalid value.
     """

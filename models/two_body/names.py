@@ -68,7 +68,7 @@ def parse_name(text: str) -> DatasetName:
     match = _PATTERN.fullmatch(text)
     if not match:
         raise DatasetError(
-            f"dataset {text!r}: no name of the form {_GRAMMAR}; "
+            f"dataset {text!r}: not a name of the form {_GRAMMAR}; "
             f"did you mean `{nearest_name(text)}`?"
         )
     orbits = int(match["orbits"])
@@ -86,7 +86,7 @@ def parse_name(text: str) -> DatasetName:
 
 
 def name_problems(text: str) -> list[str]:
-    """What is wrong with a dataset's name, as sentences; of files and artifacts nothing is said."""
+    """What is wrong with a dataset's name, as sentences; files and artifacts aren't checked."""
     if not is_name(text):
         return []
     try:

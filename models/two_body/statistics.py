@@ -49,8 +49,8 @@ def acceleration_statistics(
     percent errors.
     ``theta_deg`` is the mean angle between prediction and truth; ``radial_pct`` the percentage of
     predictions that point outward (a·r > 0); ``slope`` and ``slope_truth`` the slopes of ln‖a‖
-    against ln r, −2 for the truth; ``orbits`` and ``samples`` how many of each went in. What can't
-    be told (a slope on one radius, anything of no samples) is NaN.
+    against ln r, −2 for the truth; ``orbits`` and ``samples`` how many of each went in. What is
+    undefined (a slope on one radius, anything without samples) is NaN.
     """
     a_true, a_pred, r = (np.asarray(x, dtype=np.float64) for x in (a_true, a_pred, r))
     r_true = r if r_true is None else np.asarray(r_true, dtype=np.float64)

@@ -22,8 +22,8 @@ Array = npt.NDArray[np.float64]
 class Units:
     """The length unit DU in km and the time unit TU in s of a model.
 
-    They are stored with the model: whatever it is tried on later is normalised with these, not with
-    the other set's own.
+    They are stored with the model: other datasets are normalised with these, not with units of
+    their own.
     """
 
     length_km: float

@@ -1,7 +1,7 @@
 """The commands: parse, call, render; nothing else.
 
-Modules that cost time to import are imported where they are used: `sweep --help` and `sweep status`
-answer at once.
+Slow modules are imported where they are used, so that `sweep --help` and `sweep status` answer at
+once.
 """
 
 from __future__ import annotations

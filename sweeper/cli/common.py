@@ -1,4 +1,4 @@
-"""What the commands share: the app, its exit statuses, how they complain and print."""
+"""What the commands share: the app, its exit statuses, and how they print."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import io
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 from cyclopts import App, CycloptsError, Group, Parameter, Token
 
@@ -74,7 +74,7 @@ RunsDir = Annotated[
         name="--runs-dir",
         env_var="SWEEPER_RUNS",
         converter=_runs_dir,
-        help="Where the records lie.",
+        help="The folder of the records.",
     ),
 ]
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON for programs.")]
@@ -82,8 +82,8 @@ TrainerName = Annotated[
     str | None,
     Parameter(
         name="--trainer",
-        help="The trainer that the records name, if it isn't the default: none is imported on the "
-        "word of records alone.",
+        help="The trainer of these runs, if it isn't the default one. No trainer is imported just "
+        "because a record names it.",
     ),
 ]
 TakeOver = Annotated[
@@ -105,16 +105,29 @@ ShardOption = Annotated[
 DEFAULT_RUNS = Path("runs")
 
 
+_answer: TextIO | None = None
+
+
 def main() -> None:
     """Entry point of `sweep`."""
-    # A name that the terminal's encoding lacks must not end a command.
+    # A name that the terminal's encoding can't show must not end a command.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if "--json" in sys.argv:
+        _keep_stdout_for_the_answer()
     sys.exit(guarded(app, sys.argv[1:]))
 
 
-def guarded(command: App, arguments: list[str]) -> int:
+def _keep_stdout_for_the_answer() -> None:
+    """Send what a trainer prints, from native code too, to stderr instead."""
+    global _answer  # noqa: PLW0603  (one per process, as stdout is)
+    sys.stdout.flush()
+    _answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+
+def guarded(command: Callable[..., object], arguments: list[str]) -> int:
     """Run a command; user errors become one message and status 2, never a traceback."""
     try:
         status = command(arguments, exit_on_error=False, print_error=False)
@@ -124,10 +137,10 @@ def guarded(command: App, arguments: list[str]) -> int:
     except SweeperError as error:
         complain(str(error))
         return USER_ERROR
-    except BrokenPipeError:  # the reader, `head` say, has seen enough
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:  # a full disk, a folder that may not be written
+    except OSError as error:  # a full disk, a folder without write permission
         complain(f"{error.filename or 'the operating system'}: {error.strerror or error}")
         return USER_ERROR
     except KeyboardInterrupt:
@@ -142,16 +155,18 @@ def complain(message: str) -> None:
 
 
 def say(text: str) -> None:
-    """Print text; names and messages in it may come from strangers, so it is made harmless."""
+    """Print text without control characters: names and messages may come from strangers."""
     lines = text.split("\n")
     sys.stdout.write("\n".join(line if line.isprintable() else printable(line) for line in lines))
 
 
 def print_json(data: object) -> None:
-    """Print data for programs; numbers that aren't finite, which JSON lacks, as words."""
+    """Print data for programs; numbers that aren't finite, which JSON lacks, as strings."""
     from sweeper.records.jsonl import finite
 
-    sys.stdout.write(json.dumps(finite(data), indent=1, allow_nan=False) + "\n")
+    stream = _answer or sys.stdout
+    stream.write(json.dumps(finite(data), indent=1, allow_nan=False) + "\n")
+    stream.flush()
 
 
 def group_folder(runs_dir: Path, group: str | None) -> GroupFolder:
@@ -163,17 +178,17 @@ def group_folder(runs_dir: Path, group: str | None) -> GroupFolder:
 
 
 def reap() -> None:
-    """End and delete what a dead launch has left on this host."""
+    """Kill the processes and delete the files that dead launches left on this host."""
     from sweeper.engine.scratch import reap_dead_launches
 
     left = reap_dead_launches()
     if left.processes or left.folders:
         complain(
-            f"a launch that died had left {left.processes} processes and {left.folders} scratch "
-            f"folders: ended and deleted"
+            f"removed what a dead launch had left: {left.processes} processes and "
+            f"{left.folders} scratch folders"
         )
 
 
 def words(text: str | None) -> list[str] | None:
-    """The words between commas; None for no text."""
+    """The words between commas; None for None."""
     return None if text is None else [word.strip() for word in text.split(",") if word.strip()]

@@ -18,7 +18,7 @@ from sweeper.cli.common import (
 
 @app.command(group=HOST)
 def doctor(*, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -> int:
-    """What this host offers for sweeps, check by check, and how to fix what is wrong.
+    """Check what this host offers for sweeps, and say how to fix what is wrong.
 
     Exit status 3 if a line is a problem.
 

@@ -54,7 +54,7 @@ def view_for(
 ) -> View:
     """The view that fits `stream`: live in a terminal, else a line per event.
 
-    `total` counts the runs to train, `names` tells a run's axis values, `headline` the metric to
+    `total` counts the runs to train, `names` gives a run's axis values, `headline` the metric to
     show with each end, `status` reads the records (for fractions and the time left).
     """
     if stream.isatty():
@@ -63,7 +63,7 @@ def view_for(
 
 
 def describe_event(event: Event, names: Mapping[str, str], headline: str) -> str | None:
-    """One line for an event, or None for one that a person needn't see."""
+    """One line for an event, or None for one that isn't shown."""
     match event:
         case Started() | EvaluationStarted():
             again = f" (attempt {event.attempt})" if event.attempt > 1 else ""
@@ -96,7 +96,7 @@ def _describe_end(event: Ended | Evaluated, names: Mapping[str, str], headline: 
 
 
 class LineView:
-    """A line per event, each with the time and how far the launch is."""
+    """A line per event, each with the time and the progress of the launch."""
 
     def __init__(self, stream: TextIO, total: int, names: Mapping[str, str], headline: str) -> None:
         self._stream = stream
@@ -119,7 +119,7 @@ class LineView:
             )
 
     def tick(self) -> None:
-        """Nothing between events."""
+        """Shows nothing between events."""
 
     def close(self) -> None:
         self._stream.flush()

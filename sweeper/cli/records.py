@@ -21,12 +21,19 @@ from sweeper.cli.common import (
 )
 from sweeper.errors import SweeperError
 
+Everything = Annotated[bool, Parameter(name="--all", negative=())]
+
 
 @app.command(group=SEE)
 def status(
-    group: str | None = None, /, *, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False
+    group: str | None = None,
+    /,
+    *,
+    everything: Everything = False,
+    runs_dir: RunsDir = DEFAULT_RUNS,
+    json: Json = False,
 ) -> None:
-    """How a sweep stands, from its records alone, while it runs or after, from any shell.
+    """Show the progress of a sweep, from its records, while it runs or later, from any shell.
 
     For example:
 
@@ -36,11 +43,12 @@ def status(
     ```
 
     Args:
-        group: The group of the sweep (default: the one launched last).
+        group: The group of the sweep (default: the last one launched).
+        everything: Count the runs of earlier sweep files of the group too.
     """
     from sweeper.records import status as read_status
 
-    found = read_status(group_folder(runs_dir, group))
+    found = read_status(group_folder(runs_dir, group), everything=everything)
     if json:
         print_json(found)
     else:
@@ -54,14 +62,14 @@ def crashed(
     group: str | None = None,
     /,
     *,
-    everything: Annotated[bool, Parameter(name="--all", negative=())] = False,
+    everything: Everything = False,
     runs_dir: RunsDir = DEFAULT_RUNS,
     json: Json = False,
 ) -> None:
-    """Why runs ended without a good outcome, cause by cause, and every one of these runs.
+    """Show why runs failed, cause by cause, and each of these runs.
 
-    For each cause: the shortest condition on the parameters that tells its runs from those that
-    finished, with counts, or that there is none. For each run: last step, log and axis values.
+    For each cause: the shortest condition on the parameters that separates its runs from those that
+    finished, with counts, if there is one. For each run: last step, log and axis values.
 
     For example:
 
@@ -71,12 +79,13 @@ def crashed(
     ```
 
     Args:
-        group: The group of the sweep (default: the one launched last).
-        everything: List all runs of a cause, not only the first 20.
+        group: The group of the sweep (default: the last one launched).
+        everything: List all runs: of a cause not only the first 20, and those of earlier sweep
+            files of the group too.
     """
     from sweeper.diagnosis.explain import crash_groups
 
-    answer = crash_groups(group_folder(runs_dir, group))
+    answer = crash_groups(group_folder(runs_dir, group), everything=everything)
     if json:
         print_json(answer)
     else:
@@ -87,7 +96,7 @@ def crashed(
 
 @app.command(group=SEE)
 def show(run: str, /, *, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -> None:
-    """A run's config, outcome, last metrics and files.
+    """Show a run's config, outcome, last metrics and files.
 
     For example:
 
@@ -110,7 +119,7 @@ def show(run: str, /, *, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -
 
 @app.command(group=SEE)
 def diff(*runs: str, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -> None:
-    """Only the parameters that differ between runs.
+    """Show only the parameters that differ between runs.
 
     For example:
 
@@ -142,10 +151,11 @@ def table(
     *,
     by: str | None = None,
     metrics: str | None = None,
+    everything: Everything = False,
     format: Literal["table", "markdown", "csv", "json"] = "table",  # noqa: A002
     runs_dir: RunsDir = DEFAULT_RUNS,
 ) -> None:
-    """The results as a table: parameters × metrics, mean ± spread over seeds.
+    """Show the results as a table: parameters × metrics, mean ± spread over seeds.
 
     For example:
 
@@ -155,15 +165,17 @@ def table(
     ```
 
     Args:
-        group: The group of the sweep (default: the one launched last).
-        by: Parameters of the rows, with commas (default: all that vary, seeds apart).
-        metrics: Metrics of the columns, with commas (default: the chief ones).
-        format: How it is written.
+        group: The group of the sweep (default: the last one launched).
+        by: Parameters of the rows, separated by commas (default: all that vary, except seeds).
+        metrics: Metrics of the columns, separated by commas (default: the main ones).
+        everything: Show the runs of earlier sweep files of the group too.
+        format: The format of the table.
     """
     from sweeper.report.aggregate import group_table
     from sweeper.report.tables import render
 
     folder = group_folder(runs_dir, group)
-    text = render(group_table(folder, by=words(by), metrics=words(metrics)), format)
-    # For programs the very text; for people one without power over their terminal.
+    found = group_table(folder, by=words(by), metrics=words(metrics), everything=everything)
+    text = render(found, format)
+    # Programs get the exact text; people get it without control characters.
     sys.stdout.write(text) if format in {"csv", "json"} else say(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -63,7 +64,7 @@ def plan(
     runs_dir: RunsDir = DEFAULT_RUNS,
     json: Json = False,
 ) -> None:
-    """Tell what a launch would do: counts, axes, invalid points, waves. Trains nothing.
+    """Show what a launch would do: counts, axes, invalid combinations, waves. Trains nothing.
 
     For example:
 
@@ -99,6 +100,10 @@ def _described(prepared: Prepared) -> dict[str, Any]:
 
 
 def _warn(prepared: Prepared) -> None:
+    from sweeper.engine.environment import withheld
+
+    for name in withheld(os.environ):
+        complain(f"{name} is not passed to the runs: what they print is kept in their logs")
     for warning in prepared.work.warnings:
         complain(warning)
 
@@ -120,10 +125,10 @@ def launch(
 ) -> int:
     """Train every run that has no good outcome yet; launching again trains only what is missing.
 
-    Ctrl-C once: running trainings end at their next step, what is done is kept. Twice: stop now.
-    If the first runs all fail alike, or the disk fills up, the sweep pauses and says why.
-    Exit status: 0 all runs finished, 3 some didn't, 2 a fault in what you gave or in the host,
-    4 paused, 130 stopped.
+    Press Ctrl-C once: running trainings end at their next step, and finished runs are kept. Press
+    it twice: everything stops now. If the first runs all fail alike, or the disk fills up, the
+    sweep pauses and says why. Exit status: 0 all runs finished, 3 some didn't, 2 an error in your
+    input or on the host, 4 paused, 130 stopped.
 
     For example:
 
@@ -139,8 +144,8 @@ def launch(
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
         cpus_per_run: CPUs of one run (default: the sweep file's `resources`, else 1).
         runs_per_wave: Runs in one Ray session (default: the sweep file's, else up to 5,000).
-        brake: Pause when the first eight runs all end with one cause.
-        shared: Let your Unix group read the records, now and from now on.
+        brake: Pause if the first eight runs all fail for the same cause.
+        shared: Let your Unix group read the records, including all that later commands add.
     """
     from sweeper.cli.text import plan_text
     from sweeper.launch.launch import prepare
@@ -157,7 +162,7 @@ def launch(
     prepared = prepare(file, runs_dir, options)
     closed = closed_on_the_way(runs_dir) if shared else None
     if closed is not None:
-        complain(f"--shared: nobody else gets through {closed}; to let them: chmod g+x {closed}")
+        complain(f"--shared: others can't open {closed}; to allow it, run: chmod g+x {closed}")
     return _train(prepared, options, plan_text, json=json)
 
 
@@ -177,11 +182,11 @@ def retry(
     runs_dir: RunsDir = DEFAULT_RUNS,
     json: Json = False,
 ) -> int:
-    """Train the runs again that crashed, ran out of time, were lost or stopped; says which first.
+    """Train runs again that crashed, timed out, were lost or stopped; lists them first.
 
-    They get the configs and resources that the records hold; what they left is kept until they
-    start. A launch of the sweep file would train these and all that is missing besides. Exit status
-    as for a launch.
+    They get the configs and resources from the records. Their files are kept until they start. A
+    launch of the sweep file would train these runs and all that are missing. The exit status is
+    that of a launch.
 
     For example:
 
@@ -192,13 +197,13 @@ def retry(
     ```
 
     Args:
-        group: The group of the sweep (default: the one launched last).
-        cause: Only runs of this cause: a part of what `sweep crashed` says of it.
-        timeout: Another time limit, `20 min` say.
-        memory_per_run: Another memory limit, `2 GB` say.
-        dry_run: Only tell what would be done.
+        group: The group of the sweep (default: the last one launched).
+        cause: Only runs with this cause: any part of what `sweep crashed` prints for it.
+        timeout: Another time limit, such as `20 min`.
+        memory_per_run: Another memory limit, such as `2 GB`.
+        dry_run: Only show what would be done.
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
-        brake: Pause when the first eight runs all end with one cause.
+        brake: Pause if the first eight runs all fail for the same cause.
     """
     from sweeper.cli.text import retry_text
     from sweeper.config import duration_s, size_bytes
@@ -243,12 +248,12 @@ def _train(
     *,
     json: bool,
 ) -> int:
-    """Carry out what was prepared, showing it, and return the exit status."""
+    """Launch what was prepared, show its progress, and return the exit status."""
     from sweeper.cli.text import ending_text
     from sweeper.launch.launch import launch as launch_here
     from sweeper.report.final_report import ending
 
-    # With --json, stdout is for the answer alone.
+    # With --json, only the answer goes to stdout.
     stream = sys.stderr if json else sys.stdout
     end = launch_here(prepared, options, view_of=lambda now: _view(now, text_of, stream))
     answer = ending(
@@ -258,6 +263,8 @@ def _train(
         message=end.end.message,
         shard=prepared.work.shard,
     )
+    for problem in answer["problems"]:
+        complain(problem)
     with contextlib.suppress(OSError):  # a terminal that was closed changes nothing
         print_json(answer) if json else say(ending_text(answer))
     if end.end.reason != "done":
@@ -272,7 +279,7 @@ def _view(
     *,
     headline: str | None = None,
 ) -> View:
-    """Say what is about to run, and return what shows it."""
+    """Print what is about to run, and return the view that shows its progress."""
     from sweeper.cli.live_view import view_for
     from sweeper.records import status as read_status
     from sweeper.report.format import axis_words
@@ -287,7 +294,7 @@ def _view(
         total=len(specs),
         names={spec.id: axis_words(spec.axis_values) for spec in specs},
         headline=headline or work.trainer.headline,
-        # What the records say of running runs is about trainings.
+        # The records know the progress of trainings only.
         status=(lambda: read_status(work.folder)) if work.datasets is None else dict,
     )
 
@@ -304,9 +311,9 @@ def evaluate(
     runs_dir: RunsDir = DEFAULT_RUNS,
     json: Json = False,
 ) -> int:
-    """Evaluate trained runs on other datasets, without training; the figures join the tables.
+    """Evaluate trained runs on other datasets, without training; tables then show the figures.
 
-    Limits on time and memory are those of the last launch. Exit status as for a launch.
+    The limits on time and memory are those of the last launch. The exit status is that of a launch.
 
     For example:
 
@@ -317,10 +324,10 @@ def evaluate(
 
     Args:
         targets: A group, or ids of runs of one group.
-        datasets: Names of datasets, with commas.
-        timeout: Another time limit for each run, `20 min` say.
+        datasets: Names of datasets, separated by commas.
+        timeout: Another time limit for each run, such as `20 min`.
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
-        brake: Pause when the first eight runs all end with one cause.
+        brake: Pause if the first eight runs all fail for the same cause.
     """
     from sweeper.cli.text import evaluation_text
     from sweeper.config import duration_s
@@ -365,9 +372,9 @@ def rerun(
     trainer: TrainerName = None,
     runs_dir: RunsDir = DEFAULT_RUNS,
 ) -> int:
-    """Train a run again in this process, without Ray, same seed, for debugging a crash.
+    """Train a run again in this process, without Ray and with the same seed, to debug a crash.
 
-    Records stay as they are. A crash shows its full traceback; the exit status is then 1.
+    The records don't change. A crash shows its full traceback, and the exit status is then 1.
 
     For example:
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sweeper.report.format import axis_words
+from sweeper.report.format import axis_words, earlier_runs
 from sweeper.units import duration, size
 
 __all__ = [
@@ -28,10 +29,11 @@ __all__ = [
 _INVALID_SHOWN = 10
 _VALUES_SHOWN = 8
 _RUNS_SHOWN = 20
+_FILES_SHOWN = 50
 
 
 def _rendered(*parts: Table | Text | str) -> str:
-    """As plain text, as wide as it needs to be: pipes and logs get the same as a terminal."""
+    """As plain text, as wide as it needs to be: pipes and logs get the same text as a terminal."""
     console = Console(file=io.StringIO(), width=200, no_color=True, highlight=False)
     for part in parts:
         console.print(part, soft_wrap=True, markup=False)
@@ -60,20 +62,23 @@ def plan_text(plan: Mapping[str, Any]) -> str:
     rows: list[tuple[str, object]] = [
         ("group", plan["group"]),
         *([("shard", plan["shard"])] if plan.get("shard") else []),
-        ("runs", f"{plan['total']}: {plan['to_train']} to train" + (f", {done}" if done else "")),
+        ("runs", f"{plan['total']}: {_to_train(plan)}" + (f", {done}" if done else "")),
+        *(
+            [("left out", f"{plan['excluded']} points by `exclude` or `only`")]
+            * bool(plan["excluded"])
+        ),
+        *([("besides", earlier_runs(plan["earlier"]))] if plan["earlier"] else []),
         *((axis["label"], _listed(axis["values"])) for axis in plan["axes"]),
-        ("programs", f"{plan['programs']} to compile, {plan['packs']} packs"),
-        ("waves", f"{len(plan['waves'])} ({_listed(plan['waves'])} runs)"),
-        ("slots", f"{plan['slots']}{_idle_slots(plan)}"),
+        *(("zip", " with ".join(labels)) for labels in plan["zipped"]),
+        *_program_row(plan),
+        *_wave_rows(plan),
+        *_estimate_row(plan),
     ]
-    if plan.get("estimate_s") is not None:
-        shared = plan["estimate_s"] / max(1, min(plan["slots"], plan["packs"]))
-        rows.append(("estimate", f"{duration(shared)} on these slots, from finished runs"))
     parts: list[Table | str] = [_grid(rows)]
     groups = plan["invalid_groups"]
     if groups:
         parts.append(
-            f"\n{sum(group['count'] for group in groups)} invalid points, which stop nothing else:"
+            f"\n{sum(group['count'] for group in groups)} invalid points; all others are trained:"
         )
         for group in groups[:_INVALID_SHOWN]:
             where = group["condition"] or axis_words(group["axis_values"])
@@ -85,10 +90,48 @@ def plan_text(plan: Mapping[str, Any]) -> str:
     return _rendered(*parts)
 
 
+def _to_train(plan: Mapping[str, Any]) -> str:
+    """How many runs are to train, those apart that have failed before."""
+    failed = plan["failed_before"]
+    before = f" ({plan['to_train'] - failed} new, {failed} failed before)" if failed else ""
+    return f"{plan['to_train']} to train{before}"
+
+
+def _program_row(plan: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """Programs and packs, where the trainer says which runs share a program."""
+    if not plan["programs"]:
+        return []
+    return [("programs", f"{plan['programs']} to compile, {plan['packs']} packs")]
+
+
+def _excluded_row(plan: Mapping[str, Any]) -> list[tuple[str, object]]:
+    excluded = plan["excluded"]
+    return [("left out", f"{excluded} points by `exclude` or `only`")] if excluded else []
+
+
+def _estimate_row(plan: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """How long it will take, from finished runs and from what waves took besides."""
+    if plan.get("estimate_s") is None:
+        return []
+    outside = plan["startup_s"] or 0.0
+    took = plan["estimate_s"] / max(1, min(plan["slots"], plan["packs"])) + outside
+    counted = f", {duration(outside)} of start and stop counted" if outside else ""
+    return [("estimate", f"{duration(took)} on these slots, from finished runs{counted}")]
+
+
+def _wave_rows(plan: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """Waves, if there is anything to do, and slots."""
+    waves = plan["waves"]
+    return [
+        *([("waves", f"{len(waves)} ({_listed(waves)} runs)")] if waves else []),
+        ("slots", f"{plan['slots']}{_idle_slots(plan)}"),
+    ]
+
+
 def retry_text(plan: Mapping[str, Any]) -> str:
     """The answer of `sweep retry`, and what it says before it starts."""
     number = plan["to_train"]
-    lines = [f"{plan['group']}: {number} {'run' if number == 1 else 'runs'} again"]
+    lines = [f"{plan['group']}: {number} {'run' if number == 1 else 'runs'} to train again"]
     lines += [f"  {_cause_line(cause)}" for cause in plan["causes"]]
     if plan["left_alone"]:
         lines += ["left alone:", *(f"  {_cause_line(cause)}" for cause in plan["left_alone"])]
@@ -101,12 +144,11 @@ def retry_text(plan: Mapping[str, Any]) -> str:
         if value is not None
     ]
     rows = [
-        ("waves", f"{len(plan['waves'])} ({_listed(plan['waves'])} runs)"),
-        ("slots", f"{plan['slots']}{_idle_slots(plan)}"),
+        *_wave_rows(plan),
         *([("limits", ", ".join(limits))] if limits else []),
     ]
     for run in plan["invalid"]:
-        lines.append(f"  {run['id']} can't work any more: {'; '.join(run['reasons'])}")
+        lines.append(f"  {run['id']} is no longer valid: {'; '.join(run['reasons'])}")
     return _rendered(*lines, _grid(rows))
 
 
@@ -125,11 +167,16 @@ def _cause_line(cause: Mapping[str, Any]) -> str:
 
 
 def _idle_slots(plan: Mapping[str, Any]) -> str:
-    """A warning where waves are too small for the slots; two of them work at once, at most."""
+    """A warning if the waves are too small for the slots; at most two run at once."""
     at_once = sum(sorted(plan["waves"], reverse=True)[:2])
     if len(plan["waves"]) <= 2 or at_once >= plan["slots"]:
         return ""
-    return f", of which at most {at_once} will work: waves this small (runs_per_wave) fill no more"
+    return f", at most {at_once} in use: the waves are too small (runs_per_wave)"
+
+
+def _earlier(answer: Mapping[str, Any]) -> str:
+    """That runs of earlier sweep files are left out, if there are any."""
+    return f"; {earlier_runs(answer['earlier'])} (`--all`)" if answer["earlier"] else ""
 
 
 def status_text(status: Mapping[str, Any]) -> str:
@@ -138,7 +185,7 @@ def status_text(status: Mapping[str, Any]) -> str:
     finished = counts.get("finished", 0)
     head = f"{status['group']}: {finished} of {status['total']} finished"
     rest = ", ".join(f"{count} {word}" for word, count in counts.items() if word != "finished")
-    lines: list[Table | str] = [f"{head}; {rest}" if rest else head]
+    lines: list[Table | str] = [(f"{head}; {rest}" if rest else head) + _earlier(status)]
     if status.get("eta_s") is not None:
         lines.append(f"about {duration(status['eta_s'])} left")
     running = status["running"]
@@ -180,17 +227,19 @@ def _launch_row(launch: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def crashed_text(answer: Mapping[str, Any], *, everything: bool = False) -> str:
-    """The answer of `sweep crashed`: the causes with what explains them, then their runs.
+    """The answer of `sweep crashed`: the causes with their conditions, then their runs.
 
     At most 20 runs of a cause are listed, the others counted, unless `everything` is asked for.
     """
     group, causes = answer["group"], answer["causes"]
     doubts = [doubt["message"] for doubt in answer["in_doubt"]]
     if not causes:
-        return _rendered(f"{group}: every run that has ended is finished", *doubts)
+        return _rendered(
+            f"{group}: every run that has ended is finished{_earlier(answer)}", *doubts
+        )
     runs = {run["id"]: run for run in answer["runs"]}
     number = f"{len(causes)} causes" if len(causes) > 1 else "1 cause"
-    parts = [f"{group}: {len(runs)} runs without a good outcome, {number}"]
+    parts = [f"{group}: {len(runs)} runs without a good outcome, {number}{_earlier(answer)}"]
     for cause in causes:
         example = runs[cause["example"]]
         parts += ["", f"{cause['runs']} {cause['outcome']}: {_cause_words(cause)}"]
@@ -215,17 +264,20 @@ def crashed_text(answer: Mapping[str, Any], *, everything: bool = False) -> str:
         more = cause["runs"] - len(shown)
         if more:
             parts += ["", f"… and {more} more {cause['outcome']} for this cause: see --all"]
-    first = causes[0]["example"]
     trainer = f" --trainer {answer['trainer']}" if answer["trainer"] else ""
-    parts += ["", f"Look closer: sweep show {first}, sweep rerun {first} --pdb{trainer}"]
-    parts.append(f"Try again: sweep retry {group} --dry-run{trainer}")
+    look = [f"sweep show {answer['show']}"]
+    if answer["rerun"]:
+        look.append(f"sweep rerun {answer['rerun']} --pdb{trainer}")
+    parts += ["", f"Look closer: {', '.join(look)}"]
+    if answer["retry"]:
+        parts.append(f"Try again: sweep retry {group} --dry-run{trainer}")
     return _rendered(*parts, *doubts)
 
 
 def _cause_words(item: Mapping[str, Any]) -> str:
     """Type and message of a cause or of a run, else its kind."""
     words = ": ".join(part for part in (item["type"], item["message"]) if part)
-    return words or item.get("kind") or item.get("cause") or "no cause is known"
+    return words or item.get("kind") or item.get("cause") or "unknown cause"
 
 
 def _details(*rows: tuple[str, object]) -> list[str]:
@@ -233,21 +285,22 @@ def _details(*rows: tuple[str, object]) -> list[str]:
 
 
 def _explanation(cause: Mapping[str, Any]) -> str:
-    """Under which condition it struck, with the counts behind that."""
+    """Under which condition runs failed for this cause, with counts."""
     condition = cause["condition"]
     if condition is None:
         return f"{cause['note']}"
     text, word = condition["text"], cause["outcome"]
-    told = f"{text}: {condition['crashed_in']} of {condition['total_in']} {word}"
+    counts = f"{text}: {condition['crashed_in']} of {condition['total_in']} {word}"
     if not condition["atoms"]:
-        return told
-    told += f"; {condition['crashed_out']} of {condition['total_out']} others"
-    return f"{told} ({cause['note']})" if cause["note"] else told
+        return counts
+    counts += f"; {condition['crashed_out']} of {condition['total_out']} others"
+    return f"{counts} ({cause['note']})" if cause["note"] else counts
 
 
 def show_text(run: Mapping[str, Any]) -> str:
     """The answer of `sweep show`."""
     facts = [(key, run[key]) for key in ("id", "group", "outcome", "last_step", "wall_s")]
+    facts += [(key, _moment(run[key])) for key in ("started", "ended")]
     facts += [("attempts", len(run["attempts"]))]
     parts: list[Table | str] = [_grid([fact for fact in facts if fact[1] is not None])]
     for title in ("cause", "axis_values", "metrics", "config", "paths"):
@@ -255,7 +308,23 @@ def show_text(run: Mapping[str, Any]) -> str:
         rows = [(f"  {key}", value) for key, value in leaves if value is not None]
         if rows:
             parts += [f"{title.replace('_', ' ')}:", _grid(rows)]
+    files = run["files"]
+    if files:
+        shown = [(f"  {file['name']}", size(file["size_bytes"])) for file in files[:_FILES_SHOWN]]
+        more = len(files) - len(shown)
+        rest = [("  …", f"{more} more: see --json")] if more else []
+        parts += ["files:", _grid([*shown, *rest])]
     return _rendered(*parts)
+
+
+def _moment(moment: float | None) -> str | None:
+    """A unix time as the clock of this host shows it."""
+    if moment is None:
+        return None
+    try:
+        return datetime.fromtimestamp(moment).astimezone().isoformat(" ", "seconds")
+    except (OverflowError, ValueError, OSError):  # a damaged journal may hold any time
+        return str(moment)
 
 
 def _leaves(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
@@ -284,24 +353,27 @@ def doctor_line(name: str, verdict: str, found: str, fix: str | None) -> str:
 
 
 def ending_text(answer: Mapping[str, Any]) -> str:
-    """`ending` for people."""
+    """The answer of `ending`, as text."""
     group, headline = answer["group"], answer["headline"]
     lines = []
     if answer["table"]:
         lines += [answer["table"]]
     counts = ", ".join(f"{count} {word}" for word, count in answer["counts"].items())
-    lines.append(f"{group}: {answer['total']} runs: {counts}")
+    lines.append(f"{group}: {answer['total']} runs: {counts}{_earlier(answer)}")
     for place, run in enumerate(answer["best"], start=1):
         words = axis_words(run["axis_values"])
-        lines.append(f"  best {place}: {run['id']}  {headline} {run[headline]:.4g}  {words}")
+        value = f"{headline} {run[headline]:.4g}"
+        if place == 1:
+            value += " (largest)" if answer["maximise"] else " (smallest)"
+        lines.append(f"  best {place}: {run['id']}  {value}  {words}".rstrip())
     lines += [f"saved {file}" for file in answer["files"]]
     if answer["message"]:
         lines.append(f"paused: {answer['message']}")
     lines.append("next:")
     if answer["reason"] != "done":
-        lines.append("  the same command again trains only what is missing")
+        lines.append("  run the same command again to train what is missing")
     if not answer["all_finished"]:
-        lines.append(f"  sweep crashed {group}      why runs ended otherwise")
+        lines.append(f"  sweep crashed {group}      why runs did not finish")
     lines.append(f"  sweep table {group} --format markdown")
     if answer["best"]:
         lines.append(f"  sweep show {answer['best'][0]['id']}")

@@ -49,6 +49,7 @@ class RunSpec:
 class Expansion:
     """Makes the runs of a sweep, each when it is asked for.
 
+    `fixed` are the plain values of all parameters that are no axes, by dotted key.
     What doesn't change from run to run (sections without axes, the JSON text between the values
     of axes) is made once: a run costs some 20 µs.
     """
@@ -70,6 +71,7 @@ class Expansion:
         self._json = [[canonical_json(value) for value in values] for values in self._plain]
         self._pieces = _json_pieces(root)
         self._builder = _Builder.of(root, "")
+        self.fixed = _fixed_values(root, "")
         self._grid = grid
         self.selection = selection
 
@@ -115,6 +117,17 @@ def _json_pieces(section: Section) -> list[str | int]:
             pieces.append(canonical_json(section.schema.fields[name].plain(value)))
     pieces.append("}" if pieces else "{}")
     return pieces
+
+
+def _fixed_values(section: Section, key: str) -> dict[str, Any]:
+    """The plain values of a section's parameters without its axes, by dotted key."""
+    found: dict[str, Any] = {}
+    for name, value in section.values.items():
+        if isinstance(value, Section):
+            found |= _fixed_values(value, joined(key, name))
+        elif not isinstance(value, AxisPlaceholder):
+            found[joined(key, name)] = section.schema.fields[name].plain(value)
+    return found
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ class Resources:
     `memory_per_run` in bytes, `timeout_s` in seconds; None is no limit. `scratch` is the disk space
     in bytes that all temporary files of a launch may fill; None takes a share of what is free.
     `runs_per_wave` None lets the planner choose. `retries` counts attempts after a crash of the
-    run's own.
+    run's own. `isolation` is ``process`` where each pack gets a process of its own, else ``slot``:
+    the runs of a slot share one as long as none spoils it.
     """
 
     cpus_per_run: int = 1
@@ -34,6 +35,7 @@ class Resources:
     runs_per_wave: int | None = None
     retries: int = 0
     scratch: int | None = None
+    isolation: Literal["slot", "process"] = "slot"
 
 
 _Duration = Annotated[float, Amount(duration_s, "a duration (`10 min`, or a number of seconds)")]
@@ -50,6 +52,7 @@ class _Written:
     runs_per_wave: Annotated[int, Ge(1)] | Literal["auto"] | None = None
     retries: Annotated[int, Ge(0)] = 0
     scratch: _Size | None = None
+    isolation: Literal["slot", "process"] = "slot"
 
     def resources(self) -> Resources:
         return Resources(
@@ -59,6 +62,7 @@ class _Written:
             runs_per_wave=None if self.runs_per_wave == "auto" else self.runs_per_wave,
             retries=self.retries,
             scratch=self.scratch,
+            isolation=self.isolation,
         )
 
 

@@ -51,6 +51,11 @@ class Sweep:
         """The number of points before `exclude` and `only`."""
         return self._expansion.selection.grid_size
 
+    @property
+    def fixed(self) -> Mapping[str, Any]:
+        """The plain values of all parameters that are no axes, by dotted key."""
+        return self._expansion.fixed
+
     def count(self) -> int:
         """The exact number of runs, without making any."""
         return self._expansion.selection.count()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
-from math import ceil, log
+from math import ceil, inf, log
 from typing import NamedTuple
 
 from sweeper.diagnosis.bitmasks import AxisMasks
 from sweeper.diagnosis.rules import MOST_ATOMS, Choice, Condition, Contrast, price
 
-__all__ = ["CHANCE", "LEAST_PRECISION", "LEAST_RECALL", "tendency"]
+__all__ = ["CHANCE", "LEAST_PRECISION", "LEAST_RECALL", "is_weak", "tendency"]
 
 # An approximate condition has to be this unlikely to be an accident (`Condition.chance`) ...
 CHANCE = 1e-3
@@ -31,22 +31,29 @@ _SEED_COST = log(100)
 def tendency(contrast: Contrast) -> Condition | None:
     """The approximate condition with the most evidence for its length, found by a beam search.
 
-    It is None unless clearly better than chance and of use: see `CHANCE`, `LEAST_PRECISION` and
-    `LEAST_RECALL`. A heuristic: a conjunction whose parts by themselves say nothing can be missed.
+    It may be weak, see `is_weak`; it is None only where bad runs are as frequent under every value
+    of every parameter. A heuristic: a conjunction whose parts by themselves say nothing can be
+    missed.
     """
     search = _Search(contrast)
     beam = [_Draft((), contrast.bad, contrast.universe, 0.0)]
     for _ in range(min(MOST_ATOMS, len(contrast.axes))):
         beam = search.round(beam)
-    if search.best is None:
-        return None
-    # The best is judged, not the best of the acceptable: else one would be stretched to pass.
-    best = contrast.condition(search.best)
+    return None if search.best is None else contrast.condition(search.best)
+
+
+def is_weak(condition: Condition) -> bool:
+    """Whether it isn't clearly better than chance, or an approximate one of little use.
+
+    See `CHANCE`, `LEAST_PRECISION` and `LEAST_RECALL`. The best condition is judged, not the best
+    of those that aren't weak: else one would be stretched to pass.
+    """
+    bads = condition.bad_in + condition.bad_out
     useful = (
-        best.bad_in >= LEAST_PRECISION * best.total_in
-        and best.bad_in >= LEAST_RECALL * contrast.bads
+        condition.bad_in >= LEAST_PRECISION * condition.total_in
+        and condition.bad_in >= LEAST_RECALL * bads
     )
-    return best if useful and best.chance < CHANCE else None
+    return not (useful and condition.chance < CHANCE)
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ class _Search:
     def __init__(self, contrast: Contrast) -> None:
         self.contrast = contrast
         self.best: tuple[Choice, ...] | None = None
-        self._best_score = 0.0
+        self._best_score = -inf
         self._found = 0
         self._needed = ceil(LEAST_RECALL * contrast.bads)
         work = sum(len(axis.values) for axis in contrast.axes) * (contrast.total + _LOOK)

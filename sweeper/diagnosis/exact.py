@@ -20,7 +20,7 @@ from itertools import combinations, product
 from math import inf
 from operator import and_
 
-from sweeper.diagnosis.beam_search import tendency
+from sweeper.diagnosis.beam_search import is_weak, tendency
 from sweeper.diagnosis.bitmasks import AxisMasks, Points
 from sweeper.diagnosis.rules import MOST_ATOMS, Choice, Condition, Contrast
 
@@ -34,20 +34,24 @@ LONG_LIST = 8
 
 
 def separate(
-    points: Points, bad: int, others: int, *, approximate: bool = True
+    points: Points, bad: int, others: int, *, approximate: bool = True, weak: bool = False
 ) -> Condition | None:
     """The shortest condition that separates the runs `bad` from the runs `others`, both as bits.
 
     An exact one is preferred: with the fewest atoms, then without seeds, then with the fewest
     values to list, then the narrowest, then on the axes that come first. If there is none and
-    `approximate`, it is what `tendency` finds; None if that is nothing. Without others it is the
-    condition without atoms. Raises `ValueError` if `bad` is empty or overlaps `others`.
+    `approximate`, it is what `tendency` finds, unless that `is_weak` and `weak` ones aren't wanted;
+    None if that is nothing. Without others it is the condition without atoms. Raises `ValueError`
+    if `bad` is empty or overlaps `others`.
     """
     contrast = Contrast(points, bad, others)
     if not others:
         return contrast.condition(())
     found = _exact(contrast)
-    return found or (tendency(contrast) if approximate else None)
+    if found or not approximate:
+        return found
+    best = tendency(contrast)
+    return best if best and (weak or not is_weak(best)) else None
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,17 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from sweeper.diagnosis.beam_search import CHANCE
+from sweeper.diagnosis.beam_search import is_weak
 from sweeper.diagnosis.bitmasks import Points, mask_of
 from sweeper.diagnosis.exact import separate
 from sweeper.diagnosis.failure_groups import CauseGroup, by_cause
 from sweeper.diagnosis.rules import MOST_ATOMS, Atom, Condition
 from sweeper.records import GroupFolder, Outcome, crashed, snapshot
-from sweeper.records.queries import doubts
-from sweeper.records.state import INTERRUPTED, STANDINGS, RunState
+from sweeper.records.layout import is_run_id
+from sweeper.records.lookup import run_name
+from sweeper.records.parameters import varying_values
+from sweeper.records.queries import BadEnd, doubts
+from sweeper.records.state import INTERRUPTED, STANDINGS, WORTH_RETRYING, RunState
 from sweeper.trainer import DEFAULT_TRAINER
 
 __all__ = [
@@ -40,18 +43,23 @@ _PLAIN_WORD = re.compile(r"[^\W\d][\w.+/-]*")
 _WORDS_OF_YAML = {"true", "false", "null"}
 
 
-def crash_groups(folder: GroupFolder) -> dict[str, Any]:
+def crash_groups(folder: GroupFolder, *, everything: bool = False) -> dict[str, Any]:
     """Every run without a good outcome, and why, for `sweep crashed`.
 
+    It speaks of the sweep as it was last launched, or with `everything` of all runs of the group.
     Returns `group`, `trainer` (None for the default one), `causes` (see `explained`), `runs`
-    (those of `records.crashed` as mappings) and `in_doubt` (see `records.queries.doubts`), all of
-    the same moment. Raises `RecordError` for a
+    (those of `records.crashed` as mappings), both of the same moment, `earlier` (how many runs of
+    earlier sweep files are left out), and what works next: `show` and `rerun` name a run for these
+    commands, `retry` says whether that has anything to do. `in_doubt` are launches of which this
+    host can't tell whether they live (see `records.queries.doubts`). Raises `RecordError` for a
     group without records.
     """
     seen = snapshot(folder)
-    runs = crashed(folder, seen)
-    causes = explained(by_cause(runs), list(seen.state.runs.values()))
-    last = seen.state.last_training
+    found = seen.state
+    state = found if everything else found.as_planned()
+    runs = crashed(folder, state)
+    causes = explained(by_cause(runs), list(state.runs.values()))
+    last = state.last_training
     trainer = last.trainer if last else None
     return {
         "group": folder.group,
@@ -59,7 +67,30 @@ def crash_groups(folder: GroupFolder) -> dict[str, Any]:
         "causes": causes,
         "runs": [run.plain() for run in runs],
         "in_doubt": doubts(seen),
+        "earlier": 0 if everything else len(found.earlier),
+        **_next(folder, causes, runs),
     }
+
+
+def _next(
+    folder: GroupFolder, causes: Sequence[Mapping[str, Any]], runs: Sequence[BadEnd]
+) -> dict[str, Any]:
+    """The runs to look at first, and whether a retry would find anything."""
+    examples = [cause["example"] for cause in causes]
+    outcomes = {run.id: run.outcome for run in runs}
+    again = (
+        run for run in examples if outcomes[run] != Outcome.INVALID and _has_config(folder, run)
+    )
+    rerun = next(again, None)
+    return {
+        "show": run_name(folder, examples[0]) if examples else None,
+        "rerun": None if rerun is None else run_name(folder, rerun),
+        "retry": any(run.outcome in WORTH_RETRYING and _has_config(folder, run.id) for run in runs),
+    }
+
+
+def _has_config(folder: GroupFolder, run: str) -> bool:
+    return is_run_id(run) and folder.run(run).config_file.exists()
 
 
 def explained(causes: Sequence[CauseGroup], runs: Sequence[RunState]) -> list[dict[str, Any]]:
@@ -71,27 +102,27 @@ def explained(causes: Sequence[CauseGroup], runs: Sequence[RunState]) -> list[di
 
     Returns for each cause `outcome`, `kind`, `type`, `message`, `place`, `runs` (how many), `ids`,
     `example` (the first of them that the condition holds for), `condition`, and `note`, which says
-    why there is no condition, or what to think of it. A condition has `atoms` (each with `axis`,
-    `relation`, `values`; none if there are no others, so that it is every run), `text`,
-    `crashed_in` (runs of this cause under it) of `total_in`, `crashed_out` of `total_out` (those
-    not under it), `exact`, and `chance` (see `Condition`).
+    why there is no condition, or what to think of it: whether it is weak, and how likely by chance.
+    A condition has `atoms` (each with `axis`, `relation`, `values`; none if there are no others, so
+    that it is every run), `text`, `crashed_in` (runs of this cause under it) of `total_in`,
+    `crashed_out` of `total_out` (those not under it), `exact`, and `chance` (see `Condition`).
     """
     places = {run.id: place for place, run in enumerate(runs)}
-    points = Points([run.axis_values for run in runs])
+    points = Points(varying_values(runs))
     names = _names(points)
     standings = _by_standing(runs)
     found = []
     for rank, cause in enumerate(causes):
         bad = mask_of((places[run] for run in cause.runs), len(runs))
         others = _others(cause, standings) & ~bad
-        condition, note = None, None
+        condition, note, searched = None, None, rank < TENDENCIES_SOUGHT
         if cause.outcome in _BY_THE_MOMENT:
             note = "the moment decided which runs it hit, not their parameters"
         elif rank >= EXACT_SOUGHT:
             note = f"only the {EXACT_SOUGHT} causes with the most runs are examined"
         else:
-            condition = separate(points, bad, others, approximate=rank < TENDENCIES_SOUGHT)
-            note = _note(condition, others.bit_count())
+            condition = separate(points, bad, others, approximate=searched, weak=True)
+            note = _note(condition, others.bit_count(), searched=searched)
         typical = bad & condition.runs if condition else bad
         found.append(
             {
@@ -110,16 +141,15 @@ def explained(causes: Sequence[CauseGroup], runs: Sequence[RunState]) -> list[di
     return found
 
 
-def _note(condition: Condition | None, others: int) -> str | None:
+def _note(condition: Condition | None, others: int, *, searched: bool) -> str | None:
+    if condition is None and searched:
+        return f"none: they have every parameter's values as often as the {others} others have them"
     if condition is None:
-        return (
-            f"no condition on up to {MOST_ATOMS} parameters separates them from the {others} others"
-        )
-    if not condition.exact:
-        return "a tendency, found by a heuristic"
-    if condition.atoms and condition.chance >= CHANCE:
-        return "so few that it may be chance"
-    return None
+        return f"no condition on up to {MOST_ATOMS} parameters separates them exactly"
+    if condition.atoms and is_weak(condition):
+        share = f" in up to {condition.chance:.2g} of cases" if condition.chance < 0.5 else ""
+        return f"weak: chance alone does as well{share}"
+    return None if condition.exact else "a tendency, found by a heuristic"
 
 
 def _names(points: Points) -> Mapping[str, str]:

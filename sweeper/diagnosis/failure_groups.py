@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from sweeper.records.outcomes import Cause, CauseKind
 from sweeper.records.queries import BadEnd
 
-__all__ = ["CauseGroup", "by_cause", "likeness", "message_shape"]
+__all__ = ["LAST_LINE", "CauseGroup", "by_cause", "likeness", "message_shape"]
 
 GAP = "…"
+# Between what a cause says and the last line of the run's log, which differs from run to run.
+LAST_LINE = "; the last line of its log: "
 # Workers record no more of a message; a journal from elsewhere may hold any text.
 _MESSAGE_LIMIT = 500
 # These hit a training wherever it happens to be, so the place says nothing about the cause.
@@ -98,7 +100,7 @@ def by_cause(ends: Iterable[BadEnd]) -> list[CauseGroup]:
 def _shape(message: str, run: str) -> str:
     # The run's own id is known even if it looks like a word.
     own = rf"(?<![^\W_]){re.escape(run)}(?![^\W_])"
-    message = " ".join(message.split())
+    message = " ".join(message.partition(LAST_LINE)[0].split())
     return message_shape(re.sub(own, GAP, message[:_MESSAGE_LIMIT]) if run else message)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 from sweeper.doctor import limits, self_test
@@ -22,7 +22,7 @@ _OTHER_RAY = Path("/tmp/ray")
 _OTHER_RAY_ENTRIES = 100_000
 
 
-def checks(runs_dir: Path) -> Iterator[Check]:
+def checks(runs_dir: Path) -> Generator[Check, None, None]:
     """Look at this host, one check after the other, each as soon as it is known.
 
     The quick ones come first. Then one wave is really run, and something really compiled; both

@@ -1,1 +1,1 @@
-"""Supervisor, waves and workers: how runs are executed and how their ends are told."""
+"""Supervisor, waves and workers: how runs are executed and how their ends are recorded."""

@@ -1,4 +1,4 @@
-"""What the supervisor knows of a wave that is under way."""
+"""What the supervisor knows about a running wave."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class ActiveWave:
             self.process.kill()
 
     def sample(self, run: str) -> None:
-        """Note when a run began and what it has used, for the case that it can't say at its end."""
+        """Note when a run began and what it has used, in case its process dies."""
         running = self.running[run]
         if running.began is None:
             self.running[run] = replace(running, began=self.process.status(run).began)
@@ -89,7 +89,7 @@ class ActiveWave:
             self.usage[run] = used
 
     def note_end(self, run: str, wall_s: float, now: float) -> None:
-        """A run ended in order after so many seconds."""
+        """A run ended and reported its result after `wall_s` seconds."""
         self.running.pop(run, None)
         self.usage.pop(run, None)
         self.last_end = now
@@ -97,12 +97,12 @@ class ActiveWave:
         self.ends_wall_s += wall_s
 
     def drain_state(self) -> Drain:
-        """How far the wave is, for the decision on the next one."""
+        """The progress of the wave, for the decision on the next one."""
         run_s = self.ends_wall_s / self.ends if self.ends else None
         return Drain(len(self.waiting), run_s, self.startup_s or 0.0)
 
     def silent_s(self, now: float) -> float:
-        """How long the wave has had nothing left to do but to shut down."""
+        """For how many seconds the wave has had nothing left to do but shut down."""
         busy = self.waiting or self.running or self.granted or self.last_end is None
         return 0.0 if busy or self.last_end is None else now - self.last_end
 
@@ -113,7 +113,7 @@ class ActiveWave:
         return size
 
     def ended(self, reason: str, processes_reaped: int, now: float) -> WaveEnded:
-        """What the journal says of its end: seconds before, in and after training; disk."""
+        """The journal's event of its end: seconds before, in and after training; disk space."""
         training = (self.last_end or now) - self.born - (self.startup_s or 0.0)
         return WaveEnded(
             wave=self.number,

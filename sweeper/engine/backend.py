@@ -1,6 +1,6 @@
-"""What the supervisor needs of a wave, whoever runs it.
+"""What the supervisor needs of a wave, whatever executes it.
 
-`wave_process.RayBackend` starts Ray in child processes; `scripted_backend.ScriptedBackend` acts a
+`wave_process.RayBackend` starts Ray in child processes; `scripted_backend.ScriptedBackend` plays a
 script under a simulated clock, for tests and for the simulation of schedules.
 """
 

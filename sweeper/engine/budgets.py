@@ -1,4 +1,4 @@
-"""Room on the host: disk space and memory, and what follows from them."""
+"""Disk space, memory and threads on the host, and what they allow."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
     "thread_shortage",
 ]
 
-# Below this a launch doesn't start, and a running one stops in order.
+# Below this a launch doesn't start, and a running one pauses.
 FLOOR_BYTES = 256 * MIB
 # The scratch may take this share of what is free at the launch, within bounds.
 BUDGET_SHARE = 0.2
@@ -36,6 +36,8 @@ BUDGET_BOUNDS = (256 * MIB, 50 * GIB)
 RECYCLE_SHARE = 0.45
 # Of the memory that was available at the launch, runs may fill this share.
 MEMORY_SHARE = 0.85
+# What the Ray actor of a slot has resident besides the process of its runs.
+SLOT_MEMORY = 100 * 1024**2
 # Measured with Ray 2.60 and jax 0.10.2 on 2 CPUs. A wave's eight daemons and its driver have 152
 # threads, and two waves overlap while one drains; a pinned worker has 44 threads, 26 of them Ray's.
 WAVE_THREADS = 170
@@ -63,7 +65,7 @@ class DiskBudget:
         return wave_bytes > self.bytes * RECYCLE_SHARE
 
     def shortage(self) -> str | None:
-        """Why nothing more may be started: the disk is nearly full, whoever filled it."""
+        """Why nothing more may be started: the disk is nearly full, for whatever reason."""
         for place in (self.scratch, self.records):
             free = self.free(place)
             if free < FLOOR_BYTES:
@@ -89,7 +91,7 @@ def disk_budget(scratch: Path, records: Path, wanted: int | None = None) -> Disk
 
 
 def runs_that_fit(peaks: Mapping[str, int], available: int, slots: int) -> int:
-    """How many runs at once the memory carries, at least one.
+    """How many runs fit into memory at once, at least one.
 
     `peaks` maps programs to the largest resident set of their finished runs in bytes, `available`
     is what was free at the launch. The largest program decides: a heuristic on the safe side.
@@ -97,7 +99,7 @@ def runs_that_fit(peaks: Mapping[str, int], available: int, slots: int) -> int:
     largest = max(peaks.values(), default=0)
     if largest <= 0:
         return slots
-    return max(1, min(slots, int(available * MEMORY_SHARE) // largest))
+    return max(1, min(slots, int(available * MEMORY_SHARE) // (largest + SLOT_MEMORY)))
 
 
 def available_memory() -> int:
@@ -126,7 +128,7 @@ def cap_log(path: Path, limit: int = LOG_LIMIT_BYTES, kept: int = _LOG_KEPT_BYTE
         size = path.lstat().st_size
         if size <= limit:
             return False
-        # Never through a link that a training has put there.
+        # Never follow a link that a training has put there.
         with os.fdopen(os.open(path, os.O_RDWR | os.O_NOFOLLOW), "r+b") as file:
             file.seek(-kept, os.SEEK_END)
             tail = file.read(kept)

@@ -11,6 +11,7 @@ from sweeper.host.processes import MARK_VARIABLE
 __all__ = [
     "run_environment",
     "wave_environment",
+    "withheld",
     "worker_environment",
 ]
 
@@ -19,7 +20,7 @@ _RAY = {
     # Despite its name: every port on loopback, on Linux too.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_AUTH_MODE": "token",
-    # Ray's memory monitor killed innocent neighbours; RLIMIT_DATA limits each run instead.
+    # Ray's memory monitor killed the wrong runs; RLIMIT_DATA limits each run instead.
     "RAY_memory_monitor_refresh_ms": "0",
     # Workers' own output goes to the runs' logs; what is left must not grow without bound.
     "RAY_ROTATION_MAX_BYTES": "10000000",
@@ -39,7 +40,13 @@ _RAY = {
 }
 
 
-_DROPPED = {"WANDB_SERVICE", "WANDB_API_KEY", "NPROC", "PJRT_NPROC"}
+_SECRETS = ("WANDB_API_KEY",)
+_DROPPED = {"WANDB_SERVICE", "NPROC", "PJRT_NPROC", *_SECRETS}
+
+
+def withheld(inherited: Mapping[str, str]) -> list[str]:
+    """What the user has set and trainings don't get: what they print is kept in logs."""
+    return [name for name in _SECRETS if name in inherited]
 
 
 def wave_environment(
@@ -53,8 +60,8 @@ def wave_environment(
     """The whole environment of a wave child and so of everything it starts.
 
     Inherited ``RAY_*`` and ``WANDB_SERVICE`` are dropped: they would tie the wave to somebody
-    else's session; ``NPROC`` too, as XLA believes it more than the slot's CPUs. What the user has
-    set for other caps and for caches stands.
+    else's session; ``NPROC`` too, because XLA prefers it to the slot's CPUs. Other limits and
+    caches that the user has set are kept.
     """
     env = {
         name: value

@@ -1,4 +1,4 @@
-"""What a failure was: pure functions from what was seen to a `Cause`."""
+"""Why a run failed: pure functions from what was seen to a `Cause`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import traceback
 from dataclasses import dataclass
 from types import TracebackType
 
+from sweeper.diagnosis.failure_groups import LAST_LINE
 from sweeper.errors import Diverged
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 from sweeper.untrusted import printable
@@ -33,7 +34,7 @@ _FATAL_SIGNALS = {
 
 
 class Terminated(BaseException):
-    """SIGTERM reached a worker; no Exception, so `except Exception` in a training lets it by."""
+    """SIGTERM reached a worker; a BaseException, which `except Exception` doesn't catch."""
 
 
 def cause_of_exception(error: BaseException) -> tuple[Outcome, Cause]:
@@ -80,7 +81,7 @@ def _one_line(error: BaseException) -> str:
     try:
         text = str(error)
     except Exception as second:  # an exception may have any constructor and any __str__
-        text = f"(its text can't be had: {type(second).__name__})"
+        text = f"(its text can't be read: {type(second).__name__})"
     line = printable(" ".join(_reason(text).split()))
     if len(line) <= _MESSAGE_LIMIT:
         return line
@@ -174,8 +175,9 @@ def cause_of_death(traces: DeathTraces) -> tuple[Outcome, Cause]:
         said = _with("its process is gone, nobody knows how it ended", traces)
         return Outcome.CRASHED, Cause(CauseKind.UNKNOWN, said)
     if status < 0:
-        said = _with(f"killed by {_signal_name(-status)}", traces)
-        return Outcome.CRASHED, Cause(CauseKind.SIGNAL, said, _signal_name(-status))
+        name = _signal_name(-status)
+        said = f"killed by {name}" + (f" ({traces.detail})" if traces.detail else "")
+        return Outcome.CRASHED, Cause(CauseKind.SIGNAL, said, name)
     said = _with(f"its process left with status {status}, outside of Python", traces)
     return Outcome.CRASHED, Cause(CauseKind.EXIT, said, code=status)
 
@@ -185,7 +187,7 @@ def _with(said: str, traces: DeathTraces) -> str:
     if traces.detail:
         said += f" ({traces.detail})"
     line = printable(traces.last_line)[:_LAST_LINE_LIMIT]
-    return f"{said}; the last line of its log: {line}" if line else said
+    return f"{said}{LAST_LINE}{line}" if line else said
 
 
 def _signal_name(number: int) -> str:

@@ -80,8 +80,9 @@ class _Server:
             die_with_parent(self._pid)
             os.setsid()
             signal.set_wakeup_fd(-1)
-            for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             self._poll.close()
             for other in (self._listening, self._wakeup, self._wake, *self._workers.values()):
                 other.close()

@@ -1,4 +1,4 @@
-"""What a launch still has to do: jobs to come, attempts that ended, what is tried again."""
+"""What a launch still has to do: jobs to come, ended attempts, retries."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class JobQueue:
     """Hands out the jobs of each wave once, and takes back what has to be tried again.
 
     Retries come last. Runs that ran out of the host's memory are tried at half as many at once,
-    then alone. Runs that were lost twice are tried alone too: who takes its wave with it takes no
-    other run then.
+    then alone. Runs that were lost twice are tried alone too: if such a run kills its wave, no
+    other run dies with it.
     """
 
     def __init__(self, waves: Iterable[WaveJobs], policy: Policy, slots: int) -> None:

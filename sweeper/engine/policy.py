@@ -25,7 +25,7 @@ __all__ = [
 LOST_RETRIES = 2
 # A run that the host's memory was too small for: once at half as many at a time, then alone.
 STARVED_RETRIES = 2
-# So many runs in a row that fail alike, before any has finished, are no accident.
+# This many runs in a row that fail alike, before any has finished, have a common cause.
 BRAKE_AFTER = 8
 # On a host with 192 slots that all start at once, and on a slow file system, starts take minutes.
 START_LIMIT_S = 300.0
@@ -72,7 +72,7 @@ class Running:
     dispatched: float
     began: float | None = None
     oom_kills: int = 0
-    """The kernel's count of kills for want of memory when it was dispatched."""
+    """The kernel's count of out-of-memory kills when it was dispatched."""
 
 
 def try_again(ends: Sequence[tuple[Outcome, Cause | None]], policy: Policy) -> bool:
@@ -155,7 +155,7 @@ def next_wave_is_due(active: Sequence[Drain], slots: int) -> bool:
         case []:
             return True
         case [wave]:
-            meanwhile = wave.startup_s * slots / wave.run_s if wave.run_s else 0.0
-            return wave.waiting <= max(slots, meanwhile)
+            started_meanwhile = wave.startup_s * slots / wave.run_s if wave.run_s else 0.0
+            return wave.waiting <= max(slots, started_meanwhile)
         case _:
             return False

@@ -1,4 +1,4 @@
-"""What an attempt whose process is gone has left, made into a result."""
+"""The result of an attempt whose process is gone, from what it left."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def result_of_death(
         counted_step=status.last_step,
         usage=None if usage is None else asdict(usage),
     )
-    with contextlib.suppress(OSError):  # the journal has it all the same
+    with contextlib.suppress(OSError):  # the journal records it anyway
         write_result(folder, result)
     return result, False
 

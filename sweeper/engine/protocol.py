@@ -171,7 +171,7 @@ class SlotReleased:
 
 @dataclass(frozen=True)
 class RunsLeft:
-    """The wave was told to start nothing more: these runs go to the next one."""
+    """The wave is draining: these runs go to the next one."""
 
     runs: tuple[str, ...]
 

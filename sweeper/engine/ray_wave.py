@@ -53,7 +53,7 @@ __all__ = ["main"]
 # Ray's least is 75 MiB; what travels here are configs and records.
 _OBJECT_STORE_BYTES = 80 * 1024**2
 _COMMAND_LOOK_S = 0.1
-# Actors of one slot that die before any run began, after which the host is taken for sick.
+# Actors of one slot that die before any run began, after which the host counts as sick.
 _STILLBORN_LIMIT = 3
 _RAY_LOOK_S = 1.0
 _SERVERS = {"raylet", "gcs_server"}
@@ -109,7 +109,7 @@ class _Wave:
     def _look_after_ray(self) -> None:
         """Give up when one of Ray's own processes has died.
 
-        Without its raylet a session makes no new workers and tells nobody so.
+        Without its raylet a session makes no new workers, and reports nothing.
         """
         now = time.monotonic()
         if now - self._looked < _RAY_LOOK_S:
@@ -209,7 +209,7 @@ class _Wave:
 
 
 def _last_line(error: Exception) -> str:
-    """The most telling line of Ray's long messages, without colours."""
+    """The most useful line of Ray's long messages, without colours."""
     lines = [line.strip() for line in _COLOURS.sub("", str(error)).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[-1][:200] if lines else ''}"
 
@@ -282,5 +282,5 @@ if __name__ == "__main__":
     status = main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
     sys.stdout.flush()
     sys.stderr.flush()
-    # Once in about a hundred, the interpreter's own way out aborts inside Ray.
+    # About once in a hundred times, the interpreter's normal exit aborts inside Ray.
     os._exit(status)

@@ -1,4 +1,4 @@
-"""After a launch that died: what became of the attempts it left open."""
+"""After a launch that died: how the attempts that it left open ended."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def interrupted_ends(
 
     Only of runs in `shard`, and of writers that are known to be dead: what runs elsewhere stays
     open. Must be called under a claim on the shard and after the dead launches' processes on this
-    host were reaped. A run that had written its result is taken as it says; any other was lost. An
+    host were reaped. A run that had written its result keeps it; any other was lost. An
     attempt may even be unknown to the journal, if the launch died between its start and the next
     line.
     """

@@ -79,7 +79,7 @@ class Result:
 def own_result(folder: RunFolder, run: str, attempt: int) -> Result | None:
     """The result that this attempt wrote as its last act, or None.
 
-    A training may have saved a file of that name, so nothing in it is taken on trust.
+    A training may have saved a file of that name, so nothing in it is trusted.
     """
     data = read_json(folder.result_file)
     if data is None or (data.get("id"), data.get("attempt")) != (run, attempt):
@@ -104,7 +104,7 @@ def died_result(
 ) -> Result:
     """The result of an attempt that couldn't write one itself.
 
-    Rows that were still buffered are lost with the process; `counted_step` knows of them. `usage`
+    Rows that were still buffered are lost with the process; `counted_step` counts them. `usage`
     holds `cpu_s` and `rss_peak_bytes`, if they are known.
     """
     last = last_values(folder.metrics_file)

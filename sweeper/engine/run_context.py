@@ -27,8 +27,8 @@ _STOP_LOOK_S = 0.1
 class RunContext:
     """Keeps metrics, files and progress of one attempt in the run's folder.
 
-    Rows are written in batches, at the latest every two seconds; the stop flag is looked at no more
-    than ten times a second, however often the training asks.
+    Rows are written in batches, at the latest every two seconds. The stop flag is checked at most
+    ten times a second, however often the training asks.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class RunContext:
         self._attempt = attempt
         self._clock = clock
         self._began = self._flushed = clock()
-        self._told = self._looked = -math.inf
+        self._reported = self._looked = -math.inf
         self._rows: list[dict[str, Any]] = []
         self._note_step = note_step
         self._owner = os.getpid()
@@ -114,6 +114,10 @@ class RunContext:
         target = self.folder / name
         if target.parent != self.folder:
             raise ValueError(f"save() takes a file name without folders, but got {name!r}")
+        if name in self.record.own_names:
+            raise ValueError(
+                f"save() can't write {name!r}, which is a file of the records; choose another name"
+            )
         self._check_folder()
         # The suffix stays: writers such as numpy.savez look at it. A pid alone isn't unique among
         # hosts that share the folder.
@@ -136,12 +140,12 @@ class RunContext:
 
     def progress(self, fraction: float) -> None:
         now = self._clock()
-        if now - self._told >= _PROGRESS_S:
-            self._told = now
-            told = self._said(fraction=min(1.0, max(0.0, float(fraction))))
+        if now - self._reported >= _PROGRESS_S:
+            self._reported = now
+            progress = self._said(fraction=min(1.0, max(0.0, float(fraction))))
             self._check_folder()
             # Not synced: it is worth nothing after a crash.
-            write_atomically(self.record.progress_file, json.dumps(told), durable=False)
+            write_atomically(self.record.progress_file, json.dumps(progress), durable=False)
 
     def flush(self) -> None:
         """Write the rows logged so far."""

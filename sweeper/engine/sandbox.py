@@ -1,6 +1,6 @@
-"""What a training is confined to inside a worker process, and what is undone after it.
+"""The limits of a training inside a worker process, and what is undone after it.
 
-Its CPUs, its output, its memory, its ways to leave, and the process state that it may spoil.
+Its CPUs, its output, its memory, its exits, and the process state that it may change.
 """
 
 from __future__ import annotations

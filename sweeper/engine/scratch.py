@@ -2,7 +2,7 @@
 
 Layout: ``<base>/<launch>/{owner, token, w1/{r, tmp, status, stacks, wave.log, stop}, w2/…}``. The
 base is ``sweeper-<uid>`` in the temp folder, mode 0700; ``/tmp/ray`` is never touched. What a
-launch leaves behind is deleted by the next command that looks, if its supervisor is provably dead.
+dead launch leaves behind is deleted by a later command, if its supervisor is provably dead.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class Scratch:
 
 
 def _base_candidates() -> list[Path]:
-    """Where the base folder may lie, best first."""
+    """Candidates for the base folder, best first."""
     asked = os.environ.get(BASE_VARIABLE)
     name = f"sweeper-{os.getuid()}"
     if asked is not None:

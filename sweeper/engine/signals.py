@@ -27,7 +27,7 @@ class SignalWatch:
             self._previous[number] = signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        # A terminal that closes and a batch system that cancels signal twice: that is one request.
+        # A closing terminal and a cancelling batch system send two signals: that is one request.
         now = time.monotonic()
         if number == signal.SIGINT or now - self._last > _ONE_REQUEST_S:
             self._request()

@@ -1,8 +1,8 @@
 """What the runs of a wave note for their supervisor: one row each in one file, mapped into memory.
 
-A row survives any death of its process. A file per run and fact did so too, but ext4 passes over
-the places of files that were deleted in the last minutes whenever it makes one: thousands of marks,
-deleted with their wave, slowed every later run of the host down by milliseconds.
+A row survives any death of its process. A file per run and fact did so too, but whenever ext4 makes
+a file, it skips the inodes of files that were deleted in the last minutes: thousands of marks,
+deleted with their wave, slowed down every later run on the host by milliseconds.
 """
 
 from __future__ import annotations

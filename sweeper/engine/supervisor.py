@@ -288,7 +288,7 @@ class Supervisor:
             case SlotReleased(slot):
                 wave.granted.discard(slot)
                 self._free.add(slot)
-            case RunsLeft(runs):  # it was told to drain: the next wave takes them
+            case RunsLeft(runs):  # it is draining: the next wave takes them
                 wave.waiting.difference_update(runs)
                 self._queue.give_back(runs)
             case Drained(shutdown_s):
@@ -384,26 +384,13 @@ class Supervisor:
         )
 
     def _finish_wave(self, wave: ActiveWave) -> None:
-        """The wave is gone, as planned or not: settle its runs, take back its slots, reap."""
+        """The wave is gone, as planned or not; give up where that happens again and again."""
         in_order = wave.shutdown_s is not None
         status = wave.process.exit_status()
-        reason = (
-            None if in_order else wave.failure or death_of_wave(status, wave.process.log_tail())
-        )
-        # Processes first: a worker that still computes must not write beside its successor.
-        processes = wave.process.kill()
-        if self._stop_requests:
-            asked = Cause(CauseKind.ASKED_TO_STOP, "its wave ended while the launch stopped")
-            self._killed |= dict.fromkeys(wave.running.keys() - self._killed.keys(), asked)
-        for run in list(wave.running):
-            self._on_died(wave, run, f"its wave died: {reason}", lost=True)
-        wave.measure_scratch()
-        processes += wave.process.remove()
-        self._free |= wave.granted
-        self._waves.remove(wave)
-        processes += self._kill_strays()
-        self._queue.give_back(wave.waiting)
-        self._record(wave.ended(reason or "done", processes, self._clock()))
+        reason = "done"
+        if not in_order:
+            reason = wave.failure or death_of_wave(status, wave.process.log_tail())
+        self._end_wave(wave, reason)
         self._write_events()
         if in_order or self._stopping():
             return
@@ -441,11 +428,27 @@ class Supervisor:
                 if other.slot == slot:
                     self._killed[other.run] = late[run]
 
+    def _end_wave(self, wave: ActiveWave, reason: str) -> None:
+        """Settle the runs of a wave, take back its slots, reap its processes and files."""
+        # Processes first: a worker that still computes must not write beside its successor.
+        processes = wave.process.kill()
+        if self._stop_requests:
+            asked = Cause(CauseKind.ASKED_TO_STOP, "its wave ended while the launch stopped")
+            self._killed |= dict.fromkeys(wave.running.keys() - self._killed.keys(), asked)
+        for run in list(wave.running):
+            self._on_died(wave, run, f"its wave died: {reason}", lost=True)
+        wave.measure_scratch()
+        processes += wave.process.remove()
+        self._free |= wave.granted
+        self._waves.remove(wave)
+        processes += self._kill_strays()
+        self._queue.give_back(wave.waiting)
+        self._record(wave.ended(reason, processes, self._clock()))
+
     def _end_all(self) -> None:
-        """Whatever made us leave: no process and no file stays."""
-        for wave in self._waves:
-            wave.process.remove()
-        self._waves.clear()
+        """Whatever made us leave: no process and no file stays, and no run without an end."""
+        for wave in list(self._waves):
+            self._end_wave(wave, "the launch gave up")
         self._settle_terminated(math.inf)
         self._kill_strays()
         try:

@@ -186,7 +186,7 @@ class RayWaveProcess:
         """See `WaveProcess.kill_runs`; the workers write their stacks first.
 
         A run that is over anyway is left out: each process is halted before the last look, so that
-        it can't begin another run meanwhile.
+        it can't begin another run in between.
         """
         ours = {process.pid for process in marked_processes(self._is_ours)} if runs else set()
         pids = {run: pid for run in runs if (pid := self.status(run).pid) in ours and pid}

@@ -1,4 +1,4 @@
-"""Trained runs evaluated on other datasets, in parallel over the slots, without training."""
+"""`sweep evaluate`: measures trained runs on other datasets, in parallel over the slots."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ __all__ = ["Evaluation", "prepare_evaluation"]
 class Evaluation:
     """Finished runs of one group, and the datasets on which they are evaluated.
 
-    `left_out` counts runs that were asked for and can't be evaluated: they haven't finished, or
-    their folder holds no config.
+    `left_out` counts runs that were asked for and haven't finished; `unusable` says why others that
+    have are left out too.
     """
 
     folder: GroupFolder
@@ -37,14 +37,17 @@ class Evaluation:
     specs: Mapping[str, RunSpec]
     datasets: tuple[str, ...]
     left_out: int
+    unusable: tuple[str, ...] = ()
     purpose: Purpose = "evaluate"
     shard: Shard = WHOLE  # a model that is trained again meanwhile can't be evaluated
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        if not self.left_out:
-            return ()
-        return (f"{self.left_out} runs have not finished and are left out",)
+        waiting = f"{self.left_out} runs have not finished and are left out"
+        return (
+            *([waiting] if self.left_out else []),
+            *(f"left out: {reason}" for reason in self.unusable),
+        )
 
     def plan(self, state: GroupState) -> Plan:
         return plan_each(
@@ -57,6 +60,7 @@ class Evaluation:
             retries=self.resources.retries,
             brake_after=BRAKE_AFTER if options.brake else 0,
             pause_when_sick=options.brake,
+            fresh_processes=self.resources.isolation == "process",
         )
 
     def describe(self, plan: Plan) -> dict[str, Any]:
@@ -69,7 +73,7 @@ class Evaluation:
         }
 
     def announce(self, plan: Plan, state: GroupState) -> Announcement:
-        """The sweep stays as it is: nothing is planned."""
+        """Evaluation changes no plan: there is nothing to announce."""
         return Announcement()
 
 
@@ -84,7 +88,8 @@ def prepare_evaluation(
 ) -> Prepared:
     """Find the runs, and compare what is to be done with the host.
 
-    `targets` is the name of a group, or run ids of one group. `trainer` is the name of the group's
+    `targets` is the name of a group, for the runs of its sweep as it was last launched, or run ids
+    of one group. `trainer` is the name of the group's
     trainer if it isn't the default one, `limits` are fields of `Resources` that replace what the
     sweep was launched with. Raises `RecordError` for what isn't there or hasn't finished,
     `TrainerError` for a trainer that can't evaluate, `SweeperError` for datasets that it doesn't
@@ -102,14 +107,16 @@ def prepare_evaluation(
     problems = [problem for dataset in datasets for problem in loaded.check_dataset(dataset)]
     if problems:
         raise SweeperError("\n".join(problems))
-    specs, _ = recorded_specs(folder, state, loaded, finished)
+    recorded = recorded_specs(folder, state, loaded, finished)
+    missing = f"there is no config of {recorded.without_config} runs in the records"
     work = Evaluation(
         folder=folder,
         trainer=loaded,
         resources=options.upon(replace(recorded_resources(state, folder), **(limits or {}))),
-        specs=specs,
+        specs=recorded.specs,
         datasets=tuple(datasets),
-        left_out=len(wanted) - len(specs),
+        left_out=len(wanted) - len(finished),
+        unusable=(*recorded.unusable, *([missing] if recorded.without_config else [])),
     )
     return compare(work, options)
 
@@ -119,13 +126,15 @@ def _targets(runs_dir: Path, targets: Sequence[str]) -> tuple[GroupFolder, Group
     if len(targets) == 1 and targets[0] in groups(runs_dir):
         folder = find_group(runs_dir, targets[0])
         state = fold(read_events(folder.journal_dir))
-        return folder, state, list(state.runs)
+        return folder, state, list(state.as_planned().runs)
     found = [find_run(runs_dir, target) for target in targets]
     if len({run.group.path for run in found}) != 1:
-        raise RecordError("the runs to evaluate must be of one group; give its name for all")
+        raise RecordError(
+            "the runs to evaluate must belong to one group; to evaluate all, give its name"
+        )
     folder = found[0].group
     state = fold(read_events(folder.journal_dir))
     unknown = [run.id for run in found if run.id not in state.runs]
     if unknown:
-        raise RecordError(f"the journal of group `{folder.group}` knows no run `{unknown[0]}`")
+        raise RecordError(f"the journal of group `{folder.group}` holds no run `{unknown[0]}`")
     return folder, state, [run.id for run in found]

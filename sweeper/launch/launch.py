@@ -56,7 +56,7 @@ def compare(work: Work, options: Options) -> Prepared:
 
 
 def _check_threads(workers: int) -> None:
-    """Raise `HostError` where a limit on processes leaves too few: Ray would stand still."""
+    """Raise `HostError` if a limit on processes leaves too few: Ray would hang."""
     found = [short for room in thread_rooms() if (short := thread_shortage(room, workers))]
     if found:
         raise HostError(f"too few processes for {workers} workers: {'; '.join(found)}")
@@ -69,11 +69,11 @@ def launch(
     view_of: Callable[[Prepared], View],
     launch_id: str | None = None,
 ) -> LaunchEnd:
-    """Do what was prepared, all that still needs it: the one way in which runs are executed.
+    """Execute what was prepared and is still missing: every kind of launch goes through here.
 
-    `view_of` gets what is to be done, right before the first wave, and returns what shows it.
-    Raises `BusyError` while another launch holds the group or the part of it, `ClaimLostError` when
-    another has taken it over, `HostError` when the host gives up; the records are complete either
+    `view_of` gets what is to be done, right before the first wave, and returns the view. Raises
+    `BusyError` while another launch holds the group or the part of it, `ClaimLostError` when
+    another has taken it over, `HostError` if the host can't go on; the records are complete either
     way.
     """
     work = prepared.work
@@ -168,7 +168,7 @@ def announce(prepared: Prepared, log: ClaimedLog) -> None:
 
 @contextlib.contextmanager
 def _journalled_end(log: ClaimedLog) -> Iterator[list[End]]:
-    """Journal the end of the launch, however it comes: the last one in the list, else an error.
+    """Journal the end of the launch, in any case: the last one in the list, else an error.
 
     Once another launch has taken over, the end of this one is no news.
     """
@@ -216,13 +216,13 @@ def _supervise(prepared: Prepared, log: ClaimedLog, view: View, options: Options
 
 
 def _known_peaks(state: GroupState) -> dict[str, int]:
-    """The largest resident set that earlier launches of the group have seen, if any."""
+    """The largest resident set in earlier launches of the group, if any."""
     seen = [a.rss_peak_bytes or 0 for run in state.runs.values() for a in run.attempts]
     return {"earlier launches": max(seen, default=0)}
 
 
 def careful(show: Callable[..., None]) -> Callable[..., None]:
-    """`show`, silent from its first failure on: a closed terminal must not end a sweep."""
+    """`show`, but silent after its first failure: a closed terminal must not end a sweep."""
     failed = False
 
     def show_carefully(*arguments: Any) -> None:

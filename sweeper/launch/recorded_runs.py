@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +14,48 @@ from sweeper.records import GroupFolder, GroupState
 from sweeper.records.layout import is_run_id
 from sweeper.trainer import Trainer
 
-__all__ = ["recorded_resources", "recorded_specs"]
+__all__ = ["RecordedSpecs", "recorded_resources", "recorded_specs"]
+
+
+# Reasons that are given before an error ends; the others are mostly the same.
+_SAID = 3
+
+
+@dataclass(frozen=True)
+class RecordedSpecs:
+    """Runs as a sweep file would give them, by id, in the order of the plan.
+
+    `without_config` counts those whose folder holds no config; `unusable` says, a text each, why
+    the config that a folder holds is of no use.
+    """
+
+    specs: Mapping[str, RunSpec]
+    without_config: int
+    unusable: tuple[str, ...]
 
 
 def recorded_specs(
     folder: GroupFolder, state: GroupState, trainer: Trainer, wanted: Sequence[str]
-) -> tuple[dict[str, RunSpec], int]:
-    """The runs as a sweep file would give them, in the order of the plan, and how many can't be."""
+) -> RecordedSpecs:
+    """The runs that the records hold whole. Raises `RecordError` if all configs are unusable.
+
+    One file torn by a full disk must not keep the others back.
+    """
     chosen = set(wanted)
     specs: dict[str, RunSpec] = {}
+    unusable: list[str] = []
     for run in state.runs.values():
         if run.id in chosen and is_run_id(run.id):
             file = folder.run(run.id).config_file
-            if file.exists():
-                config = _config(file, run.id, trainer)
-                specs[run.id] = RunSpec(run.id, config, dict(run.axis_values))
-    return specs, len(chosen) - len(specs)
+            try:
+                if file.exists():
+                    config = _config(file, run.id, trainer)
+                    specs[run.id] = RunSpec(run.id, config, dict(run.axis_values))
+            except (ConfigError, RecordError) as error:
+                unusable.append(str(error))
+    if unusable and not specs:
+        raise RecordError("\n".join(dict.fromkeys(unusable[:_SAID])))
+    return RecordedSpecs(specs, len(chosen) - len(specs) - len(unusable), tuple(unusable))
 
 
 def _config(file: Path, run: str, trainer: Trainer) -> Any:
@@ -42,19 +69,19 @@ def _config(file: Path, run: str, trainer: Trainer) -> Any:
     if run_id(trainer.name, plain(config)) != run:
         raise RecordError(
             f"{file}: with the defaults that trainer {trainer.name!r} has now, this is another run "
-            f"than `{run}`: launch the sweep file again"
+            f"than `{run}`; launch the sweep file again"
         )
     return config
 
 
 def recorded_resources(state: GroupState, folder: GroupFolder) -> Resources:
-    """What the runs got at the last launch; records of before that was told give the defaults."""
-    told = state.last_training.resources if state.last_training else {}
+    """What the runs got at the last launch; the defaults if older records don't say."""
+    recorded = state.last_training.resources if state.last_training else {}
     try:
-        found: Resources = from_plain(Resources, told)
+        found: Resources = from_plain(Resources, recorded)
     except ConfigError as error:
         raise RecordError(f"the journal of group `{folder.group}`: {error}") from error
     limits = (found.cpus_per_run, found.memory_per_run, found.timeout_s, found.runs_per_wave)
     if any(limit is not None and not limit > 0 for limit in (*limits, found.scratch)):
-        raise RecordError(f"the journal of group `{folder.group}`: no resources: {dict(told)}")
+        raise RecordError(f"the journal of group `{folder.group}`: no resources: {dict(recorded)}")
     return found

@@ -14,15 +14,15 @@ __all__ = ["trainer_of"]
 def trainer_of(group: str, state: GroupState, named: str | None) -> Trainer:
     """Load the trainer of a group; `named` is the one that the user names, if any.
 
-    Records may be anybody's, so a name in them is compared and never imported on its own word: all
-    trainers but the default one must be named. Raises `RecordError` where that is missing or isn't
-    the one that the records know, `TrainerError` for one that can't be loaded.
+    Records may come from somebody else, so no module is imported just because they name it: the
+    user must name every trainer but the default one. Raises `RecordError` if that name is missing
+    or isn't the recorded one, `TrainerError` if the trainer can't be loaded.
     """
     recorded = (state.launches[-1].trainer if state.launches else None) or DEFAULT_TRAINER
     if named is None and recorded != DEFAULT_TRAINER:
         raise RecordError(
-            f"group `{group}` was trained by {recorded!r}; a name in records is never imported on "
-            f"its own word: if you trust it, add\n  --trainer {recorded}"
+            f"group `{group}` was trained by {recorded!r}, which isn't imported just because the "
+            f"records name it: if you trust it, add\n  --trainer {recorded}"
         )
     if named is not None and canonical_name(named) != recorded:
         raise RecordError(f"group `{group}` was trained by {recorded!r}, not by {named!r}")

@@ -1,4 +1,4 @@
-"""`sweep rerun`: one run again, in this process."""
+"""`sweep rerun`: trains one run again in this process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def rerun_here(
     run = find_run(runs_dir, prefix)
     config = config_of(runs_dir, prefix)
     state = fold(read_events(run.group.journal_dir))
-    # Caps and caches as in a worker, so that the same program is found in the cache.
+    # Thread limits and caches as in a worker, so that the compiled program is found in the cache.
     os.environ.update(run_environment(os.environ, cpus_per_run=1))
     loaded = trainer_of(run.group.group, state, trainer)
     from_plain(loaded.Config, config)

@@ -1,4 +1,4 @@
-"""`sweep retry`: runs of the records that failed, once more, from what the records hold of them."""
+"""`sweep retry`: runs that failed are trained again, from what the records hold of them."""
 
 from __future__ import annotations
 
@@ -15,28 +15,23 @@ from sweeper.launch.recorded_runs import recorded_resources, recorded_specs
 from sweeper.launch.recorded_trainer import trainer_of
 from sweeper.launch.work import Announcement, Options, Prepared, Purpose, training_policy
 from sweeper.plan import Plan, plan_runs
-from sweeper.records import GroupFolder, GroupState, Outcome, crashed, snapshot
+from sweeper.records import GroupFolder, GroupState, crashed, snapshot
 from sweeper.records.queries import doubts
 from sweeper.records.shards import WHOLE, Shard
-from sweeper.records.state import INTERRUPTED
+from sweeper.records.state import WORTH_RETRYING
 from sweeper.trainer import Trainer
 
 __all__ = ["FailedRuns", "prepare_retry"]
 
-# A run that diverged would do so again, and one that is invalid never starts.
-_WORTH_IT = {
-    *(str(it) for it in (Outcome.CRASHED, Outcome.TIMED_OUT, Outcome.LOST, Outcome.STOPPED)),
-    INTERRUPTED,
-}
-
 
 @dataclass(frozen=True)
 class FailedRuns:
-    """Runs that failed, with the configs that their folders hold.
+    """Runs that failed, with the configs in their folders.
 
     `causes` are those of `specs`, `others` those that were not asked for or would end the same way
-    again, and `without_config` counts runs whose folder holds none. `doubts` are sentences about
-    launches of which this host can't tell whether they live.
+    again, `without_config` counts runs whose folder holds none, and `unusable` says of those that
+    hold one why it is left out. `doubts` are sentences about launches of which this host can't tell
+    whether they live.
     """
 
     folder: GroupFolder
@@ -46,6 +41,7 @@ class FailedRuns:
     causes: tuple[CauseGroup, ...]
     others: tuple[CauseGroup, ...]
     without_config: int
+    unusable: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     purpose: Purpose = "retry"
     shard: Shard = WHOLE  # what failed may be in any part
@@ -53,11 +49,12 @@ class FailedRuns:
 
     @property
     def warnings(self) -> tuple[str, ...]:
+        left_out = (*self.doubts, *(f"left out: {reason}" for reason in self.unusable))
         if not self.without_config:
-            return self.doubts
+            return left_out
         return (
-            *self.doubts,
-            f"there is no config of {self.without_config} of these runs in the records; launching "
+            *left_out,
+            f"the records hold no config of {self.without_config} of these runs; launching "
             f"the sweep file again trains them",
         )
 
@@ -72,9 +69,10 @@ class FailedRuns:
             "group": self.folder.group,
             "to_train": plan.to_train,
             "waves": [wave.runs for wave in plan.waves],
-            "causes": [_told(cause) for cause in self.causes],
-            "left_alone": [_told(cause) for cause in self.others],
+            "causes": [_plain(cause) for cause in self.causes],
+            "left_alone": [_plain(cause) for cause in self.others],
             "without_config": self.without_config,
+            "unusable": list(self.unusable),
             "programs": len({pack.program for pack in plan.packs}),
             "timeout_s": self.resources.timeout_s,
             "memory_per_run": self.resources.memory_per_run,
@@ -93,7 +91,7 @@ class FailedRuns:
         return Announcement(last.total, last.sweep_sha)
 
 
-def _told(cause: CauseGroup) -> dict[str, Any]:
+def _plain(cause: CauseGroup) -> dict[str, Any]:
     return {
         "outcome": cause.outcome,
         "type": cause.type,
@@ -113,24 +111,26 @@ def prepare_retry(
 ) -> Prepared:
     """Find the failed runs of a group, and compare what is to be done with the host.
 
-    `causes` are words of causes as `sweep crashed` tells them (part of one is enough); none means
+    The runs are those of the sweep as it was last launched: what only earlier files had is left
+    alone. `causes` are any parts of causes as `sweep crashed` prints them; none means
     all. `trainer` is its name if it isn't the default one, `limits` are fields of `Resources` that
     replace what the sweep was launched with. Raises `RecordError` where nothing fits,
     `ConfigError` for a stored config that no longer fits its trainer, `HostError`.
     """
     seen = snapshot(folder, take_over=options.take_over)
-    state = seen.state
+    state = seen.state.as_planned()
     if state.last_training is None:
-        raise RecordError(f"the journal of group `{folder.group}` knows no launch of it")
-    groups = by_cause(crashed(folder, seen))
-    chosen = [group for group in groups if group.outcome in _WORTH_IT and _is_meant(group, causes)]
+        raise RecordError(f"the journal of group `{folder.group}` holds no launch of it")
+    groups = by_cause(crashed(folder, state))
+    useful = [group for group in groups if group.outcome in WORTH_RETRYING]
+    chosen = [group for group in useful if _is_meant(group, causes)]
     doubtful = tuple(doubt["message"] for doubt in doubts(seen))
     if not chosen:
         raise RecordError("\n".join([_nothing(folder.group, groups, causes), *doubtful]))
     loaded = trainer_of(folder.group, state, trainer)
     wanted = [run for group in chosen for run in group.runs]
-    specs, without_config = recorded_specs(folder, state, loaded, wanted)
-    if not specs:
+    recorded = recorded_specs(folder, state, loaded, wanted)
+    if not recorded.specs:
         raise RecordError(
             f"group `{folder.group}`: the records hold no config of these {len(wanted)} runs; "
             f"launch the sweep file again"
@@ -139,10 +139,11 @@ def prepare_retry(
         folder=folder,
         trainer=loaded,
         resources=options.upon(replace(recorded_resources(state, folder), **(limits or {}))),
-        specs=specs,
+        specs=recorded.specs,
         causes=tuple(chosen),
         others=tuple(group for group in groups if group not in chosen),
-        without_config=without_config,
+        without_config=recorded.without_config,
+        unusable=recorded.unusable,
         doubts=doubtful,
     )
     return compare(work, options)
@@ -154,22 +155,22 @@ def _is_meant(group: CauseGroup, causes: Sequence[str]) -> bool:
 
 
 def _words(group: CauseGroup) -> str:
-    """A cause in the words of `sweep crashed`, its kind among them."""
+    """A cause as `sweep crashed` prints it, with its kind."""
     parts = (group.outcome, group.kind, group.type, group.message)
     return ": ".join(part for part in parts if part)
 
 
 def _nothing(group: str, groups: Sequence[CauseGroup], causes: Sequence[str]) -> str:
     """Why there is nothing to do."""
-    useful = [item for item in groups if item.outcome in _WORTH_IT]
+    useful = [item for item in groups if item.outcome in WORTH_RETRYING]
     if not groups:
         return f"group `{group}`: every run that has ended is finished"
     if not useful:
         counts = ", ".join(f"{len(item.runs)} {_words(item)}" for item in groups)
-        return f"group `{group}` has no run that could end otherwise: {counts}"
+        return f"group `{group}` has no run that could end differently: {counts}"
     words = {word for item in useful for word in (item.outcome, item.kind, item.type) if word}
     meant = [near for cause in causes if (near := nearest(cause, words))]
     listed = "\n".join(f"  {len(item.runs)} {_words(item)}" for item in useful)
     asked = " or ".join(f"`{cause}`" for cause in causes)
     hint = f"; did you mean `{meant[0]}`?" if meant else ""
-    return f"group `{group}`: no cause says {asked}{hint}\n{listed}"
+    return f"group `{group}`: no cause contains {asked}{hint}\n{listed}"

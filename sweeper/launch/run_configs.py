@@ -1,4 +1,4 @@
-"""The config behind what a user names."""
+"""The config of a run or of a YAML file that a user names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a launch works on, what it is asked for, and how it ends."""
+"""What a launch does, with which options, and how it ends."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _PLANNED_CHUNK = 1000
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line asks beyond the sweep file."""
+    """What the command line sets beyond the sweep file."""
 
     cpus: int | None = None
     cpus_per_run: int | None = None
@@ -51,7 +51,7 @@ class Options:
     """Whether the user says that other hosts' launches of this group are dead."""
 
     def upon(self, resources: Resources) -> Resources:
-        """What a run gets, with these wishes."""
+        """What a run gets, with these options."""
         return replace(
             resources,
             cpus_per_run=self.cpus_per_run or resources.cpus_per_run,
@@ -69,11 +69,11 @@ class Announcement:
 
 
 class Work(Protocol):
-    """What a launch does: train a sweep file's runs, train failed ones again, evaluate some."""
+    """What a launch does: train the runs of a sweep file, retry failed runs, or evaluate runs."""
 
     @property
     def purpose(self) -> Purpose:
-        """What it does with its runs."""
+        """Whether it trains, retries or evaluates its runs."""
 
     @property
     def folder(self) -> GroupFolder:
@@ -97,7 +97,7 @@ class Work(Protocol):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a person should know before it starts."""
+        """Warnings to show before it starts."""
 
     def plan(self, state: GroupState) -> Plan:
         """What is still to be done. Raises `TrainerError`."""
@@ -123,6 +123,7 @@ def training_policy(resources: Resources, state: GroupState, options: Options) -
         retries=resources.retries,
         brake_after=BRAKE_AFTER if options.brake and not has_finished else 0,
         pause_when_sick=options.brake,
+        fresh_processes=resources.isolation == "process",
     )
 
 
@@ -159,24 +160,32 @@ class SweepFile:
         return describe(plan, self.sweep, invalid_groups=groups, shard=self.shard)
 
     def announce(self, plan: Plan, state: GroupState) -> Announcement:
-        """Writes the sweep file and the plan beside the records, too."""
+        """Also writes the sweep file and the plan to the group's folder."""
         sweep, trainer = self.sweep, self.trainer
         write_atomically(self.folder.sweep_file, sweep.text)
         described = json.dumps(self.describe(plan), indent=1)
         write_atomically(self.folder.plan_file, described + "\n")
         specs = {spec.id: dict(spec.axis_values) for spec in sweep}
+        fixed = {"trainer": trainer.name, **sweep.fixed}
         planned = [
-            Planned(runs=chunk, headline=trainer.headline, units=trainer.units)
+            Planned(
+                runs=chunk,
+                fixed=fixed,
+                headline=trainer.headline,
+                maximise=trainer.maximise,
+                units=trainer.units,
+            )
             for chunk in _chunks(specs)
         ]
         invalid = [_invalid_end(spec, reasons) for spec, reasons in plan.newly_invalid]
-        sha = hashlib.sha256(sweep.text.encode()).hexdigest()[:16]
+        # Of the runs, not of the file's text: a default that the trainer has changed counts too.
+        sha = hashlib.sha256("\n".join(sorted(specs)).encode()).hexdigest()[:16]
         return Announcement(len(specs), sha, (*planned, *invalid))
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is to be done, compared with the records and the host; nothing is written yet."""
+    """What is still to be done on this host, given the records; nothing is written yet."""
 
     work: Work
     records: GroupReader
@@ -205,7 +214,7 @@ class View(Protocol):
         """Called several times a second."""
 
     def close(self) -> None:
-        """Called at the end, however it comes."""
+        """Called once at the end, also after an error."""
 
 
 def _chunks(specs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -28,16 +28,22 @@ def describe(
     `shard` is the part of the sweep (``i/n``) that all of this is about, None for all of it.
     `total` = `to_train` + the sum of `done` + the length of `invalid`. `invalid_groups` are the
     invalid runs by reason, as mappings. `waves` counts the runs of each.
-    `estimate_s` is the training on one slot in seconds (divide by the slots), None without history.
-    `first` are the first runs in the order of dispatch.
+    `earlier` counts the runs that the group has from other sweep files, or from this one before it
+    changed. `estimate_s` is the training on one slot in seconds (divide by the slots), None without
+    history; `startup_s` is what a wave has taken besides, on average. `zipped` are the labels of
+    axes that move together, `excluded` counts the points that `exclude` and `only` took out of the
+    grid, `failed_before` the runs to train that have failed before, `programs` is None where the
+    trainer doesn't say which runs share one. `first` are the first runs in the order of dispatch.
     """
     runs = [run for pack in plan.packs for run in pack.runs]
+    labels = {axis.key: axis.label for axis in sweep.axes}
     return {
         "group": sweep.group,
         "shard": None if shard.is_whole else str(shard),
         "total": plan.total,
         "to_train": plan.to_train,
         "done": dict(plan.done),
+        "earlier": plan.earlier,
         "axes": [
             {"key": axis.key, "label": axis.label, "values": list(axis.plain_values)}
             for axis in sweep.axes
@@ -46,11 +52,15 @@ def describe(
             {"id": spec.id, "axis_values": dict(spec.axis_values), "reasons": list(reasons)}
             for spec, reasons in plan.invalid
         ],
+        "zipped": [[labels[key] for key in keys] for keys in sweep.zipped],
+        "excluded": sweep.grid_size() - sweep.count(),
+        "failed_before": plan.failed_before,
         "invalid_groups": list(invalid_groups),
-        "programs": len({run.program for run in runs}),
+        "programs": len({run.program for run in runs}) if sweep.trainer.names_programs else None,
         "packs": len(plan.packs),
         "waves": [wave.runs for wave in plan.waves],
         "estimate_s": plan.estimate_s,
+        "startup_s": plan.startup_s,
         "first": [
             {
                 "id": run.spec.id,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from sweeper.errors import TrainerError
@@ -96,6 +98,8 @@ class Plan:
     done: Mapping[str, int] = field(default_factory=dict)
     waves: tuple[PlannedWave, ...] = ()
     settled: tuple[RunSpec, ...] = ()  # the runs that `done` counts
+    startup_s: float | None = None  # of the group's waves so far, and their shutdown, on average
+    earlier: int = 0  # runs that the group has from earlier sweep files
     recorded: frozenset[str] = frozenset()  # invalid runs that the records know, reasons and all
 
     @property
@@ -105,6 +109,11 @@ class Plan:
     @property
     def to_train(self) -> int:
         return sum(wave.runs for wave in self.waves)
+
+    @property
+    def failed_before(self) -> int:
+        """How many of the runs to be trained have failed before."""
+        return sum(run.has_failed for pack in self.packs for run in pack.runs)
 
     @property
     def newly_invalid(self) -> tuple[tuple[RunSpec, tuple[str, ...]], ...]:
@@ -123,8 +132,20 @@ def remaining(sweep: Sweep, state: GroupState, shard: Shard = WHOLE) -> Plan:
 
     Raises `TrainerError`.
     """
-    runs = sweep if shard.is_whole else (spec for spec in sweep if shard.holds(spec.id))
-    return plan_runs(runs, state, sweep.trainer, runs_per_wave=sweep.resources.runs_per_wave)
+    specs = {spec.id: spec for spec in sweep}
+    own = [spec for spec in specs.values() if shard.holds(spec.id)]
+    plan = plan_runs(own, state, sweep.trainer, runs_per_wave=sweep.resources.runs_per_wave)
+    tried = {run.id for run in state.runs.values() if run.attempts}
+    outside = [
+        wave.startup_s + (wave.shutdown_s or 0.0)
+        for wave in state.waves
+        if wave.startup_s is not None
+    ]
+    return replace(
+        plan,
+        earlier=len(tried - specs.keys()),
+        startup_s=fmean(outside) if outside else None,
+    )
 
 
 def plan_runs(
@@ -240,7 +261,7 @@ def _program(
 ) -> tuple[str | None, tuple[str, ...]]:
     """The program of a run, or why there is none."""
     try:
-        return programs.name(trainer.program_key(spec.config)), ()
+        return programs.name(trainer.program_key(copy.deepcopy(spec.config))), ()
     except Exception as error:
         return None, (failure("program_key", error),)
 

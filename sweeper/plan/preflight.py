@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,9 @@ def reasons_against(spec: RunSpec, trainer: Trainer) -> tuple[str, ...]:
     if spec.invalid:
         return tuple(_line(reason) for reason in spec.invalid)
     try:
-        return tuple(_line(reason) for reason in trainer.check(spec.config))
+        # A copy: what `check` changes is not what is trained.
+        reasons = trainer.check(copy.deepcopy(spec.config))
+        return tuple(_line(reason) for reason in reasons)
     except Exception as error:
         return (failure("check", error),)
 

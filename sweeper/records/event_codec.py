@@ -47,10 +47,16 @@ def _mapping(line: Mapping[str, Any], key: str) -> Mapping[str, Any] | None:
     return value if isinstance(value, Mapping) else None
 
 
+def _flag(line: Mapping[str, Any], key: str) -> bool | None:
+    value = line.get(key)
+    return value if isinstance(value, bool) else None
+
+
 # How a field is read, by its type.
 _READERS: Mapping[Any, _Reader] = {
     str: read.text,
     str | None: read.text,
+    bool: _flag,
     int: read.integer,
     int | None: read.integer,
     float | None: read.real,
@@ -113,7 +119,7 @@ def encode(recorded: Recorded) -> str:
     }
     for name, _ in _FIELDS[kind]:
         value = getattr(event, name)
-        if name in _REQUIRED[kind] or not (value is None or value in ("", {})):
+        if name in _REQUIRED[kind] or not (value is None or value is False or value in ("", {})):
             line[name] = value.plain() if isinstance(value, Cause) else value
     return encode_json(line)
 

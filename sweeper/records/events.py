@@ -36,7 +36,8 @@ class Launched:
     and `machine` say where that pid can be seen (see `sweeper.host.identity`). `job` is that of a
     batch system, `shard` the part of the sweep (``i/n``), `claim` the number of the file that
     claims it. `total` counts the runs of the whole sweep; `resources` are what each run gets, as
-    plain data; `sweep_sha` is a hash of the sweep file's text.
+    plain data; `sweep_sha` is a hash of the ids of its runs, so that it changes with whatever
+    changes one of them.
     """
 
     launch: str
@@ -63,11 +64,16 @@ class Launched:
 class Planned:
     """Some runs of the sweep with their axis values, by run id; a large sweep has several of these.
 
-    `headline` names the metric that tables show; `units` are those of metrics, by name or pattern.
+    `fixed` is what all of them share: the trainer's name under ``trainer``, and every parameter
+    that is no axis by its dotted key, defaults included. So two runs of a group are replicates only
+    where these agree too. `headline` names the metric that ranks runs, the smallest first or with
+    `maximise` the largest; `units` are those of metrics, by name or pattern.
     """
 
     runs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
     headline: str | None = None
+    maximise: bool = False
     units: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -40,8 +40,8 @@ def fold(events: Iterable[Recorded]) -> GroupState:
     """The state after these events, given in any order; a repeated event counts once.
 
     A run that finished once stays finished. Otherwise the latest end by (time, writer, sequence)
-    decides. Runs that were planned from an older text of the sweep file and never started are left
-    out, because nothing will ever start them.
+    decides. Runs that the sweep no longer has (`GroupState.earlier`) and that never started are
+    left out, because nothing will ever start them.
     """
     in_order = ordered(events)
     by_kind: dict[type[Any], list[Recorded]] = defaultdict(list)
@@ -56,18 +56,20 @@ def fold(events: Iterable[Recorded]) -> GroupState:
         evaluations[event.run].append((event, recorded))
     runs = {
         run_id: _run(
-            run_id, planned.get(run_id, {}), attempts.get(run_id, ()), evaluations.get(run_id, ())
+            run_id, planned.get(run_id), attempts.get(run_id, ()), evaluations.get(run_id, ())
         )
         for run_id in dict.fromkeys([*planned, *attempts])
         if run_id in attempts or run_id not in abandoned
     }
-    headlines = [event.headline for event, _ in _each(by_kind, Planned)]
+    headlines = [event for event, _ in _each(by_kind, Planned) if event.headline]
     return GroupState(
         total=max(len(runs), (last.total or 0) if last else 0),
         runs=runs,
+        earlier=frozenset(run_id for run_id in runs if run_id in abandoned),
         launches=launches,
         waves=_waves(by_kind),
-        headline=next((name for name in reversed(headlines) if name), None),
+        headline=headlines[-1].headline if headlines else None,
+        maximise=headlines[-1].maximise if headlines else False,
         units=_units(by_kind),
         last_time=max((recorded.time for recorded in in_order), default=None),
     )
@@ -121,18 +123,20 @@ def _launches(events: _Events) -> tuple[Launch, ...]:
     return tuple(sorted(launches.values(), key=lambda item: (item.started, item.writer, item.id)))
 
 
-def _planned(events: _Events, latest: str | None) -> tuple[dict[str, Mapping[str, Any]], set[str]]:
-    """Axis values of every run that was planned, and the runs that the latest text has no more."""
-    texts: dict[str, list[tuple[int, str | None]]] = defaultdict(list)
+def _planned(events: _Events, latest: str | None) -> tuple[dict[str, Planned], set[str]]:
+    """The last plan of every run that was planned, and the runs that the latest sweep lacks."""
+    sweeps: dict[str, list[tuple[int, str | None]]] = defaultdict(list)
     for launched, recorded in _each(events, Launched):
-        texts[recorded.writer].append((recorded.seq, launched.sweep_sha))
-    planned: dict[str, Mapping[str, Any]] = {}
+        sweeps[recorded.writer].append((recorded.seq, launched.sweep_sha))
+    planned: dict[str, Planned] = {}
     wanted: set[str] = set()
     for event, recorded in _each(events, Planned):
-        planned.update(event.runs)
-        before = [item for item in texts[recorded.writer] if item[0] < recorded.seq]
-        text = max(before, key=lambda item: item[0])[1] if before else None
-        if latest is None or text is None or text == latest:
+        for run_id in event.runs:
+            planned.pop(run_id, None)  # to the end: the order is that of the last plan
+            planned[run_id] = event
+        before = [item for item in sweeps[recorded.writer] if item[0] < recorded.seq]
+        sweep = max(before, key=lambda item: item[0])[1] if before else None
+        if latest is None or sweep is None or sweep == latest:
             wanted.update(event.runs)
     return planned, planned.keys() - wanted
 
@@ -273,7 +277,7 @@ def _attempt(writer: str, number: int, mark: _Marks, running: bool) -> tuple[Att
 
 def _run(
     run_id: str,
-    axis_values: Mapping[str, Any],
+    planned: Planned | None,
     attempts: Sequence[tuple[Attempt, _Position]],
     evaluations: Sequence[tuple[Evaluated, Recorded]],
 ) -> RunState:
@@ -282,7 +286,8 @@ def _run(
     deciding = max(finished or ended, key=lambda item: item[0], default=None)
     return RunState(
         run_id,
-        dict(axis_values),
+        dict(planned.runs[run_id]) if planned else {},
+        planned.fixed if planned else {},
         tuple(attempt for attempt, _ in attempts),
         deciding[1] if deciding else None,
         _evaluated(deciding[1], evaluations) if deciding else {},

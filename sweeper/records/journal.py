@@ -7,7 +7,7 @@ fields of its dataclass in `sweeper.records.events`, those left out that are unk
 
 - ``launched``: launch, host, pid, pid_start, boot, namespace, machine, job, shard, claim, cpus,
   slots, version, trainer, purpose, resources, total, sweep_sha
-- ``planned``: runs, headline, units
+- ``planned``: runs, fixed, headline, maximise, units
 - ``wave_started``: wave, runs, slots
 - ``started``: run, attempt, wave, slot
 - ``ended``: run, attempt, outcome, cause, wave, of, last_step, wall_s, cpu_s, rss_peak_bytes,

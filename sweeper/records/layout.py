@@ -150,6 +150,20 @@ class RunFolder:
         return self.path / "stack.txt"
 
     @property
+    def own_names(self) -> frozenset[str]:
+        """The names in the folder that records have, so that no training may write there."""
+        own = (
+            self.config_file,
+            self.metrics_file,
+            self.result_file,
+            self.log_file,
+            self.progress_file,
+            self.stack_file,
+            self.evaluation.path,
+        )
+        return frozenset(path.name for path in own)
+
+    @property
     def evaluation(self) -> RunFolder:
         """Where the last `sweep evaluate` of this run wrote: its own log and result."""
         return RunFolder(self.path / "evaluation")

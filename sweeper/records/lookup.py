@@ -11,7 +11,7 @@ from sweeper.records.journal import read_events
 from sweeper.records.layout import GroupFolder, RunFolder, groups
 from sweeper.suggest import meant
 
-__all__ = ["find_group", "find_run", "latest_group"]
+__all__ = ["find_group", "find_run", "latest_group", "run_name"]
 
 SHOWN = 8
 
@@ -64,6 +64,9 @@ def find_run(runs_dir: Path, prefix: str) -> RunFolder:
     exact = [run for run in found if run.id == start]
     if len(exact) == 1 or len(found) == 1:
         return (exact or found)[0]
+    if exact:
+        names = _some(f"{run.group.group}/{run.id}" for run in exact)
+        raise RecordError(f"run `{start}` is in {len(exact)} groups: give one of {names}")
     if found:
         names = _some(f"{run.group.group}/{run.id}" for run in found)
         raise RecordError(f"`{prefix}` could be {len(found)} runs: {names}; type more of it")
@@ -71,6 +74,14 @@ def find_run(runs_dir: Path, prefix: str) -> RunFolder:
     raise RecordError(
         f"no run `{prefix}` in {where}{meant(start, sorted(run.id for run in known))}"
     )
+
+
+def run_name(folder: GroupFolder, run_id: str) -> str:
+    """What `find_run` takes for this run: its id, or ``GROUP/ID`` where it is in another group."""
+    others = (group for group in groups(folder.runs_dir) if group != folder.group)
+    if any((GroupFolder(folder.runs_dir, group).runs_folder / run_id).is_dir() for group in others):
+        return f"{folder.group}/{run_id}"
+    return run_id
 
 
 def _last_change(folder: GroupFolder) -> int:

@@ -124,19 +124,23 @@ def _launch_lives(launch: Launch, claims: Claims, folder: GroupFolder, here: Hos
     return here.lives(launch.process)
 
 
-def status(folder: GroupFolder, *, now: float | None = None) -> dict[str, Any]:
+def status(
+    folder: GroupFolder, *, now: float | None = None, everything: bool = False
+) -> dict[str, Any]:
     """How far a group is, for `sweep status`; `now` is unix time and defaults to the clock.
 
+    It speaks of the sweep as it was last launched, or with `everything` of all runs of the group.
     Returns `group`, `total`, `counts` (by standing, zeroes included, adding up to `total`),
     `running` (a list), `eta_s` (an estimate, see `eta_s`, or None), `wall_s` (how long the last
     launch has worked: until its end, now, or the last thing it wrote), `launch` (the last one, with
     `alive`: True, False, or None for unknown), `launches` (all that live or may live, likewise),
-    `in_doubt` (see `doubts`), `headline`, `damaged_lines` of the journal.
+    `in_doubt` (see `doubts`), `headline`, `earlier` (how many runs of earlier sweep files are left
+    out), `damaged_lines` of the journal.
     Raises `RecordError` for a group without records.
     """
     now = time.time() if now is None else now
     seen = snapshot(folder)
-    state = seen.state
+    state = seen.state if everything else seen.state.as_planned()
     launch = state.launches[-1] if state.launches else None
     alive = seen.alive[launch.writer] if launch else None
     running = [run for run in state.runs.values() if run.running]
@@ -160,6 +164,7 @@ def status(folder: GroupFolder, *, now: float | None = None) -> dict[str, Any]:
         "launches": [_launch(item, seen.alive[item.writer]) for item in seen.open_launches],
         "in_doubt": doubts(seen),
         "headline": state.headline,
+        "earlier": 0 if everything else len(seen.state.earlier),
         "damaged_lines": seen.damaged_lines,
     }
 
@@ -249,16 +254,16 @@ class BadEnd:
         }
 
 
-def crashed(folder: GroupFolder, seen: Snapshot | None = None) -> list[BadEnd]:
+def crashed(folder: GroupFolder, state: GroupState | None = None) -> list[BadEnd]:
     """Every run that has ended without being finished, by cause, outcome and id.
 
     Diverged and invalid ones are among them, each under its outcome, and those whose launch died
     under them, as ``"interrupted"``. A run that is being tried again right now is not.
-    `seen` is a snapshot of the group, if there is one already.
+    `state` holds the runs to look at; None means those of the sweep as it was last launched.
     Raises `RecordError` for a group without records.
     """
     leave_out = {RUNNING, WAITING, str(Outcome.FINISHED)}
-    state = (seen or snapshot(folder)).state
+    state = state or snapshot(folder).state.as_planned()
     runs = [run for run in state.runs.values() if run.standing not in leave_out]
     ends = [_bad_end(folder, run) for run in runs]
     return sorted(ends, key=lambda end: (end.kind or "", end.outcome, end.id))

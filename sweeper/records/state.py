@@ -10,11 +10,20 @@ from sweeper.host.identity import ProcessIdentity
 from sweeper.records.outcomes import Cause, Outcome
 from sweeper.records.shards import WHOLE, Shard
 
-__all__ = ["STANDINGS", "Attempt", "GroupState", "Launch", "RunState", "Wave"]
+__all__ = ["STANDINGS", "WORTH_RETRYING", "Attempt", "GroupState", "Launch", "RunState", "Wave"]
 
 RUNNING, INTERRUPTED, WAITING = "running", "interrupted", "waiting"
 
 EVALUATE = "evaluate"  # the purpose of a launch that trains nothing
+
+# Standings after which another attempt may end otherwise: who diverged would do so again, and what
+# is invalid never starts.
+WORTH_RETRYING = frozenset(
+    {
+        *(str(it) for it in (Outcome.CRASHED, Outcome.TIMED_OUT, Outcome.LOST, Outcome.STOPPED)),
+        INTERRUPTED,
+    }
+)
 
 # What a run can be counted under, in the order of summaries: its outcome, or one of three others.
 STANDINGS = (*(str(outcome) for outcome in Outcome), INTERRUPTED, RUNNING, WAITING)
@@ -46,6 +55,7 @@ class RunState:
 
     id: str
     axis_values: Mapping[str, Any] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)  # all other parameters, as planned with
     attempts: tuple[Attempt, ...] = ()
     deciding: Attempt | None = None  # the attempt whose outcome is the run's
     evaluated: Mapping[str, float] = field(default_factory=dict)  # metrics of later evaluations
@@ -148,13 +158,19 @@ class Wave:
 
 @dataclass(frozen=True)
 class GroupState:
-    """Everything the journal says. `runs` are in the order in which they were planned."""
+    """Everything the journal says. `runs` are in the order in which they were last planned.
+
+    `earlier` names those of them that the sweep no longer had when it was last launched: its file,
+    or a default behind it, has changed since. `total` counts them too; `as_planned` does not.
+    """
 
     total: int = 0
     runs: Mapping[str, RunState] = field(default_factory=dict)
+    earlier: frozenset[str] = frozenset()
     launches: tuple[Launch, ...] = ()
     waves: tuple[Wave, ...] = ()
     headline: str | None = None
+    maximise: bool = False  # whether the largest headline is the best, not the smallest
     units: Mapping[str, str] = field(default_factory=dict)  # of metrics, by name or pattern
     last_time: float | None = None  # of the last event
 
@@ -163,6 +179,15 @@ class GroupState:
         """The last launch that trained, or was to train; None before the first."""
         launches = (item for item in reversed(self.launches) if item.purpose != EVALUATE)
         return next(launches, None)
+
+    def as_planned(self) -> GroupState:
+        """The sweep as it was last launched: without the runs that only earlier files had."""
+        if not self.earlier:
+            return self
+        runs = {run_id: run for run_id, run in self.runs.items() if run_id not in self.earlier}
+        last = self.last_training
+        total = max(len(runs), (last.total or 0) if last else 0)
+        return replace(self, total=total, runs=runs, earlier=frozenset())
 
     def counts(self) -> dict[str, int]:
         """Runs by standing, zeroes included; they add up to `total`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +11,15 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from sweeper.errors import RecordError
-from sweeper.keys import value_key
 from sweeper.records import GroupFolder, GroupState, Outcome, RunState, snapshot
+from sweeper.records.parameters import (
+    ABSENT,
+    AxisColumn,
+    named_columns,
+    parameter,
+    parameter_key,
+    varying_axes,
+)
 
 __all__ = [
     "AxisColumn",
@@ -36,23 +44,21 @@ class Statistic:
 
     @property
     def mean(self) -> float | None:
-        return math.fsum(self.values) / len(self.values) if self.values else None
+        # `statistics` computes exactly: the sum of two losses of 1e308 is no float, their mean is.
+        return statistics.mean(self.values) if self.values else None
 
     @property
     def sd(self) -> float | None:
-        """The sample standard deviation (over n − 1); None for fewer than two values."""
-        if len(self.values) < 2 or self.mean is None:
+        """The sample standard deviation (over n − 1); None for fewer than two values.
+
+        It is infinite where no float is as large, which takes values of both signs near 1e308.
+        """
+        if len(self.values) < 2:
             return None
-        squares = math.fsum((value - self.mean) ** 2 for value in self.values)
-        return math.sqrt(squares / (len(self.values) - 1))
-
-
-@dataclass(frozen=True)
-class AxisColumn:
-    """A parameter that varies; `label` is the shortest unique ending of its dotted key."""
-
-    key: str
-    label: str
+        try:
+            return statistics.stdev(self.values)
+        except OverflowError:
+            return math.inf
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class Row:
     """The runs that agree in the table's parameters."""
 
     group: str
-    axis_values: Mapping[str, Any]  # by key; a run without the parameter has None
+    axis_values: Mapping[str, Any]  # by key; without those that the config doesn't have
     runs: tuple[str, ...]
     metrics: Mapping[str, Statistic]
     finished: int
@@ -69,14 +75,24 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Results by parameters. `metrics` begins with the headline if it is among them."""
+    """Results by parameters.
+
+    `metrics` begins with the headline if it is among them; `more` are the names of all other
+    metrics of finished runs. `averaged` are the parameters, seeds among them, in which finished
+    runs of one row differ. `earlier` counts runs of the groups that only earlier sweep files had
+    and that are left out.
+    """
 
     groups: tuple[str, ...]
     axes: tuple[AxisColumn, ...]
     metrics: tuple[str, ...]
     rows: tuple[Row, ...]
     headline: str | None = None
+    maximise: bool = False  # whether the largest headline is the best, not the smallest
     per_run: bool = False
+    averaged: tuple[AxisColumn, ...] = ()
+    earlier: int = 0
+    more: tuple[str, ...] = ()
 
 
 def group_table(
@@ -85,10 +101,13 @@ def group_table(
     by: Sequence[str] | None = None,
     metrics: Sequence[str] | None = None,
     group_seeds: bool = True,
+    everything: bool = False,
 ) -> Table:
     """`results_table` of the group in `folder`, read from its records."""
     states = {folder.group: snapshot(folder).state}
-    return results_table(states, by=by, metrics=metrics, group_seeds=group_seeds)
+    return results_table(
+        states, by=by, metrics=metrics, group_seeds=group_seeds, everything=everything
+    )
 
 
 def results_table(
@@ -97,34 +116,38 @@ def results_table(
     by: Sequence[str] | None = None,
     metrics: Sequence[str] | None = None,
     group_seeds: bool = True,
+    everything: bool = False,
 ) -> Table:
     """Gather the runs of one or more groups (by name) into rows of equal parameters.
 
-    `by` names the parameters of the rows by label or key; None takes all that vary, seeds apart.
-    Everything else, seeds first of all, becomes the spread within a row. `metrics` names metrics
-    whole, by what follows or precedes their last ``/`` (``mean``, ``circular_10_test``) or by a
-    pattern (``*_test/mean``); None takes the headline metric and what it is on other data sets, or,
-    where there is only one, its siblings there. `group_seeds=False` without `by` gives a row to
-    every run. Metrics are those of finished runs; all other runs are counted by standing.
+    The runs are those of each sweep as it was last launched, or with `everything` all that the
+    records have. `by` names the parameters of the rows by label or key; None takes all in which
+    configs differ, axes or not, but for seeds: then runs of one row differ in nothing else.
+    Everything that `by` leaves out, seeds first of all, becomes the spread within a row. `metrics`
+    names metrics whole, by what follows or precedes their last ``/`` (``mean``,
+    ``circular_10_test``) or by a pattern (``*_test/mean``); None takes the headline metric and what
+    it is on other data sets, or, where there is only one, its siblings there. `group_seeds=False`
+    without `by` gives a row to every run. Metrics are those of finished runs; all other runs are
+    counted by standing.
     Raises `RecordError` for a parameter or metric that isn't there, with the nearest.
     """
+    earlier = 0 if everything else sum(len(state.earlier) for state in states.values())
+    if not everything:
+        states = {group: state.as_planned() for group, state in states.items()}
     runs = [(group, run) for group, state in states.items() for run in state.runs.values()]
     rows = [run for _, run in runs]
     per_run = by is None and not group_seeds
-    if by is None:
-        columns = varying_axes(rows, with_seeds=per_run)
-    else:
-        short = _labels(rows)
-        columns = tuple(AxisColumn(key, short[key]) for key in _named(by, short))
+    varying = varying_axes(rows, with_seeds=True)
+    columns = varying_axes(rows, with_seeds=per_run) if by is None else named_columns(by, rows)
     finished = [run for run in rows if run.outcome is Outcome.FINISHED]
-    headline = next((state.headline for state in states.values() if state.headline), None)
-    chosen = _metrics(_metric_names(finished), metrics, headline)
+    ranking = next((state for state in states.values() if state.headline), GroupState())
+    headline = ranking.headline
+    logged = _metric_names(finished)
+    chosen = _metrics(logged, metrics, headline)
     places = _places(columns, rows)
     gathered: dict[tuple[Any, ...], list[RunState]] = defaultdict(list)
     for index, (group, run) in enumerate(runs):
-        values = tuple(
-            places[column.key][value_key(run.axis_values.get(column.key))] for column in columns
-        )
+        values = tuple(places[column.key][parameter_key(run, column.key)] for column in columns)
         gathered[list(states).index(group), *values, index if per_run else 0].append(run)
     return Table(
         groups=tuple(states),
@@ -135,8 +158,27 @@ def results_table(
             for place in sorted(gathered)
         ),
         headline=headline,
+        maximise=ranking.maximise,
         per_run=per_run,
+        averaged=_averaged([axis for axis in varying if axis not in columns], gathered.values()),
+        earlier=earlier,
+        more=tuple(name for name in logged if name not in chosen),
     )
+
+
+def _averaged(
+    axes: Sequence[AxisColumn], rows: Iterable[Sequence[RunState]]
+) -> tuple[AxisColumn, ...]:
+    """Those of `axes` in which finished runs of one row differ."""
+    left = list(axes)
+    averaged = set()
+    for row in rows:
+        finished = [run for run in row if run.outcome is Outcome.FINISHED]
+        for axis in left if len(finished) > 1 else ():
+            if len({parameter_key(run, axis.key) for run in finished}) > 1:
+                averaged.add(axis)
+        left = [axis for axis in left if axis not in averaged]
+    return tuple(axis for axis in axes if axis in averaged)
 
 
 def _row(
@@ -146,7 +188,11 @@ def _row(
     standings = Counter(run.standing for run in runs)
     return Row(
         group=group,
-        axis_values={c.key: runs[0].axis_values.get(c.key) for c in columns},
+        axis_values={
+            column.key: value
+            for column in columns
+            if (value := parameter(runs[0], column.key)) is not ABSENT
+        },
         runs=tuple(run.id for run in runs),
         metrics={name: _statistic(finished, name) for name in metrics},
         finished=len(finished),
@@ -159,49 +205,13 @@ def _statistic(finished: Sequence[Mapping[str, float]], name: str) -> Statistic:
     return Statistic(tuple(value for value in values if math.isfinite(value)), len(finished))
 
 
-def varying_axes(runs: Sequence[RunState], *, with_seeds: bool = False) -> tuple[AxisColumn, ...]:
-    """The parameters in which these runs differ, in the order of the sweep file."""
-    return tuple(
-        AxisColumn(key, label)
-        for key, label in _labels(runs).items()
-        if (with_seeds or not _is_seed(key))
-        and len({value_key(run.axis_values.get(key)) for run in runs}) > 1
-    )
-
-
-def _labels(runs: Sequence[RunState]) -> Mapping[str, str]:
-    """The parameters of all rows: key → label."""
-    from sweeper.keys import labels  # brings the YAML reader along
-
-    return labels(list(dict.fromkeys(key for run in runs for key in run.axis_values)))
-
-
-def _is_seed(key: str) -> bool:
-    return key.rpartition(".")[2] == "seed"
-
-
-def _named(by: Sequence[str], short: Mapping[str, str]) -> list[str]:
-    """The keys that a person means by labels, keys or unique endings of keys."""
-    found = []
-    for word in by:
-        fits = [key for key in short if word in (key, short[key])]
-        fits = fits or [key for key in short if key.endswith("." + word)]
-        if len(fits) == 1:
-            found.append(fits[0])
-            continue
-        names = ", ".join(f"`{short[key]}`" for key in (fits or short)) or "none"
-        what = "could be several parameters" if fits else "is no parameter of these runs"
-        raise RecordError(f"`{word}` {what}{_meant(word, short.values())}; there are: {names}")
-    return list(dict.fromkeys(found))
-
-
 def _places(columns: Sequence[AxisColumn], runs: Sequence[RunState]) -> dict[str, dict[str, int]]:
     """For each column the order of its values: that in which they were planned."""
     places: dict[str, dict[str, int]] = {column.key: {} for column in columns}
     for run in runs:
         for column in columns:
             own = places[column.key]
-            own.setdefault(value_key(run.axis_values.get(column.key)), len(own))
+            own.setdefault(parameter_key(run, column.key), len(own))
     return places
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +27,12 @@ from sweeper.report.figures import (
     save_errors_figure,
     save_timeline_figure,
 )
-from sweeper.report.tables import render
+from sweeper.report.tables import Format, render
 
 __all__ = ["ending"]
 
 _BEST = 3
+_ENDINGS: Mapping[Format, str] = {"markdown": "md", "csv": "csv"}
 
 
 def ending(
@@ -41,26 +45,32 @@ def ending(
 ) -> dict[str, Any]:
     """What a launch says at its end, as data; writes table and figures to the results folder.
 
-    All is about the whole group, but `all_finished`: that is about the launch's own `shard`.
+    It speaks of the sweep as it was launched; `earlier` counts runs that only earlier files had.
+    `all_finished` is about the launch's own `shard`, all else about every part.
+    Whatever can't be gathered, drawn or written is left out, with a line each in `problems`.
     """
+    everything, earlier = state, len(state.earlier)
+    state = state.as_planned()
     counts = {word: count for word, count in state.counts().items() if count}
     finished = counts.get("finished", 0)
-    table = results_table({folder.group: state}) if finished else None
-    make_folder(folder.results_dir, folder_mode(folder.path))
-    with readable_as(folder.path):
-        files = _save_results(folder, state, table) if table else []
-        files += save_timeline_figure(folder, state)
+    report = _Report(folder)
+    if finished:
+        report.results(state, earlier)
+    report.save("timeline.png", lambda: save_timeline_figure(folder, everything))
     return {
         "group": folder.group,
         "total": state.total,
         "counts": counts,
+        "earlier": earlier,
         "all_finished": finished == state.total or (not shard.is_whole and _is_done(state, shard)),
         "reason": reason,
         "message": message,
         "headline": state.headline or "loss",
+        "maximise": state.maximise,
         "best": _best(state),
-        "table": render(table, "table") if table else "",
-        "files": [str(file) for file in files],
+        "table": report.table,
+        "files": [str(file) for file in report.files],
+        "problems": report.problems,
         "runs_folder": str(folder.runs_folder),
     }
 
@@ -68,6 +78,59 @@ def ending(
 def _is_done(state: GroupState, shard: Shard) -> bool:
     own = [run for run in state.runs.values() if shard.holds(run.id)]
     return all(run.standing == Outcome.FINISHED for run in own)
+
+
+class _Report:
+    """What is saved at the end, part by part: one that fails keeps none of the others back."""
+
+    def __init__(self, folder: GroupFolder) -> None:
+        self._folder = folder
+        self.table = ""
+        self.files: list[Path] = []
+        self.problems: list[str] = []
+
+    def results(self, state: GroupState, earlier: int) -> None:
+        """The table, shown and saved, and the figures of the results."""
+        folder, units = self._folder, state.units
+        with self._careful("the table"):
+            table = replace(results_table({folder.group: state}), earlier=earlier)
+            self.table = render(table, "table")
+            every = results_table({folder.group: state}, metrics=["*"])
+            self.save("table.md", partial(_write, folder.results_dir, table, "markdown"))
+            self.save("table.csv", partial(_write, folder.results_dir, every, "csv"))
+            self.save(
+                "errors.png", lambda: save_errors_figure(table, folder.results_dir, units=units)
+            )
+        self.save("curves.png", lambda: _save_curves(folder, state))
+
+    def save(self, name: str, write: Callable[[], list[Path]]) -> None:
+        """Write one part, readable as the group's folder is."""
+        folder = self._folder
+        with self._careful(f"{folder.results_dir / name}"), readable_as(folder.path):
+            make_folder(folder.results_dir, folder_mode(folder.path))
+            self.files += write()
+
+    @contextlib.contextmanager
+    def _careful(self, what: str) -> Iterator[None]:
+        """One line for whatever goes wrong: the launch is over, and its outcome stands."""
+        try:
+            yield
+        except Exception as error:
+            said = " ".join(str(error).split()) or type(error).__name__
+            self.problems.append(f"{what} can't be made: {said}")
+
+
+def _write(results: Path, table: Table, form: Format) -> list[Path]:
+    path = results / f"table.{_ENDINGS[form]}"
+    write_atomically(path, render(table, form))
+    return [path]
+
+
+def _save_curves(folder: GroupFolder, state: GroupState) -> list[Path]:
+    try:
+        return save_curves_figure(folder, state, units=state.units)
+    except RecordError:  # a training may log no loss
+        return []
 
 
 def _best(state: GroupState) -> list[dict[str, Any]]:
@@ -78,18 +141,8 @@ def _best(state: GroupState) -> list[dict[str, Any]]:
         if run.standing == Outcome.FINISHED
         and math.isfinite((metrics := run.metrics).get(headline, math.nan))
     ]
-    finished.sort(key=lambda item: item[0])
+    finished.sort(key=lambda item: item[0], reverse=state.maximise)
     return [
         {"id": run.id, "axis_values": dict(run.axis_values), headline: value}
         for value, run in finished[:_BEST]
     ]
-
-
-def _save_results(folder: GroupFolder, state: GroupState, table: Table) -> list[Path]:
-    files = [folder.results_dir / "table.md", folder.results_dir / "table.csv"]
-    write_atomically(files[0], render(table, "markdown"))
-    write_atomically(files[1], render(table, "csv"))
-    files += save_errors_figure(table, folder.results_dir, units=state.units)
-    with contextlib.suppress(RecordError):  # a training may log no loss
-        files += save_curves_figure(folder, state, units=state.units)
-    return files

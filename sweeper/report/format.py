@@ -8,7 +8,18 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["axis_words", "short_names", "significant", "value_text", "with_spread"]
+__all__ = [
+    "NOTHING",
+    "axis_words",
+    "distinct_heads",
+    "earlier_runs",
+    "short_names",
+    "significant",
+    "value_text",
+    "with_spread",
+]
+
+NOTHING = "–"
 
 _PARTS = re.compile(r"([/_])")
 
@@ -77,6 +88,29 @@ def _common(split: Sequence[Sequence[str]], most: int) -> int:
     while count < most and len({parts[count] for parts in split}) == 1:
         count += 1
     return count
+
+
+def distinct_heads(heads: Sequence[tuple[str, str]]) -> list[str]:
+    """Names of columns, given with what they are; no two of those returned are the same.
+
+    A ``parameter`` keeps its name, which readers look for; any other column whose name is taken
+    says what it is: ``loss (metric)``.
+    """
+    taken = {name for name, what in heads if what == "parameter"}
+    distinct = []
+    for name, what in heads:
+        head, number = name, 1
+        while what != "parameter" and head in taken:
+            head = f"{name} ({what})" if number == 1 else f"{name} ({what} {number})"
+            number += 1
+        taken.add(head)
+        distinct.append(head)
+    return distinct
+
+
+def earlier_runs(count: int) -> str:
+    """That a group holds runs which its sweep, as it was last launched, doesn't have."""
+    return f"{count} more {'run' if count == 1 else 'runs'} from earlier files"
 
 
 def axis_words(axis_values: Mapping[str, Any]) -> str:

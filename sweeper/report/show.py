@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from sweeper.errors import ConfigError, RecordError
 from sweeper.records import RunFolder, RunState, last_values, snapshot
 from sweeper.records.jsonl import finite
 from sweeper.records.queries import progress_of
+from sweeper.records.state import Attempt
 
 __all__ = ["show"]
 
@@ -18,8 +21,10 @@ def show(run_folder: RunFolder) -> dict[str, Any]:
 
     Returns `id`, `group`, `outcome` (its standing), `cause`, `axis_values`, `metrics` (final ones),
     `last` (last logged value of each metric, with step and time), `progress`, `wall_s`,
-    `last_step`, `attempts`, `config` (nested; None if the run never started or the file can't be
-    read) and `paths` (None for files that aren't there). Raises `RecordError` for a run that the
+    `last_step`, `started` and `ended` (unix time, of the attempt that decides, else of the last),
+    `attempts`, `config` (nested; None if the run never started or the file can't be read), `paths`
+    (None for files that aren't there) and `files` (all in its folder, each with `name` and
+    `size_bytes`). Raises `RecordError` for a run that the
     journal doesn't know.
     """
     group = run_folder.group
@@ -35,6 +40,7 @@ def show(run_folder: RunFolder) -> dict[str, Any]:
         "stack": run_folder.stack_file,
     }
     progress = progress_of(group, run)
+    attempt = run.deciding or (run.attempts[-1] if run.attempts else Attempt(0, ""))
     shown: dict[str, Any] = finite(
         {
             "id": run.id,
@@ -47,12 +53,27 @@ def show(run_folder: RunFolder) -> dict[str, Any]:
             "progress": {"fraction": progress.fraction, "step": progress.step},
             "wall_s": run.wall_s,
             "last_step": run.last_step,
+            "started": attempt.started,
+            "ended": attempt.ended,
             "attempts": [_attempt(run, index) for index in range(len(run.attempts))],
             "config": _config(run_folder.config_file),
             "paths": {name: _if_there(path) for name, path in files.items()},
+            "files": _files(run_folder.path),
         }
     )
     return shown
+
+
+def _files(folder: Path) -> list[dict[str, Any]]:
+    """Every file below `folder` with its size, by name; links aren't followed."""
+    found = []
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = Path(place, name)
+            with contextlib.suppress(OSError):  # gone meanwhile
+                size = path.lstat().st_size
+                found.append({"name": str(path.relative_to(folder)), "size_bytes": size})
+    return sorted(found, key=lambda file: str(file["name"]))
 
 
 def _attempt(run: RunState, index: int) -> dict[str, Any]:

@@ -10,14 +10,22 @@ from typing import Any, Literal
 
 from sweeper.errors import SweeperError
 from sweeper.records.jsonl import finite
+from sweeper.records.parameters import is_seed
 from sweeper.report.aggregate import Row, Statistic, Table, group_table, results_table
-from sweeper.report.format import short_names, value_text, with_spread
+from sweeper.report.format import (
+    NOTHING,
+    distinct_heads,
+    earlier_runs,
+    short_names,
+    value_text,
+    with_spread,
+)
 
 __all__ = ["Format", "group_table", "render", "results_table"]
 
-Format = Literal["table", "markdown", "csv", "json"]
+_MORE_SHOWN = 4
 
-NOTHING = "–"
+Format = Literal["table", "markdown", "csv", "json"]
 
 
 def render(table: Table, format: Format = "table", *, width: int | None = None) -> str:  # noqa: A002
@@ -43,19 +51,21 @@ def _cells(table: Table) -> tuple[list[str], list[list[str]], list[bool], str]:
     names, pattern = short_names(table.metrics)
     several = len(table.groups) > 1
     others = any(row.others for row in table.rows) and not table.per_run
-    heads = [
-        *(["group"] if several else []),
-        *(["id"] if table.per_run else []),
-        *(axis.label for axis in table.axes),
-        *(names[name] for name in table.metrics),
-        "outcome" if table.per_run else "n",
-        *(["not finished"] if others else []),
-    ]
+    heads = distinct_heads(
+        [
+            *([("group", "sweep")] if several else []),
+            *([("id", "run")] if table.per_run else []),
+            *((axis.label, "parameter") for axis in table.axes),
+            *((names[name], "metric") for name in table.metrics),
+            ("outcome" if table.per_run else "n", "runs"),
+            *([("not finished", "runs")] if others else []),
+        ]
+    )
     rows = [
         [
             *([row.group] if several else []),
             *([row.runs[0]] if table.per_run else []),
-            *(" ".join(value_text(row.axis_values[axis.key]).split()) for axis in table.axes),
+            *(_value(row, axis.key) for axis in table.axes),
             *(_statistic(row.metrics[name]) for name in table.metrics),
             next(iter(row.others), "finished") if table.per_run else str(row.finished),
             *([_others(row)] if others else []),
@@ -68,7 +78,7 @@ def _cells(table: Table) -> tuple[list[str], list[list[str]], list[bool], str]:
 def _numeric(table: Table, columns: int, others: bool) -> list[bool]:
     before = columns - len(table.axes) - len(table.metrics) - 1 - others
     axes = [
-        all(isinstance(row.axis_values[axis.key], int | float) for row in table.rows)
+        all(isinstance(row.axis_values.get(axis.key, 0), int | float) for row in table.rows)
         for axis in table.axes
     ]
     return [
@@ -78,6 +88,10 @@ def _numeric(table: Table, columns: int, others: bool) -> list[bool]:
         not table.per_run,
         *[False] * others,
     ]
+
+
+def _value(row: Row, key: str) -> str:
+    return " ".join(value_text(row.axis_values[key]).split()) if key in row.axis_values else NOTHING
 
 
 def _statistic(statistic: Statistic) -> str:
@@ -99,8 +113,21 @@ def _legend(table: Table, pattern: str | None) -> str:
     elif pattern is not None:
         parts.append(f"metrics: {pattern}")
     if any(s.sd is not None for row in table.rows for s in row.metrics.values()):
-        parts.append("mean ± standard deviation over the n finished runs")
+        parts.append(f"mean ± standard deviation over the n finished runs{_averaged(table)}")
+    if table.more:
+        shown = ", ".join(table.more[:_MORE_SHOWN])
+        rest = len(table.more) - _MORE_SHOWN
+        parts.append(f"other metrics: {shown}" + (f", … ({rest} more)" if rest > 0 else ""))
+    if table.earlier:
+        parts.append(f"{earlier_runs(table.earlier)} (`--all`)")
     return "; ".join(parts)
+
+
+def _averaged(table: Table) -> str:
+    """Over what a mean is taken, where that isn't seeds alone."""
+    if all(is_seed(axis.key) for axis in table.averaged):
+        return ""
+    return f", which differ in {', '.join(axis.label for axis in table.averaged)}"
 
 
 def _terminal(table: Table, width: int | None) -> str:
@@ -145,21 +172,27 @@ def _csv(table: Table) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(
-        [
-            "group",
-            *(["id"] if table.per_run else []),
-            *(axis.label for axis in table.axes),
-            *(head for name in table.metrics for head in (name, f"{name} sd", f"{name} n")),
-            "finished",
-            *standings,
-        ]
+        distinct_heads(
+            [
+                ("group", "sweep"),
+                *([("id", "run")] if table.per_run else []),
+                *((axis.label, "parameter") for axis in table.axes),
+                *(
+                    (f"{name}{end}", "metric")
+                    for name in table.metrics
+                    for end in ("", " sd", " n")
+                ),
+                ("finished", "runs"),
+                *((standing, "runs") for standing in standings),
+            ]
+        )
     )
     for row in table.rows:
         writer.writerow(
             [
                 row.group,
                 *([row.runs[0]] if table.per_run else []),
-                *(_csv_value(row.axis_values[axis.key]) for axis in table.axes),
+                *(_csv_value(row.axis_values.get(axis.key, "")) for axis in table.axes),
                 *(cell for name in table.metrics for cell in _csv_statistic(row.metrics[name])),
                 row.finished,
                 *(row.others.get(standing, 0) for standing in standings),
@@ -203,6 +236,8 @@ def _json(table: Table) -> str:
         "axes": [{"key": axis.key, "label": axis.label} for axis in table.axes],
         "metrics": list(table.metrics),
         "headline": table.headline,
+        "averaged_over": [axis.key for axis in table.averaged],
+        "earlier": table.earlier,
         "rows": rows,
     }
     return json.dumps(finite(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n"

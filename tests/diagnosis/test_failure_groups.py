@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeper.diagnosis.failure_groups import by_cause, likeness, message_shape
+from sweeper.diagnosis.failure_groups import LAST_LINE, by_cause, likeness, message_shape
 from sweeper.records import BadEnd, Cause, CauseKind
 
 
@@ -171,3 +171,12 @@ def test_runs_of_a_dead_launch_are_one_cause() -> None:
 def test_messages_on_several_lines_are_alike_as_those_on_one() -> None:
     one, two = (Cause(CauseKind.EXCEPTION, text) for text in ("no\n 4", "no 5"))
     assert likeness("crashed", one) == likeness("crashed", two)
+
+
+def test_the_last_line_of_a_log_is_no_part_of_the_cause() -> None:
+    left = "its process left with status 3, outside of Python"
+    causes = [
+        Cause(CauseKind.EXIT, f"{left}{LAST_LINE}{line}", code=3)
+        for line in ("deed: one", "nothing alike")
+    ]
+    assert likeness("crashed", causes[0]) == likeness("crashed", causes[1])

@@ -6,6 +6,9 @@ import itertools
 import math
 import random
 import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FrameType
+from typing import Any, TypeAlias
 
 import pytest
 from hypothesis import given, settings
@@ -15,42 +18,45 @@ from scipy import stats
 from sweeper.diagnosis.beam_search import CHANCE, LEAST_PRECISION, LEAST_RECALL
 from sweeper.diagnosis.bitmasks import Points, mask_of
 from sweeper.diagnosis.exact import LONG_LIST, separate
-from sweeper.diagnosis.rules import Choice, Contrast, log_tail
+from sweeper.diagnosis.rules import Choice, Condition, Contrast, log_tail
+
+Row: TypeAlias = Mapping[str, Any]
+Test: TypeAlias = Callable[[Row], bool]
 
 
-def product(**axes):
+def product(**axes: Sequence[Any]) -> list[Row]:
     return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
 
 
-def grid():
+def grid() -> list[Row]:
     """1,620 runs on six axes, of which three have numbers in no order."""
-    return product(
-        **{
-            "data.dataset": [f"complex_TBP_planar_{n}_train" for n in (1, 10, 100)],
-            "segments": [[4], [18], [200]],
-            "width": [64, 16, 128, 32],
-            "activation": ["tanh", "relu", "elu"],
-            "lr": [1e-3, 0.1, 1e-2],
-            "seed": [0, 1, 2, 3, 4],
-        }
-    )
+    axes: dict[str, list[Any]] = {
+        "data.dataset": [f"complex_TBP_planar_{n}_train" for n in (1, 10, 100)],
+        "segments": [[4], [18], [200]],
+        "width": [64, 16, 128, 32],
+        "activation": ["tanh", "relu", "elu"],
+        "lr": [1e-3, 0.1, 1e-2],
+        "seed": [0, 1, 2, 3, 4],
+    }
+    return product(**axes)
 
 
-def found(rows, bad, among=None, **more):
+def found(rows: Sequence[Row], bad: Test, among: Test | None = None) -> Condition | None:
     """What is found for the rows for which `bad` holds against the other ones."""
     chosen = [place for place, row in enumerate(rows) if among is None or among(row)]
     wrong = [place for place in chosen if bad(rows[place])]
     right = [place for place in chosen if not bad(rows[place])]
-    return separate(Points(rows), mask_of(wrong, len(rows)), mask_of(right, len(rows)), **more)
+    return separate(Points(rows), mask_of(wrong, len(rows)), mask_of(right, len(rows)))
 
 
-def words(condition):
+def words(condition: Condition | None) -> list[tuple[str, str, list[Any]]]:
+    assert condition is not None
     return [(atom.axis, atom.relation, list(atom.values)) for atom in condition.atoms]
 
 
-def admits(condition, row):
+def admits(condition: Condition, row: Row) -> bool:
     """Whether a row is under a condition: written anew, to check the bits."""
-    holds = {
+    holds: dict[str, Callable[[Any, Sequence[Any]], bool]] = {
         "=": lambda value, values: value == values[0],
         "in": lambda value, values: value in values,
         ">=": lambda value, values: value >= values[0],
@@ -59,13 +65,13 @@ def admits(condition, row):
     return all(holds[a.relation](row.get(a.axis), a.values) for a in condition.atoms)
 
 
-axis_values = st.sampled_from(
+axis_values: st.SearchStrategy[list[Any]] = st.sampled_from(
     [["x", "y"], ["x", "y", "z"], [0.1, 1, 10], [1, 2, 3, 4], [[1], [2], [3]]]
 )
 
 
 @st.composite
-def groups(draw):
+def groups(draw: st.DrawFn) -> list[Row]:
     """A grid, perhaps with holes, of two to four axes."""
     names = draw(st.sampled_from([["a", "b"], ["a", "b", "seed"], ["seed", "a", "b", "c"]]))
     rows = product(**{name: draw(axis_values) for name in names})
@@ -78,7 +84,7 @@ def groups(draw):
 
 
 @st.composite
-def planted(draw):
+def planted(draw: st.DrawFn) -> tuple[list[Row], list[int], int]:
     """A group, and the part of it that a conjunction of one to three atoms admits."""
     rows = draw(groups())
     axes = draw(st.lists(st.sampled_from(sorted(rows[0])), min_size=1, max_size=3, unique=True))
@@ -91,7 +97,7 @@ def planted(draw):
     return rows, bad, len(axes)
 
 
-PLANTED = {
+PLANTED: dict[str, tuple[Test, list[tuple[str, str, list[Any]]]]] = {
     "one axis": (
         lambda row: row["activation"] == "elu",
         [("activation", "=", ["elu"])],
@@ -121,10 +127,11 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("name", PLANTED)
-def test_a_planted_condition_is_found(name):
+def test_a_planted_condition_is_found(name: str) -> None:
     bad, expected = PLANTED[name]
     condition = found(grid(), bad)
     assert words(condition) == expected
+    assert condition is not None
     assert condition.exact
     number = sum(map(bad, grid()))
     assert (condition.bad_in, condition.total_in) == (number, number)
@@ -134,7 +141,7 @@ def test_a_planted_condition_is_found(name):
 
 @pytest.mark.parametrize("name", PLANTED)
 @pytest.mark.parametrize("draw", range(5))
-def test_a_planted_condition_is_found_under_noise(name, draw):
+def test_a_planted_condition_is_found_under_noise(name: str, draw: int) -> None:
     planted, expected = PLANTED[name]
     chance = random.Random(draw)
     flipped = [chance.random() < 0.05 for _ in grid()]
@@ -143,6 +150,7 @@ def test_a_planted_condition_is_found_under_noise(name, draw):
     bad = mask_of([i for i, row in enumerate(rows) if planted(row) != row["flipped"]], len(rows))
     condition = separate(points, bad, mask_of(range(len(rows)), len(rows)) & ~bad)
     assert words(condition) == expected
+    assert condition is not None
     assert not condition.exact
     assert condition.chance < CHANCE
     under = [row for row in rows if planted(row)]
@@ -156,7 +164,7 @@ def test_a_planted_condition_is_found_under_noise(name, draw):
 
 
 @pytest.mark.parametrize("share", [0.02, 0.1, 0.5, 0.9])
-def test_noise_is_not_explained(share):
+def test_noise_is_not_explained(share: float) -> None:
     rows = product(a=list("xyz"), b=[1, 2, 3, 4], c=[[1], [2]], d=[0.1, 1.0], seed=[0, 1, 2])
     points, everything = Points(rows), mask_of(range(len(rows)), len(rows))
     chance = random.Random(7)
@@ -169,7 +177,7 @@ def test_noise_is_not_explained(share):
     assert explained <= 1  # expected are at most 0.05
 
 
-def test_a_weak_tendency_is_none():
+def test_a_weak_tendency_is_none() -> None:
     """More bad runs than elsewhere, no accident either, but of no use to anybody."""
     chance = random.Random(3)
     rows = product(a=list("xy"), b=list(range(10)), c=list(range(10)), d=list(range(10)))
@@ -180,29 +188,34 @@ def test_a_weak_tendency_is_none():
     assert separate(Points(bare), bad, mask_of(range(len(rows)), len(rows)) & ~bad) is None
 
 
-def test_part_of_the_bad_runs_can_have_their_own_condition():
+def test_part_of_the_bad_runs_can_have_their_own_condition() -> None:
     """Two regions: no conjunction is both, but the greater one is worth telling."""
     condition = found(
         grid(),
         lambda row: row["width"] == 128 or (row["activation"] == "tanh" and row["lr"] == 0.1),
     )
     assert words(condition) == [("width", "=", [128])]
+    assert condition is not None
     assert condition.bad_in == condition.total_in
     assert condition.bad_out > 0
     assert not condition.exact
 
 
-def test_a_condition_for_few_of_the_bad_runs_is_none():
+def test_a_condition_for_few_of_the_bad_runs_is_none() -> None:
     """A value under which all crash, while the same cause strikes anywhere else too."""
     chance = random.Random(4)
     rows = product(a=[f"a{i}" for i in range(12)], b=list(range(10)), c=list(range(10)))
     for elsewhere, expected in ((0.1, [("a", "=", ["a0"])]), (0.25, None)):
         struck = {id(row) for row in rows if row["a"] == "a0" or chance.random() < elsewhere}
-        condition = found(rows, lambda row, struck=struck: id(row) in struck)
+
+        def is_struck(row: Row, struck: set[int] = struck) -> bool:
+            return id(row) in struck
+
+        condition = found(rows, is_struck)
         assert (condition and words(condition)) == expected
 
 
-def test_a_longer_condition_must_pay_for_its_length():
+def test_a_longer_condition_must_pay_for_its_length() -> None:
     """One run under the condition finished: to shut its value out too would fit, and mislead."""
     names = [f"b{i}" for i in range(40)]
     without = [name for name in names if name != "b7"]
@@ -222,11 +235,11 @@ def test_a_longer_condition_must_pay_for_its_length():
         assert words(condition) == expected
 
 
-def test_a_tendency_in_few_runs_is_none():
+def test_a_tendency_in_few_runs_is_none() -> None:
     """8 of 10 under it and 2 of 20 others are an accident, ten times as many are not."""
     bad = {("x", i) for i in (0, 1, 3, 4, 5, 7, 8, 9)} | {("y", 3), ("z", 8)}
 
-    def of(times):
+    def of(times: int) -> Condition | None:
         rows = product(a=list("xyz"), b=list(range(10)), c=list(range(times)))
         return found(rows, lambda row: (row["a"], row["b"]) in bad)
 
@@ -234,7 +247,7 @@ def test_a_tendency_in_few_runs_is_none():
     assert words(of(10))[0] == ("a", "=", ["x"])
 
 
-def test_seeds_come_last_under_noise_too():
+def test_seeds_come_last_under_noise_too() -> None:
     rows = [{"seed": i % 4, "head": "abcd"[i % 4], "n": i} for i in range(200)]
     bare = [{key: row[key] for key in ("seed", "head")} for row in rows]
     bad = mask_of([i for i in range(200) if (i % 4 == 2) != (i in {2, 31})], 200)
@@ -242,7 +255,7 @@ def test_seeds_come_last_under_noise_too():
     assert words(condition) == [("head", "=", ["c"])]
 
 
-def test_seeds_come_last():
+def test_seeds_come_last() -> None:
     rows = product(seed=[0, 1], head=["a", "b"])
     chosen = [rows[0], rows[3]]  # seed and head move together
     assert words(found(chosen, lambda row: row["seed"] == 1)) == [("head", "=", ["b"])]
@@ -253,13 +266,13 @@ def test_seeds_come_last():
     assert words(found(rows, lambda row: row["seed"] == 0)) == [("head", "in", ["a", "b"])]
 
 
-def test_of_axes_that_move_together_the_first_is_named():
+def test_of_axes_that_move_together_the_first_is_named() -> None:
     rows = [{"one": i, "two": f"w{i}", "three": -i} for i in range(4)]
     assert words(found(rows, lambda row: row["one"] == 2)) == [("one", "=", [2])]
 
 
-def test_constant_axes_and_unknown_values_do_no_harm():
-    rows = [
+def test_constant_axes_and_unknown_values_do_no_harm() -> None:
+    rows: list[Row] = [
         {"a": 1, "b": None},
         {"a": 1, "b": True},
         {"a": 1},
@@ -269,29 +282,32 @@ def test_constant_axes_and_unknown_values_do_no_harm():
     assert words(found(rows, lambda row: row.get("b") is True)) == [("b", "=", [True])]
     condition = found(rows, lambda row: row.get("b") is None)
     assert words(condition) == [("b", "=", [None])]
+    assert condition is not None
     assert condition.total_in == 2
 
 
-def test_nothing_tells_equal_runs_apart():
+def test_nothing_tells_equal_runs_apart() -> None:
     rows = [{"a": 1}, {"a": 1}]
     assert separate(Points(rows), 1, 2) is None
     assert separate(Points([{}, {}]), 1, 2) is None
 
 
-def test_without_others_the_condition_is_every_run():
+def test_without_others_the_condition_is_every_run() -> None:
     condition = separate(Points(product(a=[1, 2], b=[3, 4])), 15, 0)
+    assert condition is not None
     assert condition.atoms == ()
     assert (condition.bad_in, condition.total_in, condition.total_out) == (4, 4, 0)
     assert condition.exact
 
 
-def test_runs_on_neither_side_count_for_nothing():
+def test_runs_on_neither_side_count_for_nothing() -> None:
     rows = grid()
     condition = found(
         rows,
         lambda row: row["activation"] == "elu" and row["seed"] == 0,
         among=lambda row: row["seed"] == 0 or row["activation"] == "tanh",
     )
+    assert condition is not None
     assert words(condition) == [("activation", "=", ["elu"])]
     assert condition.total_in + condition.total_out == sum(
         row["seed"] == 0 or row["activation"] == "tanh" for row in rows
@@ -300,7 +316,7 @@ def test_runs_on_neither_side_count_for_nothing():
 
 @given(st.data())
 @settings(max_examples=50, deadline=None)
-def test_what_is_found_depends_on_the_two_sides_alone(data):
+def test_what_is_found_depends_on_the_two_sides_alone(data: st.DataObject) -> None:
     rows = data.draw(groups())
     bad = data.draw(st.sets(st.sampled_from(range(len(rows))), min_size=1))
     bits = mask_of(bad, len(rows))
@@ -309,12 +325,13 @@ def test_what_is_found_depends_on_the_two_sides_alone(data):
     assert separate(Points(rows), bits, others) == separate(Points(more), bits, others)
 
 
-def test_a_long_list_of_runs_one_by_one_is_no_condition():
+def test_a_long_list_of_runs_one_by_one_is_no_condition() -> None:
     chance = random.Random(1)
-    rows = [{"seed": i, "head": "ab"[i % 2]} for i in range(500)]
+    rows: list[Row] = [{"seed": i, "head": "ab"[i % 2]} for i in range(500)]
     few = set(chance.sample(range(500), LONG_LIST))
     many = set(chance.sample(range(500), LONG_LIST + 1))
     condition = found(rows, lambda row: row["seed"] in few)
+    assert condition is not None
     assert condition.exact
     assert condition.chance == 1.0  # and it says that this may be chance
     assert found(rows, lambda row: row["seed"] in many) is None
@@ -323,11 +340,11 @@ def test_a_long_list_of_runs_one_by_one_is_no_condition():
     assert words(between) == [("seed", ">=", [100]), ("seed", "<=", [199])]
     # Many values are fine where each stands for many runs.
     rows = product(name=[f"n{i}" for i in range(20)], b=list(range(10)), c=[1, 2])
-    listed = found(rows, lambda row: int(row["name"][1:]) % 2)
+    listed = found(rows, lambda row: int(row["name"][1:]) % 2 == 1)
     assert words(listed) == [("name", "in", [f"n{i}" for i in range(1, 20, 2)])]
 
 
-def test_wrong_questions_are_refused():
+def test_wrong_questions_are_refused() -> None:
     points = Points([{"a": 1}, {"a": 2}])
     for bad, others in ((0, 3), (1, 3)):
         with pytest.raises(ValueError, match="bad runs"):
@@ -336,19 +353,22 @@ def test_wrong_questions_are_refused():
 
 @given(planted())
 @settings(max_examples=300, deadline=None)
-def test_a_planted_conjunction_is_always_found_and_nothing_longer(case):
+def test_a_planted_conjunction_is_always_found_and_nothing_longer(
+    case: tuple[list[Row], list[int], int],
+) -> None:
     rows, bad, atoms = case
     if not bad:
         return
     bits = mask_of(bad, len(rows))
     condition = separate(Points(rows), bits, mask_of(range(len(rows)), len(rows)) & ~bits)
+    assert condition is not None
     assert condition.exact
     assert len(condition.atoms) <= atoms
     assert [i for i, row in enumerate(rows) if admits(condition, row)] == bad
     assert condition.runs == bits
 
 
-def every_atom(rows, axis):
+def every_atom(rows: Sequence[Row], axis: str) -> Iterator[tuple[set[int], int]]:
     """Every choice of values of an axis: (rows that it admits, how many values it takes)."""
     values = sorted(
         {str(row[axis]): row[axis] for row in rows}.values(), key=lambda v: (str(type(v)), v)
@@ -365,13 +385,16 @@ def every_atom(rows, axis):
 
 @given(groups(), st.data())
 @settings(max_examples=60, deadline=None)
-def test_no_exact_condition_is_missed_and_none_is_shorter(rows, data):
+def test_no_exact_condition_is_missed_and_none_is_shorter(
+    rows: list[Row], data: st.DataObject
+) -> None:
     """Any bad runs at all, compared with every conjunction there is."""
     bad = data.draw(st.sets(st.sampled_from(range(len(rows))), min_size=1, max_size=6))
     bits = mask_of(bad, len(rows))
     others = mask_of(range(len(rows)), len(rows)) & ~bits
     condition = separate(Points(rows), bits, others, approximate=False)
     if not others:
+        assert condition is not None
         assert condition.atoms == ()
         return
     shortest = None
@@ -388,6 +411,7 @@ def test_no_exact_condition_is_missed_and_none_is_shorter(rows, data):
     if shortest is None:
         assert condition is None
     else:
+        assert condition is not None
         seeds = sum(atom.axis == "seed" for atom in condition.atoms)
         listed = sum(len(atom.values) for atom in condition.atoms)
         assert (len(condition.atoms), seeds, listed) == shortest
@@ -395,7 +419,7 @@ def test_no_exact_condition_is_missed_and_none_is_shorter(rows, data):
 
 @given(st.data())
 @settings(max_examples=100, deadline=None)
-def test_what_is_told_is_true(data):
+def test_what_is_told_is_true(data: st.DataObject) -> None:
     """The counts of any condition, exact or not, and the rule for what is worth telling."""
     rows = data.draw(groups())
     flags = data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows)))
@@ -418,7 +442,7 @@ def test_what_is_told_is_true(data):
 
 
 @given(st.data())
-def test_the_tail_is_that_of_fishers_exact_test(data):
+def test_the_tail_is_that_of_fishers_exact_test(data: st.DataObject) -> None:
     total = data.draw(st.integers(1, 3000))
     bads, drawn = data.draw(st.integers(0, total)), data.draw(st.integers(0, total))
     hit = data.draw(st.integers(0, min(bads, drawn)))
@@ -429,7 +453,7 @@ def test_the_tail_is_that_of_fishers_exact_test(data):
 
 
 @pytest.mark.parametrize("values", [2, 3, 5])
-def test_the_shares_of_all_conditions_add_up_to_one_at_most(values):
+def test_the_shares_of_all_conditions_add_up_to_one_at_most(values: int) -> None:
     """What makes `chance` a bound: the weighted Bonferroni correction spends at most all."""
     rows = product(a=list(range(values)), b=list(range(values)), c=list(range(values)), d=[0, 1])
     contrast = Contrast(Points(rows), 1, mask_of(range(1, len(rows)), len(rows)))
@@ -455,11 +479,11 @@ def test_the_shares_of_all_conditions_add_up_to_one_at_most(values):
     assert 0.1 < spent <= 1.0
 
 
-def counted(points, bad, others):
+def counted(points: Points, bad: int, others: int) -> tuple[int, Condition | None]:
     """How many sets of runs are counted for one question; no clock is asked."""
     number = 0
 
-    def look(frame, event, function):
+    def look(frame: FrameType, event: str, function: Any) -> None:
         nonlocal number
         number += event == "c_call" and function.__name__ == "bit_count"
 
@@ -472,16 +496,17 @@ def counted(points, bad, others):
     return number, condition
 
 
-def test_the_work_for_6000_runs_on_twelve_axes_of_ten_values_is_bounded():
+def test_the_work_for_6000_runs_on_twelve_axes_of_ten_values_is_bounded() -> None:
     chance = random.Random(5)
     rows = [{f"axis{k}": chance.randrange(10) for k in range(12)} for _ in range(6000)]
     points, everything = Points(rows), mask_of(range(6000), 6000)
 
-    def work(bad):
+    def work(bad: Test) -> tuple[int, Condition | None]:
         bits = mask_of([i for i, row in enumerate(rows) if bad(row)], len(rows))
         return counted(points, bits, everything & ~bits)
 
     exact, condition = work(lambda row: row["axis2"] == 3 and row["axis7"] >= 8)
+    assert condition is not None
     assert condition.exact
     assert 0 < exact < 50
     # A set is 750 bytes: 60,000 counts are some 0.1 s.
@@ -495,7 +520,7 @@ def test_the_work_for_6000_runs_on_twelve_axes_of_ten_values_is_bounded():
         assert rough < most
 
 
-def test_the_work_for_many_values_and_many_axes_is_bounded():
+def test_the_work_for_many_values_and_many_axes_is_bounded() -> None:
     chance = random.Random(5)
     rows = [{"id": f"r{i}", "x": chance.random(), "y": chance.random()} for i in range(2000)]
     bad = mask_of([i for i in range(2000) if chance.random() < 0.05], 2000)

@@ -3,29 +3,32 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sweeper.doctor import limits
+from sweeper.doctor.limits import Check
 from sweeper.host.facts import Room
+from sweeper.units import size
 
 GIB = 1024**3
 MIB = 1024**2
 WORSE = {"ok": 0, "warning": 1, "problem": 2}
 
 
-def nproc(limit, used=300):
+def nproc(limit: int, used: int = 300) -> Room:
     return Room("ulimit -u", limit, used, "raise it (`ulimit -u 30000`)")
 
 
-def asked_cpus(line):
+def asked_cpus(line: Check) -> list[int]:
     """The N of every `--cpus N` that a fix recommends."""
     return [int(number) for number in re.findall(r"--cpus (\d+)", line.fix or "")]
 
 
-def test_big_workstation_with_common_process_limit():
+def test_big_workstation_with_common_process_limit() -> None:
     line = limits.processes(rooms=[nproc(4096)], workers=192)
     assert line.verdict == "problem"
     assert line.data["expected_threads"] == 2 * 170 + 192 * 45
@@ -35,32 +38,32 @@ def test_big_workstation_with_common_process_limit():
     )
 
 
-def test_big_workstation_with_raised_process_limit():
+def test_big_workstation_with_raised_process_limit() -> None:
     assert limits.processes(rooms=[nproc(20000)], workers=192).verdict == "ok"
 
 
-def test_process_limit_that_is_just_enough():
+def test_process_limit_that_is_just_enough() -> None:
     line = limits.processes(rooms=[nproc(9500)], workers=192)
     assert line.verdict == "warning"
-    assert "just enough" in line.fix
+    assert "just enough" in (line.fix or "")
 
 
-def test_process_limit_too_small_for_anything():
+def test_process_limit_too_small_for_anything() -> None:
     line = limits.processes(rooms=[nproc(512)], workers=2)
     assert line.verdict == "problem"
-    assert "too few for one worker" in line.fix
+    assert "too few for one worker" in (line.fix or "")
     assert not asked_cpus(line)
 
 
-def test_every_limit_that_is_too_low_is_told():
+def test_every_limit_that_is_too_low_is_told() -> None:
     container = Room("pids.max", 1000, 10, "raise it (docker: --pids-limit)")
     line = limits.processes(rooms=[nproc(4096), container, nproc(10**6)], workers=192)
-    assert "ulimit -u leaves" in line.fix
-    assert "pids.max leaves" in line.fix
+    assert "ulimit -u leaves" in (line.fix or "")
+    assert "pids.max leaves" in (line.fix or "")
     assert asked_cpus(line) == [76, 14]
 
 
-def test_no_limit_on_processes():
+def test_no_limit_on_processes() -> None:
     line = limits.processes(rooms=[], workers=192)
     assert line.verdict == "ok"
     assert "no limit" in line.found
@@ -79,24 +82,24 @@ ROOMS = st.lists(
 
 
 @given(rooms=ROOMS, workers=st.integers(1, 1024))
-def test_recommended_cpus_fit_the_process_limits(rooms, workers):
+def test_recommended_cpus_fit_the_process_limits(rooms: list[Room], workers: int) -> None:
     line = limits.processes(rooms=rooms, workers=workers)
     asked = asked_cpus(line)
-    if asked and "too few" not in line.fix:
+    if asked and "too few" not in (line.fix or ""):
         assert limits.processes(rooms=rooms, workers=min(asked)).verdict != "problem"
         assert limits.processes(rooms=rooms, workers=min(asked) + 1).verdict == "problem"
 
 
 @given(limit=st.integers(0, 50_000), more=st.integers(0, 50_000), workers=st.integers(1, 1024))
-def test_more_room_never_makes_it_worse(limit, more, workers):
+def test_more_room_never_makes_it_worse(limit: int, more: int, workers: int) -> None:
     less = limits.processes(rooms=[nproc(limit)], workers=workers)
     better = limits.processes(rooms=[nproc(limit + more)], workers=workers)
     assert WORSE[better.verdict] <= WORSE[less.verdict]
 
 
 @given(available=st.integers(0, 10**12), workers=st.integers(1, 1024))
-def test_recommended_cpus_fit_the_memory(available, workers):
-    def judged(count):
+def test_recommended_cpus_fit_the_memory(available: int, workers: int) -> None:
+    def judged(count: int) -> Check:
         return limits.memory(total=10**12, available=available, cgroup_room=None, workers=count)
 
     asked = asked_cpus(judged(workers))
@@ -106,8 +109,8 @@ def test_recommended_cpus_fit_the_memory(available, workers):
 
 
 @given(soft=st.integers(0, 10_000), more=st.integers(0, 100_000), workers=st.integers(1, 20_000))
-def test_recommended_cpus_fit_the_open_files(soft, more, workers):
-    def judged(count):
+def test_recommended_cpus_fit_the_open_files(soft: int, more: int, workers: int) -> None:
+    def judged(count: int) -> Check:
         return limits.open_files(soft=soft, hard=soft + more, workers=count)
 
     asked = asked_cpus(judged(workers))
@@ -116,7 +119,7 @@ def test_recommended_cpus_fit_the_open_files(soft, more, workers):
         assert judged(asked[0] + 1).verdict == "problem"
 
 
-def test_container_memory_counts_not_the_hosts():
+def test_container_memory_counts_not_the_hosts() -> None:
     line = limits.memory(total=512 * GIB, available=400 * GIB, cgroup_room=4 * GIB, workers=192)
     assert line.verdict == "warning"
     # (4096 - 700) / 500 MiB
@@ -124,26 +127,26 @@ def test_container_memory_counts_not_the_hosts():
     assert "the cgroup leaves 4 GiB" in line.found
 
 
-def test_host_without_memory_for_one_worker():
+def test_host_without_memory_for_one_worker() -> None:
     line = limits.memory(total=2 * GIB, available=GIB, cgroup_room=None, workers=2)
     assert line.verdict == "problem"
-    assert "1.2 GiB" in line.fix
+    assert "1.2 GiB" in (line.fix or "")
 
 
-def test_cgroup_that_is_over_its_limit():
+def test_cgroup_that_is_over_its_limit() -> None:
     line = limits.memory(total=8 * GIB, available=8 * GIB, cgroup_room=-5, workers=1)
     assert line.verdict == "problem"
     assert "leaves 0 B" in line.found
 
 
-def test_address_space_limit_of_a_login_node():
+def test_address_space_limit_of_a_login_node() -> None:
     line = limits.address_space(limit=4 * GIB)
     assert line.verdict == "warning"
-    assert "ulimit -v unlimited" in line.fix
+    assert "ulimit -v unlimited" in (line.fix or "")
     assert limits.address_space(limit=None).verdict == "ok"
 
 
-def test_open_files_of_a_small_and_a_big_host():
+def test_open_files_of_a_small_and_a_big_host() -> None:
     assert limits.open_files(soft=1024, hard=4096, workers=2).verdict == "ok"
     assert limits.open_files(soft=1024, hard=1024, workers=192).verdict == "problem"
     raised = limits.open_files(soft=1024, hard=1 << 20, workers=192)
@@ -151,8 +154,8 @@ def test_open_files_of_a_small_and_a_big_host():
     assert "Ray raises to 65536" in raised.found
 
 
-def test_temp_folder_with_little_room():
-    def judged(free, inodes=10**6, kind="ext4"):
+def test_temp_folder_with_little_room() -> None:
+    def judged(free: int, inodes: int | None = 10**6, kind: str = "ext4") -> Check:
         return limits.temp_folder(path=Path("/tmp/s"), free=free, inodes=inodes, kind=kind)
 
     assert judged(50 * GIB).verdict == "ok"
@@ -161,28 +164,28 @@ def test_temp_folder_with_little_room():
     assert judged(100 * MIB).verdict == "problem"
     assert judged(50 * GIB, inodes=12).verdict == "problem"
     assert judged(50 * GIB, inodes=5000).verdict == "warning"
-    assert "SWEEPER_SCRATCH" in judged(50 * GIB, kind="nfs4").fix
+    assert "SWEEPER_SCRATCH" in (judged(50 * GIB, kind="nfs4").fix or "")
     assert "in memory" in judged(50 * GIB, kind="tmpfs").found
 
 
-def test_docker_default_shared_memory():
+def test_docker_default_shared_memory() -> None:
     line = limits.shared_memory(total=64 * MIB, free=64 * MIB)
     assert line.verdict == "warning"
-    assert "--shm-size" in line.fix
+    assert "--shm-size" in (line.fix or "")
 
 
-def test_shared_memory_filled_by_others():
+def test_shared_memory_filled_by_others() -> None:
     line = limits.shared_memory(total=32 * GIB, free=0)
     assert line.verdict == "warning"
-    assert "delete" in line.fix
+    assert "delete" in (line.fix or "")
 
 
-def test_shared_memory_missing():
+def test_shared_memory_missing() -> None:
     assert limits.shared_memory(total=None, free=0).verdict == "problem"
     assert limits.shared_memory(total=32 * GIB, free=32 * GIB).verdict == "ok"
 
 
-def runs_folder(**changes):
+def runs_folder(**changes: Any) -> Check:
     known = {
         "path": Path("/data/runs"),
         "refusal": None,
@@ -194,27 +197,27 @@ def runs_folder(**changes):
     return limits.runs_folder(**{**known, **changes})
 
 
-def test_runs_folder():
+def test_runs_folder() -> None:
     assert runs_folder().verdict == "ok"
     refused = runs_folder(refusal="Read-only file system")
     assert refused.verdict == "problem"
     assert "Read-only file system" in refused.found
-    assert "--runs-dir" in refused.fix
+    assert "--runs-dir" in (refused.fix or "")
     assert runs_folder(free=GIB).verdict == "warning"
     assert runs_folder(free=MIB).verdict == "problem"
 
 
-def test_runs_folder_on_a_network_file_system():
+def test_runs_folder_on_a_network_file_system() -> None:
     line = runs_folder(kind="nfs4")
     assert line.verdict == "ok"
     assert "one host at a time" in line.found
     without = runs_folder(kind="lustre", locks=False)
     assert without.verdict == "warning"
-    assert "no flock" in without.fix
+    assert "no flock" in (without.fix or "")
 
 
-def test_cpus():
-    def judged(**changes):
+def test_cpus() -> None:
+    def judged(**changes: Any) -> Check:
         known = {"affinity": 192, "quota": None, "online": 192, "load": 2.0}
         return limits.cpus(**{**known, **changes})
 
@@ -224,7 +227,7 @@ def test_cpus():
     assert judged(quota=0.5).verdict == "warning"
     forgotten = judged(affinity=1)
     assert forgotten.verdict == "warning"
-    assert "--cpus-per-task" in forgotten.fix
+    assert "--cpus-per-task" in (forgotten.fix or "")
     shared = judged(load=150.2)
     assert shared.verdict == "warning"
     assert asked_cpus(shared) == [42]
@@ -232,7 +235,7 @@ def test_cpus():
     assert judged(affinity=1, online=1, load=0.1).verdict == "ok"
 
 
-def test_leftovers():
+def test_leftovers() -> None:
     assert limits.leftovers(folders=0, processes=0).verdict == "ok"
     line = limits.leftovers(folders=1, processes=12)
     assert line.verdict == "warning"
@@ -241,8 +244,8 @@ def test_leftovers():
     )
 
 
-def test_somebody_elses_ray():
-    def judged(owner, counted, complete=True):
+def test_somebody_elses_ray() -> None:
+    def judged(owner: str | None, counted: int, complete: bool = True) -> Check:
         return limits.foreign_ray(
             path=Path("/tmp/ray"), owner=owner, counted=counted, complete=complete
         )
@@ -267,11 +270,11 @@ def test_somebody_elses_ray():
         (3 * 1024 * GIB, "3 TiB"),
     ],
 )
-def test_sizes_for_people(count, text):
-    assert limits.size(count) == text
+def test_sizes_for_people(count: int, text: str) -> None:
+    assert size(count) == text
 
 
-def test_data_of_every_line_is_json():
+def test_data_of_every_line_is_json() -> None:
     lines = [
         limits.cpus(affinity=2, quota=None, online=2, load=0.0),
         limits.memory(total=GIB, available=GIB, cgroup_room=None, workers=2),

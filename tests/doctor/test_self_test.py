@@ -2,12 +2,14 @@
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sweeper.doctor import self_test
+from sweeper.doctor.limits import Check
 from sweeper.doctor.self_test import CacheTrial, WaveTrial
 from sweeper.records.events import Ended, Started, WaveEnded
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
@@ -20,16 +22,16 @@ WAVE = WaveEnded(
 )
 
 
-def test_events_become_a_trial():
+def test_events_become_a_trial() -> None:
     assert self_test.read_trial([Started(run="doctor", attempt=1), ENDED, WAVE]) == WELL
 
 
-def test_a_probe_without_an_end():
+def test_a_probe_without_an_end() -> None:
     found = self_test.read_trial([Started(run="doctor", attempt=1), WAVE])
     assert found.failure == "the run of the probe never ended"
 
 
-def test_a_crashed_probe_says_its_cause():
+def test_a_crashed_probe_says_its_cause() -> None:
     cause = Cause(CauseKind.SIGNAL, "Illegal instruction", "SIGILL")
     ended = replace(ENDED, outcome=Outcome.CRASHED, cause=cause, metrics={})
     found = self_test.read_trial([ended, WAVE])
@@ -40,7 +42,7 @@ def test_a_crashed_probe_says_its_cause():
     assert "SIGILL" in line.found
 
 
-def test_ray_that_does_not_start():
+def test_ray_that_does_not_start() -> None:
     found = self_test.read_trial([], failure="Ray didn't start: OSError: no")
     line = self_test.ray_check(found)
     assert line.verdict == "problem"
@@ -49,13 +51,13 @@ def test_ray_that_does_not_start():
     assert self_test.worker_check(found).verdict == "problem"
 
 
-def test_ray_that_dies_on_its_way_out():
+def test_ray_that_dies_on_its_way_out() -> None:
     found = self_test.read_trial([ENDED, replace(WAVE, shutdown_s=None)])
     assert self_test.ray_check(found).verdict == "problem"
     assert self_test.worker_check(found).verdict == "ok"
 
 
-def test_healthy_host():
+def test_healthy_host() -> None:
     lines = [
         self_test.ray_check(WELL),
         self_test.worker_check(WELL),
@@ -67,7 +69,7 @@ def test_healthy_host():
     json.dumps([vars(line) for line in lines])
 
 
-def test_slow_start():
+def test_slow_start() -> None:
     assert self_test.ray_check(replace(WELL, startup_s=45.0)).verdict == "warning"
 
 
@@ -80,13 +82,15 @@ def test_slow_start():
         ({"threads": 26.0, "jax": 0.0}, "warning", "install jax"),
     ],
 )
-def test_workers_that_are_not_what_they_should_be(metrics, verdict, words):
+def test_workers_that_are_not_what_they_should_be(
+    metrics: dict[str, float], verdict: str, words: str
+) -> None:
     line = self_test.worker_check(replace(WELL, metrics={**METRICS, **metrics}))
     assert line.verdict == verdict
-    assert words in line.fix
+    assert words in (line.fix or "")
 
 
-def test_what_a_wave_leaves():
+def test_what_a_wave_leaves() -> None:
     assert self_test.aftermath_check(replace(WELL, left=2)).verdict == "problem"
     line = self_test.aftermath_check(replace(WELL, left_bytes=4096))
     assert line.verdict == "problem"
@@ -97,68 +101,68 @@ FIRST = {"jax": 1, "compile_s": 7.2, "hits": 0, "misses": 1}
 HIT = {"jax": 1, "compile_s": 0.19, "hits": 1, "misses": 0}
 
 
-def cache(*reports, **changes):
-    return self_test.cache_check(CacheTrial(Path("/cache"), reports=reports, **changes))
+def cache(*reports: Mapping[str, float], complaint: str = "") -> Check:
+    return self_test.cache_check(CacheTrial(Path("/cache"), reports=reports, complaint=complaint))
 
 
-def test_cache_that_hits():
+def test_cache_that_hits() -> None:
     line = cache(FIRST, HIT)
     assert line.verdict == "ok"
     assert line.found.startswith("hit: 7.20 s to compile in one process, 0.19 s in the next")
 
 
-def test_cache_that_jaxlib_rejects():
+def test_cache_that_jaxlib_rejects() -> None:
     said = "UserWarning: Error reading persistent compilation cache entry for 'jit_f': XlaError"
     line = cache(FIRST, FIRST, complaint=said)
     assert line.verdict == "warning"
-    assert "another jaxlib" in line.fix
+    assert "another jaxlib" in (line.fix or "")
 
 
-def test_cache_that_misses_silently():
+def test_cache_that_misses_silently() -> None:
     line = cache(FIRST, FIRST)
     assert line.verdict == "warning"
-    assert "JAX_ENABLE_COMPILATION_CACHE" in line.fix
+    assert "JAX_ENABLE_COMPILATION_CACHE" in (line.fix or "")
 
 
-def test_jax_that_does_not_compile():
+def test_jax_that_does_not_compile() -> None:
     line = cache(complaint="XlaRuntimeError: no")
     assert line.verdict == "problem"
     assert "XlaRuntimeError: no" in line.found
 
 
-def test_host_without_jax_needs_no_cache():
+def test_host_without_jax_needs_no_cache() -> None:
     assert cache({"jax": 0}, {"jax": 0}).verdict == "ok"
 
 
-def try_cache(**changes):
+def try_cache(**changes: str) -> Check:
     return self_test.cache_check(self_test.try_cache({**os.environ, **changes}))
 
 
-def test_home_that_is_read_only():
+def test_home_that_is_read_only() -> None:
     line = try_cache(SWEEPER_CACHE="/proc/sweeper")
     assert line.verdict == "warning"
     assert "/proc/sweeper" in line.found
-    assert "SWEEPER_CACHE" in line.fix
+    assert "SWEEPER_CACHE" in (line.fix or "")
 
 
-def fake_jax(folder, text):
+def fake_jax(folder: Path, text: str) -> dict[str, str]:
     (folder / "jax.py").write_text(text)
     return {"PYTHONPATH": str(folder), "SWEEPER_CACHE": str(folder / "cache")}
 
 
-def test_processes_that_find_no_jax(tmp_path):
+def test_processes_that_find_no_jax(tmp_path: Path) -> None:
     line = try_cache(**fake_jax(tmp_path, "raise ImportError('none here')"))
     assert line.found == "not needed: JAX isn't installed"
 
 
-def test_processes_with_a_broken_jax(tmp_path):
+def test_processes_with_a_broken_jax(tmp_path: Path) -> None:
     line = try_cache(**fake_jax(tmp_path, "raise RuntimeError('no such instruction')"))
     assert line.verdict == "problem"
     assert "no such instruction" in line.found
     assert list((tmp_path / "cache").rglob("self-test*")) == []
 
 
-def test_scratch_that_cannot_be_made(monkeypatch):
+def test_scratch_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWEEPER_SCRATCH", "/tmp/" + "long" * 20)
     found = self_test.try_wave()
     line = self_test.ray_check(found)

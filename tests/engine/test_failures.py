@@ -51,7 +51,7 @@ class UnprintableError(Exception):
             UnprintableError(),
             Outcome.CRASHED,
             CauseKind.EXCEPTION,
-            f"{__name__}.UnprintableError: (its text can't be had: RuntimeError)",
+            f"{__name__}.UnprintableError: (its text can't be read: RuntimeError)",
         ),
     ],
 )
@@ -124,13 +124,16 @@ def test_deaths_without_a_stack() -> None:
     [
         (
             DeathTraces(True, exit_status=-signal.SIGXCPU, last_line="step 9"),
-            Cause(
-                CauseKind.SIGNAL, "killed by SIGXCPU; the last line of its log: step 9", "SIGXCPU"
-            ),
+            Cause(CauseKind.SIGNAL, "killed by SIGXCPU", "SIGXCPU"),
         ),
         (
-            DeathTraces(True, exit_status=3),
-            Cause(CauseKind.EXIT, "its process left with status 3, outside of Python", code=3),
+            DeathTraces(True, exit_status=3, last_line="step 9"),
+            Cause(
+                CauseKind.EXIT,
+                "its process left with status 3, outside of Python"
+                "; the last line of its log: step 9",
+                code=3,
+            ),
         ),
         (
             DeathTraces(True, noted_exit=3, exit_status=3),

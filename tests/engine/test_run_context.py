@@ -64,6 +64,17 @@ def test_save_is_whole_or_not_at_all(run: RunContext) -> None:
     assert [file.name for file in run.folder.iterdir()] == ["model.txt"]
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["config.yaml", "metrics.jsonl", "result.json", "log.txt", "progress.json", "stack.txt"],
+)
+def test_save_leaves_the_records_alone(run: RunContext, name: str) -> None:
+    (run.folder / name).write_text("record")
+    with pytest.raises(ValueError, match=f"'{name}', which is a file of the records"):
+        run.save(name, lambda path: path.write_text("x"))
+    assert (run.folder / name).read_text() == "record"
+
+
 @pytest.mark.parametrize("name", ["../escape.txt", "a/b.txt", "/tmp/absolute.txt"])
 def test_save_stays_in_the_folder(run: RunContext, name: str) -> None:
     with pytest.raises(ValueError, match="without folders"):

@@ -1,15 +1,19 @@
-"""The scratch of a launch beside a cleaner of the temp folder."""
+"""The scratch of a launch: what cleaners of the temp folder and dead launches do to it."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
+import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support import Bench
 
-from sweeper.engine.scratch import Scratch
+from sweeper.engine.scratch import Scratch, reap_dead_launches
 from sweeper.errors import HostError
 
 
@@ -49,3 +53,26 @@ def test_the_place_is_expanded_or_refused(monkeypatch: pytest.MonkeyPatch, text:
     monkeypatch.setenv("HOME", "/proc/none")
     with pytest.raises(HostError, match=r"SWEEPER_SCRATCH|/proc/none"):
         Scratch.create("abcdef02")
+
+
+def test_an_orphan_that_lost_its_mark_is_known_by_its_open_files(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray's agents rename themselves and, as it happens, write over the mark in doing so."""
+    monkeypatch.setenv("SWEEPER_SCRATCH", str(bench.scratch))
+    gone = subprocess.Popen(["true"])
+    dead = Scratch.create("dead")
+    (dead.path / "owner").write_text(f"{replace(dead.mark, pid=gone.pid, ticks=1)}\n")
+    gone.wait()
+    log = dead.path / "agent.log"
+    with log.open("w") as output:
+        orphan = subprocess.Popen(["sleep", "300"], stdout=output)
+    bystander = subprocess.Popen(["sleep", "300"])
+    try:
+        reap_dead_launches()
+        assert orphan.wait(timeout=5) == -signal.SIGKILL
+        assert bystander.poll() is None
+    finally:
+        for process in (orphan, bystander):
+            process.kill()
+            process.wait()

@@ -542,7 +542,7 @@ def sweeps(draw: st.DrawFn) -> tuple[list[WaveJobs], dict[str, Sequence[Fate]]]:
     return waves, fates
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(sweeps(), st.integers(1, 4), st.integers(0, 1), st.lists(st.floats(1.0, 200.0), max_size=2))
 def test_whatever_happens_every_attempt_ends_once_and_no_slot_is_used_twice(
     tmp_path_factory: pytest.TempPathFactory,

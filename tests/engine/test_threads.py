@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
 
 import pytest
+from support import Bench
+
+pytestmark = pytest.mark.faults  # the doctor's self-test, a wave of one run, is in the quick suite
 
 
 @pytest.fixture(scope="module")
-def counted(new_bench: Callable[[], Any]) -> list[dict[str, float]]:
+def counted(new_bench: Callable[[], Bench]) -> list[dict[str, float]]:
     """Metrics of four JAX runs on two slots, two in each of two launches."""
     bench = new_bench()
     cache = {
@@ -47,33 +49,3 @@ def test_every_thread_runs_on_the_cpu_of_its_slot(counted: list[dict[str, float]
 
 def test_the_second_launch_finds_the_compiled_program(counted: list[dict[str, float]]) -> None:
     assert [run["cache_hits"] > 0 for run in counted[2:]] == [True, True]
-
-
-def test_the_environment_of_a_wave_keeps_what_the_user_set(tmp_path: Any) -> None:
-    from sweeper.engine.environment import wave_environment
-
-    env = wave_environment(
-        {
-            "RAY_ADDRESS": "10.0.0.1:6379",
-            "RAY_TMPDIR": "/tmp/elsewhere",
-            "WANDB_SERVICE": "2-1-tcp-localhost-1",
-            "OMP_NUM_THREADS": "7",
-            "PYTHONPATH": "/mine",
-            "NPROC": "7",
-            "HOME": "/home/me",
-        },
-        mark="m",
-        token_file=tmp_path / "token",
-        tmp=tmp_path,
-        cpus_per_run=2,
-    )
-    assert "RAY_ADDRESS" not in env
-    assert "RAY_TMPDIR" not in env
-    assert "WANDB_SERVICE" not in env
-    assert env["OMP_NUM_THREADS"] == "7"
-    assert env["OPENBLAS_NUM_THREADS"] == "2"
-    assert env["PYTHONPATH"] == "/mine"
-    assert "NPROC" not in env  # XLA believes it more than the affinity
-    assert env["RAY_preload_python_modules"] == "sweeper.engine.slot_actor"
-    assert env["JAX_COMPILATION_CACHE_DIR"].startswith("/home/me/.cache/sweeper/xla/")
-    assert "XLA_FLAGS" not in env

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import psutil
 import pytest
-from support import of_kind
+from support import Bench, of_kind
 
 from sweeper.records import GroupState, RunFolder, RunState, read_rows
 from sweeper.records.events import Ended, Recorded, Started
@@ -30,6 +32,7 @@ ENDS = {
     "abort": ("crashed", "signal", "SIGABRT", "Aborted"),
     "segfault": ("crashed", "signal", "SIGSEGV", "Segmentation fault"),
     "kill": ("crashed", "signal", "SIGKILL", "killed by SIGKILL"),
+    "kill later": ("crashed", "signal", "SIGKILL", "killed by SIGKILL"),
     "terminate": ("crashed", "signal", "SIGTERM", "ended from outside"),
     "no memory": ("crashed", "out of memory", "MemoryError", "memory_per_run"),
     "nan": ("diverged", "not finite", None, "loss is nan at step 5"),
@@ -44,7 +47,7 @@ ENDS = {
 
 
 class Swept(NamedTuple):
-    bench: Any
+    bench: Bench
     result: subprocess.CompletedProcess[str]
     events: list[Recorded]
     state: GroupState
@@ -54,8 +57,7 @@ class Swept(NamedTuple):
         return next(run for run in self.state.runs.values() if run.axis_values["deed"] == deed)
 
     def folder(self, deed: str) -> RunFolder:
-        folder: RunFolder = self.bench.group(GROUP).run(self.run(deed).id)
-        return folder
+        return self.bench.group(GROUP).run(self.run(deed).id)
 
 
 def _look_at_default_ray() -> object:
@@ -64,7 +66,7 @@ def _look_at_default_ray() -> object:
 
 
 @pytest.fixture(scope="module")
-def swept(new_bench: Callable[[], Any]) -> Swept:
+def swept(new_bench: Callable[[], Bench]) -> Swept:
     bench = new_bench()
     deeds = "\n".join(f"  - {deed}" for deed in ENDS)
     file = bench.write(
@@ -122,6 +124,17 @@ def test_never_more_than_two_runs_at_once(swept: Swept) -> None:
     assert most == 2
 
 
+@pytest.mark.parametrize("deed", ["finish", "raise", "kill later", "hang"])
+def test_memory_and_cpu_time_of_each_run_are_recorded(swept: Swept, deed: str) -> None:
+    """Also of who can't measure itself, as it is killed: it is looked at once a second."""
+    run = swept.run(deed).id
+    (event,) = [end for end in of_kind(Ended, swept.events) if end.run == run]
+    result = json.loads(swept.folder(deed).result_file.read_text())
+    for record in (asdict(event), result):
+        assert 20e6 < record["rss_peak_bytes"] < 2e9
+        assert 0.0 <= record["cpu_s"] < 60.0
+
+
 def test_places_are_lines_of_the_training(swept: Swept) -> None:
     for deed in ("raise", "segfault", "abort", "no memory"):
         cause = swept.run(deed).cause
@@ -161,8 +174,7 @@ def test_children_of_runs_are_ended(swept: Swept) -> None:
 
 
 def test_nothing_of_the_launch_is_left(swept: Swept) -> None:
-    assert swept.bench.marked_processes() == []
-    assert swept.bench.launches_left() == []
+    swept.bench.assert_nothing_is_left()
     assert _look_at_default_ray() == swept.ray_before
 
 
@@ -174,7 +186,7 @@ def test_records_are_private(swept: Swept) -> None:
             assert (Path(root) / file).stat().st_mode & 0o077 == 0, file
 
 
-def test_the_wave_tells_what_it_cost(swept: Swept) -> None:
+def test_the_wave_reports_what_it_cost(swept: Swept) -> None:
     (wave,) = swept.state.waves
     assert wave.reason == "done"
     assert wave.startup_s is not None
@@ -185,8 +197,6 @@ def test_the_wave_tells_what_it_cost(swept: Swept) -> None:
 
 def test_launching_again_tries_what_has_no_good_outcome_and_no_other(swept: Swept) -> None:
     """Planned only: finished and diverged runs are left alone."""
-    import json
-
     file = swept.bench.path / f"{GROUP}.yaml"
     plan = json.loads(swept.bench.sweep("plan", file, "--json").stdout)
     bad = sum(1 for end in ENDS.values() if end[0] in {"crashed", "timed out"})

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ FIRST_NAMESPACE = "         0          0 4294967295\n"
 INNER_NAMESPACE = "         0     100000      65536\n"
 
 
-def lay_out(root, files):
+def lay_out(root: Path, files: Mapping[str, str]) -> Path:
     for name, text in files.items():
         file = root / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -22,7 +23,7 @@ def lay_out(root, files):
 
 
 @pytest.fixture
-def proc(tmp_path):
+def proc(tmp_path: Path) -> Path:
     return lay_out(
         tmp_path / "proc",
         {
@@ -41,15 +42,15 @@ def proc(tmp_path):
     )
 
 
-def rooms(proc, root, nproc=(4096, 4096)):
+def rooms(proc: Path, root: Path, nproc: tuple[int, int] = (4096, 4096)) -> dict[str, facts.Room]:
     return {room.name: room for room in facts.thread_rooms(proc, root, nproc=nproc)}
 
 
-def test_memory_of_the_host(proc):
+def test_memory_of_the_host(proc: Path) -> None:
     assert facts.memory_now(proc) == (1000 * 1024, 600 * 1024)
 
 
-def test_tightest_cgroup_on_the_way_up_decides(proc, tmp_path):
+def test_tightest_cgroup_on_the_way_up_decides(proc: Path, tmp_path: Path) -> None:
     root = lay_out(
         tmp_path / "cgroup",
         {
@@ -69,7 +70,7 @@ def test_tightest_cgroup_on_the_way_up_decides(proc, tmp_path):
     assert (pids.limit, pids.used, pids.free) == (700, 33, 667)
 
 
-def test_cgroup_version_1(proc, tmp_path):
+def test_cgroup_version_1(proc: Path, tmp_path: Path) -> None:
     lay_out(proc, {"self/cgroup": "9:name=systemd:/\n4:memory,x:/box\n0::/\n"})
     root = lay_out(
         tmp_path / "cgroup",
@@ -82,7 +83,7 @@ def test_cgroup_version_1(proc, tmp_path):
     assert cgroups.memory_room(proc, root) == GIB
 
 
-def test_cgroup_of_a_container_is_the_mounted_root(proc, tmp_path):
+def test_cgroup_of_a_container_is_the_mounted_root(proc: Path, tmp_path: Path) -> None:
     """Without a cgroup namespace the path in /proc/self/cgroup is the host's."""
     lay_out(proc, {"self/cgroup": "4:memory:/docker/0123\n"})
     root = lay_out(
@@ -95,26 +96,26 @@ def test_cgroup_of_a_container_is_the_mounted_root(proc, tmp_path):
     assert cgroups.memory_room(proc, root) == 2 * GIB
 
 
-def test_no_cgroups_at_all(proc, tmp_path):
+def test_no_cgroups_at_all(proc: Path, tmp_path: Path) -> None:
     (proc / "self/cgroup").unlink()
     assert cgroups.memory_room(proc, tmp_path / "none") is None
     assert "pids.max" not in rooms(proc, tmp_path / "none")
 
 
-def test_threads_count_by_user_and_by_host(proc, tmp_path):
+def test_threads_count_by_user_and_by_host(proc: Path, tmp_path: Path) -> None:
     found = rooms(proc, tmp_path)
     assert (found["ulimit -u"].limit, found["ulimit -u"].used) == (4096, 12)
     assert (found["kernel.pid_max"].limit, found["kernel.pid_max"].used) == (32768, 1234)
     assert found["kernel.threads-max"].limit == 192730
 
 
-def test_mend_of_the_process_limit(proc, tmp_path):
+def test_mend_of_the_process_limit(proc: Path, tmp_path: Path) -> None:
     assert "`ulimit -u 8192`" in rooms(proc, tmp_path, (4096, 8192))["ulimit -u"].fix
     assert "`ulimit -u unlimited`" in rooms(proc, tmp_path, (4096, -1))["ulimit -u"].fix
     assert "limits.d" in rooms(proc, tmp_path, (4096, 4096))["ulimit -u"].fix
 
 
-def test_process_limit_does_not_bind_the_mighty(proc, tmp_path):
+def test_process_limit_does_not_bind_the_mighty(proc: Path, tmp_path: Path) -> None:
     lay_out(
         proc,
         {"self/uid_map": FIRST_NAMESPACE, "self/status": "CapEff:\t000001ffffffffff\n"},
@@ -146,15 +147,15 @@ MOUNTS = r"""21 1 254:0 / / rw,relatime - ext4 /dev/vda rw
         ("/tmp/x", "tmpfs"),
     ],
 )
-def test_file_system_is_the_innermost_mount(path, kind):
+def test_file_system_is_the_innermost_mount(path: str, kind: str) -> None:
     assert facts.file_system(Path(path), MOUNTS) == kind
 
 
-def test_file_system_is_unknown_without_mounts():
+def test_file_system_is_unknown_without_mounts() -> None:
     assert facts.file_system(Path("/tmp"), "") == "unknown"
 
 
-def test_this_host_has_memory_and_disk(tmp_path):
+def test_this_host_has_memory_and_disk(tmp_path: Path) -> None:
     total, available = facts.memory_now()
     assert 0 < available <= total
     room = facts.disk(tmp_path)
@@ -162,13 +163,13 @@ def test_this_host_has_memory_and_disk(tmp_path):
     assert room.kind != "unknown"
 
 
-def test_threads_of_this_host_include_new_ones():
-    """Both counts see 20 more threads of ours while they live."""
+def test_threads_of_this_host_include_new_ones() -> None:
+    """Both counts see 200 more threads of ours while they live."""
     release = threading.Event()
 
-    def count():
+    def count() -> tuple[int, int]:
         found = {r.name: r.used for r in facts.thread_rooms(nproc=(10**6, 10**6))}
-        return facts._threads_of_user(facts.PROC), found["kernel.pid_max"]
+        return facts._threads_of_user(cgroups.PROC), found["kernel.pid_max"]
 
     before = count()
     threads = [threading.Thread(target=release.wait) for _ in range(200)]
@@ -182,7 +183,7 @@ def test_threads_of_this_host_include_new_ones():
     assert all(b - a > 100 for a, b in zip(before, during, strict=True))
 
 
-def test_writable_folder_with_locks_and_what_is_none(tmp_path):
+def test_writable_folder_with_locks_and_what_is_none(tmp_path: Path) -> None:
     assert facts.write_refusal(tmp_path) == (None, True)
     assert list(tmp_path.iterdir()) == []
     file = tmp_path / "file"
@@ -192,19 +193,20 @@ def test_writable_folder_with_locks_and_what_is_none(tmp_path):
     assert refusal
 
 
-def test_nearest_existing_path(tmp_path):
+def test_nearest_existing_path(tmp_path: Path) -> None:
     assert facts.nearest_existing(tmp_path / "a" / "b") == tmp_path
     (tmp_path / "a").touch()
     assert facts.nearest_existing(tmp_path / "a" / "b") == tmp_path / "a"
 
 
-def test_shared_memory_of_a_folder_and_of_none(tmp_path):
+def test_shared_memory_of_a_folder_and_of_none(tmp_path: Path) -> None:
     total, free = facts.shared_memory(tmp_path)
+    assert total is not None
     assert 0 < free <= total
     assert facts.shared_memory(tmp_path / "none") == (None, 0)
 
 
-def test_folder_size_stops_at_its_bound(tmp_path):
+def test_folder_size_stops_at_its_bound(tmp_path: Path) -> None:
     for index in range(20):
         folder = tmp_path / f"session_{index % 4}"
         folder.mkdir(exist_ok=True)
@@ -218,7 +220,7 @@ def test_folder_size_stops_at_its_bound(tmp_path):
     assert part < total
 
 
-def test_folder_size_counts_allocated_space(tmp_path):
+def test_folder_size_counts_allocated_space(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     before, _ = facts.folder_size(tmp_path)
     (tmp_path / "a" / "b" / "file").write_bytes(b"x" * 100_000)
@@ -228,6 +230,6 @@ def test_folder_size_counts_allocated_space(tmp_path):
     assert facts.folder_size(tmp_path / "missing") == (0, False)
 
 
-def test_owner_of_what_is_there_and_what_is_not(tmp_path):
+def test_owner_of_what_is_there_and_what_is_not(tmp_path: Path) -> None:
     assert facts.owner_of(tmp_path)
     assert facts.owner_of(tmp_path / "none") is None

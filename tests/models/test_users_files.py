@@ -5,14 +5,16 @@ file. Each must give exactly these axes and these runs, in this order.
 """
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from models.neural_ode.config import Config
 from models.two_body import load
-from sweeper.config import read_sweep
+from sweeper.config import Sweep, read_sweep
 
 FILES = Path(__file__).parent / "users_files"
 DATA = {"dataset_name", "problem"}
@@ -25,8 +27,8 @@ SLIDING = tuple((k / 10, (k + 1) / 10) for k in range(10))
 class Meaning:
     """The values of each axis, slowest first, and the single values; all else is the default."""
 
-    axes: dict = field(default_factory=dict)
-    single: dict = field(default_factory=dict)
+    axes: dict[str, list[Any]] = field(default_factory=dict)
+    single: dict[str, Any] = field(default_factory=dict)
 
 
 MEANINGS = {
@@ -138,11 +140,11 @@ MEANINGS = {
 }
 
 
-def read(name):
+def read(name: str) -> Sweep:
     return read_sweep(FILES / f"{name}.yaml")
 
 
-def config_of(values):
+def config_of(values: Mapping[str, Any]) -> Config:
     """The default config with some values of its data or parameters changed."""
     data = {name: value for name, value in values.items() if name in DATA}
     parameters = {name: value for name, value in values.items() if name not in DATA}
@@ -154,12 +156,12 @@ def config_of(values):
     )
 
 
-def test_every_file_has_a_meaning():
+def test_every_file_has_a_meaning() -> None:
     assert {file.stem for file in FILES.iterdir()} == MEANINGS.keys()
 
 
 @pytest.mark.parametrize("name", MEANINGS)
-def test_the_axes_are_those_that_the_user_means(name):
+def test_the_axes_are_those_that_the_user_means(name: str) -> None:
     expected = {
         f"{'data' if key in DATA else 'parameters'}.{key}": values
         for key, values in MEANINGS[name].axes.items()
@@ -170,7 +172,7 @@ def test_the_axes_are_those_that_the_user_means(name):
 
 
 @pytest.mark.parametrize("name", MEANINGS)
-def test_the_runs_are_those_that_the_user_means(name):
+def test_the_runs_are_those_that_the_user_means(name: str) -> None:
     meaning = MEANINGS[name]
     expected = [
         config_of(meaning.single | dict(zip(meaning.axes, point, strict=True)))
@@ -185,7 +187,7 @@ def test_the_runs_are_those_that_the_user_means(name):
         assert sweep.trainer.check(run.config) == []
 
 
-def test_the_whole_sweep_of_the_users_has_576_runs():
+def test_the_whole_sweep_of_the_users_has_576_runs() -> None:
     assert read("sweep-2BP-12-10").count() == 576
 
 
@@ -198,18 +200,18 @@ def test_the_whole_sweep_of_the_users_has_576_runs():
         ("ten_windows", "ten_windows_in_one_more_bracket"),
     ],
 )
-def test_two_ways_to_write_a_value_give_the_same_run(one, other):
+def test_two_ways_to_write_a_value_give_the_same_run(one: str, other: str) -> None:
     assert [run.id for run in read(one)] == [run.id for run in read(other)]
 
 
 @pytest.mark.parametrize("name", MEANINGS)
-def test_only_a_repeated_section_gives_a_warning(name):
+def test_only_a_repeated_section_gives_a_warning(name: str) -> None:
     warnings = [(problem.line, problem.message) for problem in read(name).warnings]
     expected = [(9, "`parameters` is given twice, on line 3 and on line 9")]
     assert warnings == (expected if name == "section_twice" else [])
 
 
-def test_a_name_without_a_split_is_a_draw_of_its_own():
+def test_a_name_without_a_split_is_a_draw_of_its_own() -> None:
     own, train = (load(f"complex_TBP_planar_16{split}") for split in ("", "_train"))
     assert len(own) == len(train) == 16
     assert not (own.y == train.y).all(axis=(1, 2)).any()

@@ -3,13 +3,13 @@
 import itertools
 from collections import Counter
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
 from models import latent_ode
 from models.neural_ode.config import OutputLayer
-from sweeper.config import read_sweep
+from sweeper.config import Sweep, read_sweep
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 COUNTS = {
@@ -27,11 +27,11 @@ COUNTS = {
 }
 
 
-def sweep_named(name):
+def sweep_named(name: str) -> Sweep:
     return read_sweep(CONFIGS / "sweeps" / f"{name}.yaml")
 
 
-def points(sweep):
+def points(sweep: Sweep) -> list[Any]:
     """Every run's config, after the trainer has found nothing wrong with it."""
     runs = list(sweep)
     assert len({run.id for run in runs}) == len(runs)
@@ -41,13 +41,13 @@ def points(sweep):
     return [run.config for run in runs]
 
 
-def test_every_sweep_is_counted_here():
+def test_every_sweep_is_counted_here() -> None:
     shipped = {file.stem for file in (CONFIGS / "sweeps").glob("*.yaml")}
     assert shipped == {*COUNTS, "quickstart"}
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_counts_and_that_every_point_can_work(name):
+def test_counts_and_that_every_point_can_work(name: str) -> None:
     sweep = sweep_named(name)
     assert sweep.group == name
     assert sweep.warnings == ()
@@ -55,14 +55,14 @@ def test_counts_and_that_every_point_can_work(name):
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_three_lines_say_what_is_asked(name):
+def test_three_lines_say_what_is_asked(name: str) -> None:
     lines = (CONFIGS / "sweeps" / f"{name}.yaml").read_text().splitlines()
     assert [line[:1] for line in lines[:4]] == ["#", "#", "#", "w"]
     assert "?" in "".join(lines[:3])
     assert f"{COUNTS[name]} runs" in "".join(lines[:3])
 
 
-def test_the_users_grid():
+def test_the_users_grid() -> None:
     configs = points(sweep_named("sweep-2BP-12-10"))
     short_first = ((0.0, 0.1), (0.0, 1.0), (0.0, 1.0))
     grid = itertools.product(
@@ -103,7 +103,7 @@ def test_the_users_grid():
         ("heatmap-circular", "circular_TBP_planar_{}_train"),
     ],
 )
-def test_heat_maps(name, training_set):
+def test_heat_maps(name: str, training_set: str) -> None:
     found = {
         (config.data.dataset_name, *config.parameters.segment_length_strategy)
         for config in points(sweep_named(name))
@@ -115,13 +115,13 @@ def test_heat_maps(name, training_set):
     }
 
 
-def test_every_head_once():
+def test_every_head_once() -> None:
     heads = [config.parameters.output_layer for config in points(sweep_named("heads-10-orbits"))]
     another_name = {"mlp_4D_accsoftplus"}
     assert Counter(heads) == Counter(set(get_args(OutputLayer)) - another_name)
 
 
-def test_the_conference_curriculum():
+def test_the_conference_curriculum() -> None:
     for config in points(sweep_named("hifi-conference")):
         p = config.parameters
         assert p.length_strategy == tuple((0.0, k / 10) for k in range(1, 11))
@@ -130,12 +130,12 @@ def test_the_conference_curriculum():
         assert config.parameters.steps_strategy == (2000, 10)
 
 
-def test_the_rows_of_the_users_table():
+def test_the_rows_of_the_users_table() -> None:
     """Loss, steps, segments, activation and head of each, on 10 or 100 orbits."""
     percent, nmse = "percent_error", "percent_error_plus_nmse"
     lofi = ("signed", "unit_softplus", "logmag_unit_exp", "logmag_unit_softplus")
     lengths = (4, 10, 18, 24, 36, 72, 180)
-    expected = {
+    expected: dict[str, list[tuple[object, ...]]] = {
         "activation-head-lofi": [
             (100, (1000,), percent, 18, activation, head)
             for activation in ("tanh", "leaky_relu")
@@ -172,7 +172,7 @@ def test_the_rows_of_the_users_table():
         assert (p.steps_strategy, p.loss_fcn, p.mse_weight) == ((2000,), nmse, 1.0)
 
 
-def test_segments_of_the_curriculum():
+def test_segments_of_the_curriculum() -> None:
     losses = [("percent_error", 1.0)]
     losses += [("percent_error_plus_nmse", weight) for weight in (1.0, 10.0, 50.0)]
     grid = itertools.product(
@@ -204,8 +204,8 @@ def test_segments_of_the_curriculum():
     ],
 )
 def test_points_that_cannot_work_are_found_before_anything_trains(
-    name, old, new, misfits, tmp_path
-):
+    name: str, old: str, new: str, misfits: int, tmp_path: Path
+) -> None:
     text = (CONFIGS / "sweeps" / f"{name}.yaml").read_text()
     assert text.count(old) == 1
     (tmp_path / "changed.yaml").write_text(text.replace(old, new))
@@ -215,7 +215,7 @@ def test_points_that_cannot_work_are_found_before_anything_trains(
     assert len(wrong) == misfits
 
 
-def test_first_look_at_latent_odes():
+def test_first_look_at_latent_odes() -> None:
     sweep = read_sweep(CONFIGS / "latent_ode" / "sweeps" / "first-look.yaml")
     assert sweep.trainer.name == "models.latent_ode"
     assert sweep.warnings == ()
@@ -226,7 +226,7 @@ def test_first_look_at_latent_odes():
     assert len({sweep.trainer.program_key(config) for config in points(sweep)}) == 2
 
 
-def test_the_latent_odes_default_file_says_what_the_code_says(tmp_path):
+def test_the_latent_odes_default_file_says_what_the_code_says(tmp_path: Path) -> None:
     (tmp_path / "default.yaml").write_text((CONFIGS / "latent_ode" / "default.yaml").read_text())
     (tmp_path / "plain.yaml").write_text("trainer: models.latent_ode\n")
     sweep = read_sweep(tmp_path / "plain.yaml")

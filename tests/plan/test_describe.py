@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from support import folded
 
-from sweeper.config import read_sweep
+from sweeper.config import Sweep, read_sweep
 from sweeper.plan import describe, remaining
 
 TRAINER = """
@@ -44,14 +46,14 @@ resources: {runs_per_wave: 12}
 
 
 @pytest.fixture(scope="module")
-def sweep(tmp_path_factory):
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     folder = tmp_path_factory.mktemp("sweep")
     (folder / "plan_test_trainer.py").write_text(TRAINER)
     (folder / "sweep.yaml").write_text(SWEEP)
     return read_sweep(folder / "sweep.yaml", search=[folder])
 
 
-def test_a_plan_of_a_real_sweep_file(sweep):
+def test_a_plan_of_a_real_sweep_file(sweep: Sweep) -> None:
     plan = describe(remaining(sweep, folded([])), sweep)
     json.dumps(plan, allow_nan=False)
     assert (plan["group"], plan["total"], plan["to_train"]) == ("segments", 24, 20)
@@ -70,14 +72,36 @@ def test_a_plan_of_a_real_sweep_file(sweep):
     }
 
 
-def test_a_plan_after_a_part_is_done(sweep):
+def test_a_plan_after_a_part_is_done(sweep: Sweep) -> None:
     runs = list(sweep)
-    events = [{"event": "planned", "runs": {run.id: run.axis_values for run in runs}}]
+    events: list[Mapping[str, object]] = [
+        {"event": "planned", "runs": {run.id: run.axis_values for run in runs}}
+    ]
     events += [
         {"event": "ended", "run": run.id, "outcome": "finished", "wall_s": 10.0} for run in runs[:4]
     ]
     events += [{"event": "ended", "run": runs[4].id, "outcome": "crashed"}]
     plan = describe(remaining(sweep, folded(events)), sweep)
     assert plan["done"] == {"finished": 4}
+    assert plan["failed_before"] == 1
     assert plan["to_train"] == 16
     assert plan["estimate_s"] == pytest.approx(160.0)
+
+
+def test_zips_and_excluded_points_are_counted_and_programs_only_where_they_are_named(
+    tmp_path: Path,
+) -> None:
+    text = TRAINER.partition("def program_key")[0]
+    (tmp_path / "plan_without_programs.py").write_text(text)
+    (tmp_path / "s.yaml").write_text(
+        "trainer: plan_without_programs\nsegment: [4, 18, 72]\nwindow: [1.0, 2.0, 3.0]\n"
+        "head: [a, b]\nzip: [[segment, window]]\nexclude: [{segment: 4, head: b}]\n"
+    )
+    sweep = read_sweep(tmp_path / "s.yaml", search=[tmp_path])
+    events = [
+        {"event": "wave_started", "wave": 1},
+        {"event": "wave_ended", "wave": 1, "reason": "done", "startup_s": 4.0, "shutdown_s": 2.0},
+    ]
+    plan = describe(remaining(sweep, folded(events)), sweep)
+    assert (plan["zipped"], plan["excluded"], plan["total"]) == ([["segment", "window"]], 1, 5)
+    assert (plan["programs"], plan["startup_s"]) == (None, 6.0)

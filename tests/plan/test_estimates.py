@@ -12,11 +12,11 @@ from sweeper.keys import value_key
 from sweeper.plan.estimates import Estimator, Finished
 
 
-def test_nothing_finished_nothing_known():
+def test_nothing_finished_nothing_known() -> None:
     assert Estimator([]).estimate_s({"steps": 1}, "p") is None
 
 
-def test_the_runs_that_agree_most_decide():
+def test_the_runs_that_agree_most_decide() -> None:
     estimator = Estimator(
         [
             Finished({"steps": 1000, "head": "a"}, 10.0),
@@ -29,7 +29,7 @@ def test_the_runs_that_agree_most_decide():
     assert estimator.estimate_s({"steps": 9, "head": "z"}, None) == pytest.approx(74 / 3)
 
 
-def test_the_own_program_comes_first():
+def test_the_own_program_comes_first() -> None:
     estimator = Estimator(
         [
             Finished({"lr": 1, "width": 8}, 10.0, "small"),
@@ -40,7 +40,7 @@ def test_the_own_program_comes_first():
     assert estimator.estimate_s({"lr": 1, "width": 8}, "unheard-of") == 10.0
 
 
-def test_seeds_do_not_count():
+def test_seeds_do_not_count() -> None:
     estimator = Estimator(
         [
             Finished({"steps": 100, "seed": 0}, 1.0),
@@ -51,7 +51,7 @@ def test_seeds_do_not_count():
     assert estimator.estimate_s({"steps": 100, "seed": 2, "train.seed": 2}, None) == 2.0
 
 
-def test_values_are_compared_as_the_journal_writes_them():
+def test_values_are_compared_as_the_journal_writes_them() -> None:
     estimator = Estimator(
         [Finished({"phases": [[0, 0.5], [0, 1]]}, 7.0), Finished({"phases": [[0, 1]]}, 1.0)]
     )
@@ -66,14 +66,16 @@ points = st.fixed_dictionaries({key: st.integers(0, 2) for key in "abcd"})
 
 
 @given(st.lists(st.tuples(points, st.integers(1, 9)), min_size=1, max_size=12), points)
-def test_it_equals_counting_agreements_one_by_one(finished, point):
+def test_it_equals_counting_agreements_one_by_one(
+    finished: list[tuple[dict[str, int], int]], point: dict[str, int]
+) -> None:
     estimator = Estimator(Finished(values, float(wall)) for values, wall in finished)
     agree = [sum(values[key] == point[key] for key in point) for values, _ in finished]
     best = [wall for (_, wall), n in zip(finished, agree, strict=True) if n == max(agree)]
     assert estimator.estimate_s(point, None) == pytest.approx(sum(best) / len(best))
 
 
-def test_thousands_are_estimated_from_thousands_in_a_moment():
+def test_thousands_are_estimated_from_thousands_in_a_moment() -> None:
     values = [
         {"a": i % 7, "b": i % 11, "c": i % 5, "d": i % 3, "e": i % 2, "seed": i % 10}
         for i in range(6000)

@@ -208,7 +208,8 @@ def test_of_two_that_find_the_same_dead_claim_one_gets_it(
     a = pretended("a", "boot-a", alive)
     claim(folder, "dead", here=a)
     alive[1] = "later"  # the pid is used again
-    make, rivals = claims_module._make, []
+    make = claims_module._make
+    rivals: list[str] = []
 
     def make_second(file: Path, owners: object) -> bool:
         if not rivals:  # between the look and the claim of this launch, another one claims

@@ -36,6 +36,7 @@ reals = st.floats(allow_nan=False, allow_infinity=False)
 FIELD_VALUES: Mapping[str, st.SearchStrategy[Any]] = {
     "str": texts,
     "str | None": st.none() | texts,
+    "bool": st.booleans(),
     "int": integers,
     "int | None": st.none() | integers,
     "float | None": st.none() | reals,
@@ -50,8 +51,10 @@ FIELD_VALUES: Mapping[str, st.SearchStrategy[Any]] = {
     ),
 }
 whole_events = st.one_of(
-    st.builds(kind, **{item.name: FIELD_VALUES[str(item.type)] for item in fields(kind)})
-    for kind in KINDS.values()
+    [
+        st.builds(kind, **{item.name: FIELD_VALUES[str(item.type)] for item in fields(kind)})
+        for kind in KINDS.values()
+    ]
 )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from random import Random
+from typing import Any, TypeAlias
 
 import pytest
 from hypothesis import given, settings
@@ -12,11 +14,13 @@ from support import folded
 from sweeper.records import STANDINGS, CauseKind, GroupState, Outcome
 from sweeper.records.jsonl import encode, parse
 
+Line: TypeAlias = dict[str, Any]
+
 OUTCOMES = [str(outcome) for outcome in Outcome]
 RUNS = ["aaa", "bbb", "ccc", "ddd"]
 
 
-def story(*events, writer="w", start=100.0):
+def story(*events: Line, writer: str = "w", start: float = 100.0) -> list[Line]:
     """Events of one writer, a second apart."""
     return [
         {"v": 1, "writer": writer, "seq": seq, "time": start + seq, **event}
@@ -24,26 +28,26 @@ def story(*events, writer="w", start=100.0):
     ]
 
 
-def launched(total=4, **more):
+def launched(total: int = 4, **more: Any) -> Line:
     return {"event": "launched", "launch": "L", "total": total, **more}
 
 
-def planned(*runs):
+def planned(*runs: str) -> Line:
     return {"event": "planned", "runs": {run: {"seed": i} for i, run in enumerate(runs)}}
 
 
-def started(run, attempt=1):
+def started(run: str, attempt: int = 1) -> Line:
     return {"event": "started", "run": run, "attempt": attempt, "slot": 0, "wave": 1}
 
 
-def ended(run, outcome, attempt=1, **more):
+def ended(run: str, outcome: str, attempt: int = 1, **more: Any) -> Line:
     return {"event": "ended", "run": run, "attempt": attempt, "outcome": outcome, **more}
 
 
 @st.composite
-def histories(draw):
+def histories(draw: st.DrawFn) -> list[Line]:
     """The events of two writers that share four runs, with clocks that may disagree."""
-    events = []
+    events: list[Line] = []
     for writer in ("w1", "w2"):
         time = draw(st.integers(0, 30))
         for seq in range(draw(st.integers(0, 14))):
@@ -71,7 +75,7 @@ def histories(draw):
 
 @settings(max_examples=150)
 @given(histories(), st.data())
-def test_order_and_repetition_change_nothing(events, data):
+def test_order_and_repetition_change_nothing(events: list[Line], data: st.DataObject) -> None:
     expected = folded(events)
     again = data.draw(st.lists(st.sampled_from(events), max_size=6)) if events else []
     shuffled = data.draw(st.permutations(events + again))
@@ -81,8 +85,8 @@ def test_order_and_repetition_change_nothing(events, data):
 
 @settings(max_examples=150)
 @given(histories())
-def test_counts_add_up_and_a_finished_run_stays_finished(events):
-    finished = set()
+def test_counts_add_up_and_a_finished_run_stays_finished(events: list[Line]) -> None:
+    finished: set[str] = set()
     for upto in range(len(events) + 1):
         state = folded(events[:upto])
         counts = state.counts()
@@ -95,7 +99,7 @@ def test_counts_add_up_and_a_finished_run_stays_finished(events):
 
 
 @given(histories())
-def test_the_outcome_is_finished_or_the_latest(events):
+def test_the_outcome_is_finished_or_the_latest(events: list[Line]) -> None:
     state = folded(events)
     for run in RUNS:
         ends = [e for e in events if e["event"] == "ended" and e["run"] == run]
@@ -113,7 +117,9 @@ def test_the_outcome_is_finished_or_the_latest(events):
 
 @settings(max_examples=150)
 @given(histories(), st.data())
-def test_bytes_lost_at_either_writers_end_never_raise(events, data):
+def test_bytes_lost_at_either_writers_end_never_raise(
+    events: list[Line], data: st.DataObject
+) -> None:
     lines = {
         writer: "".join(encode(e) + "\n" for e in events if e["writer"] == writer).encode()
         for writer in ("w1", "w2")
@@ -156,7 +162,7 @@ strange_events = st.builds(
 
 @settings(max_examples=150)
 @given(st.lists(strange_events, max_size=8), st.randoms())
-def test_no_event_however_strange_makes_it_raise(events, random):
+def test_no_event_however_strange_makes_it_raise(events: list[Line], random: Random) -> None:
     state = folded(events)
     assert sum(state.counts().values()) == state.total
     for run in state.runs.values():
@@ -167,7 +173,7 @@ def test_no_event_however_strange_makes_it_raise(events, random):
     assert repr(folded(events)) == repr(state)  # by text, because NaN differs from itself
 
 
-def test_a_plain_launch():
+def test_a_plain_launch() -> None:
     events = story(
         launched(3, host="h", pid=7, slots=2, pid_start="boot-1"),
         {"event": "planned", "headline": "test/mean", "runs": {r: {"lr": 0.1} for r in RUNS[:3]}},
@@ -194,17 +200,19 @@ def test_a_plain_launch():
         {"test/mean": 2},
         {"lr": 0.1},
     )
-    assert state.runs["bbb"].cause.kind is CauseKind.SIGNAL
-    assert state.runs["bbb"].cause.headline() == "SIGKILL: killed"
+    cause = state.runs["bbb"].cause
+    assert cause is not None
+    assert cause.kind is CauseKind.SIGNAL
+    assert cause.headline() == "SIGKILL: killed"
     assert folded([]) == GroupState()
 
 
-def test_runs_are_in_planned_order():
+def test_runs_are_in_planned_order() -> None:
     events = story(planned("ddd", "aaa"), started("aaa"), planned("bbb"), started("ccc"))
     assert list(folded(events).runs) == ["ddd", "aaa", "bbb", "ccc"]
 
 
-def test_a_retry_that_finishes_beats_the_crash_and_the_crash_stays_readable():
+def test_a_retry_that_finishes_beats_the_crash_and_the_crash_stays_readable() -> None:
     events = story(
         started("aaa", 1),
         ended("aaa", "crashed", 1, last_step=3),
@@ -219,7 +227,7 @@ def test_a_retry_that_finishes_beats_the_crash_and_the_crash_stays_readable():
     assert [str(attempt.outcome) for attempt in run.attempts] == ["crashed", "finished"]
 
 
-def test_a_finished_run_is_not_taken_back_by_a_later_end():
+def test_a_finished_run_is_not_taken_back_by_a_later_end() -> None:
     events = story(started("aaa"), ended("aaa", "finished", last_step=9), ended("aaa", "lost"))
     run = folded(events).runs["aaa"]
     assert run.outcome is Outcome.FINISHED
@@ -227,20 +235,20 @@ def test_a_finished_run_is_not_taken_back_by_a_later_end():
     assert len(run.attempts) == 1
 
 
-def test_an_attempt_without_an_end_stops_running_when_its_launch_ends():
+def test_an_attempt_without_an_end_stops_running_when_its_launch_ends() -> None:
     events = story(launched(1), planned("aaa"), started("aaa"))
     assert folded(events).runs["aaa"].standing == "running"
     state = folded([*events, *story({}, {}, {}, {"event": "launch_ended", "launch": "L"})[3:]])
     assert state.runs["aaa"].standing == "interrupted"
 
 
-def test_a_goodbye_of_another_writer_ends_nothing():
+def test_a_goodbye_of_another_writer_ends_nothing() -> None:
     events = story(launched(1), started("aaa"))
     other = story({"event": "launch_ended", "launch": "L"}, writer="other", start=500)
     assert folded([*events, *other]).runs["aaa"].standing == "running"
 
 
-def test_a_continued_writer_has_a_goodbye_only_for_what_came_before():
+def test_a_continued_writer_has_a_goodbye_only_for_what_came_before() -> None:
     events = story(
         launched(2),
         started("aaa"),
@@ -254,7 +262,7 @@ def test_a_continued_writer_has_a_goodbye_only_for_what_came_before():
 
 
 @pytest.mark.parametrize("hint", [{}, {"of": "dead"}])
-def test_a_later_launch_closes_the_attempt_of_a_dead_one(hint):
+def test_a_later_launch_closes_the_attempt_of_a_dead_one(hint: dict[str, Any]) -> None:
     dead = story(launched(1), started("aaa"), writer="dead")
     later = story(launched(1), ended("aaa", "lost", **hint), writer="later", start=900)
     run = folded([*dead, *later]).runs["aaa"]
@@ -262,7 +270,7 @@ def test_a_later_launch_closes_the_attempt_of_a_dead_one(hint):
     assert [(a.writer, str(a.outcome)) for a in run.attempts] == [("dead", "lost")]
 
 
-def test_two_writers_with_the_same_attempt_number_are_two_attempts():
+def test_two_writers_with_the_same_attempt_number_are_two_attempts() -> None:
     first = story(started("aaa"), ended("aaa", "crashed"), writer="w1")
     second = story(started("aaa"), ended("aaa", "timed out"), writer="w2", start=50)
     run = folded([*first, *second]).runs["aaa"]
@@ -273,20 +281,20 @@ def test_two_writers_with_the_same_attempt_number_are_two_attempts():
     assert run.outcome is Outcome.CRASHED  # the later one, by time
 
 
-def test_an_attempt_whose_end_is_torn_away_does_not_run_beside_its_successor():
+def test_an_attempt_whose_end_is_torn_away_does_not_run_beside_its_successor() -> None:
     events = story(launched(1), started("aaa", 1), started("aaa", 2), ended("aaa", "crashed", 2))
     run = folded(events).runs["aaa"]
     assert not run.running
     assert run.standing == "crashed"
 
 
-def test_a_clock_that_jumps_back_does_not_reorder_one_writer():
+def test_a_clock_that_jumps_back_does_not_reorder_one_writer() -> None:
     events = story(started("aaa"), {"event": "launch_ended", "launch": "L"})
     events[1]["time"] = events[0]["time"] - 3600
     assert folded(events).runs["aaa"].standing == "interrupted"
 
 
-def test_runs_of_an_older_text_that_never_started_are_left_out():
+def test_runs_of_an_older_text_that_never_started_are_left_out() -> None:
     old = story(
         launched(3, sweep_sha="old"),
         planned("aaa", "bbb", "ccc"),
@@ -302,7 +310,7 @@ def test_runs_of_an_older_text_that_never_started_are_left_out():
     assert list(folded([*old, *same]).runs) == [*RUNS]
 
 
-def test_a_launch_that_only_evaluates_changes_neither_total_nor_text():
+def test_a_launch_that_only_evaluates_changes_neither_total_nor_text() -> None:
     trained = story(launched(5, sweep_sha="one"), planned("aaa", "bbb"), writer="w1")
     evaluation = {"event": "launched", "launch": "E", "purpose": "evaluate"}
     state = folded([*trained, *story(evaluation, writer="w2", start=900)])
@@ -313,7 +321,7 @@ def test_a_launch_that_only_evaluates_changes_neither_total_nor_text():
     assert folded([*trained, *story(other, writer="w2", start=900)]).runs == {}
 
 
-def test_an_outcome_or_cause_of_a_newer_version():
+def test_an_outcome_or_cause_of_a_newer_version() -> None:
     events = story(
         started("aaa"),
         ended("aaa", "hibernated"),
@@ -322,10 +330,12 @@ def test_an_outcome_or_cause_of_a_newer_version():
     )
     state = folded(events)
     assert state.runs["aaa"].outcome is None
-    assert state.runs["bbb"].cause.message == "cosmic ray: bit 3"
+    cause = state.runs["bbb"].cause
+    assert cause is not None
+    assert cause.message == "cosmic ray: bit 3"
 
 
-def test_which_writers_are_dead_decides_who_is_interrupted():
+def test_which_writers_are_dead_decides_who_is_interrupted() -> None:
     state = folded(
         [
             *story(launched(3), planned("aaa", "bbb"), started("aaa"), writer="w1"),
@@ -338,7 +348,7 @@ def test_which_writers_are_dead_decides_who_is_interrupted():
     assert json.dumps(corrected.counts())
 
 
-def test_a_run_that_was_invalid_is_interrupted_like_any_other_once_it_starts():
+def test_a_run_that_was_invalid_is_interrupted_like_any_other_once_it_starts() -> None:
     events = story(
         ended("aaa", "invalid", 0), started("aaa"), {"event": "launch_ended", "launch": "L"}
     )

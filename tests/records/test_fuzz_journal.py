@@ -110,7 +110,9 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "runs": st.dictionaries(
         RUN_IDS, st.dictionaries(st.sampled_from(["seed", "a.b", "b"]), ANYTHING), max_size=4
     ),
+    "fixed": st.dictionaries(st.sampled_from(["seed", "a", "a.b.c", "trainer"]), ANYTHING),
     "headline": TEXTS,
+    "maximise": ANYTHING,
     "units": st.dictionaries(TEXTS, TEXTS, max_size=2),
     "wave": NUMBERS,
     "slot": NUMBERS,

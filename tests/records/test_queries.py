@@ -7,6 +7,9 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,40 +35,47 @@ START = 1_000_000.0
 class Recorder:
     """Writes a group's records with a clock that the test sets."""
 
-    def __init__(self, tmp_path):
+    def __init__(self, tmp_path: Path) -> None:
         self.folder = GroupFolder(tmp_path / "runs", "heads").make()
         self.now = START
         self.journal = JournalWriter(self.folder.journal_dir, "w", clock=lambda: self.now)
 
-    def launch(self, total=4, slots=2, **more):
+    def launch(self, total: int = 4, slots: int = 2, **more: Any) -> None:
         me = {"host": host_name(), "pid": os.getpid(), "pid_start": process_start(os.getpid())}
         self.journal.append(
             Launched(launch="L1", total=total, slots=slots, **{**me, **more}),
             Planned(headline="test/mean", runs={f"run{i}": {"lr": 0.1 * i} for i in range(total)}),
         )
 
-    def start(self, run, attempt=1, slot=0):
+    def start(self, run: str, attempt: int = 1, slot: int = 0) -> None:
         self.journal.append(Started(run=run, attempt=attempt, slot=slot))
 
-    def end(self, run, outcome, attempt=1, cause=None, **more):
+    def end(
+        self,
+        run: str,
+        outcome: str,
+        attempt: int = 1,
+        cause: dict[str, Any] | None = None,
+        **more: Any,
+    ) -> None:
         why = Cause.from_plain(cause) if cause else None
         self.journal.append(
             Ended(run=run, attempt=attempt, outcome=Outcome(outcome), cause=why, **more)
         )
 
-    def progress(self, run, fraction, step, moment):
+    def progress(self, run: str, fraction: float, step: int, moment: float) -> None:
         text = json.dumps({"fraction": fraction, "step": step, "time": moment})
         write_atomically(self.folder.run(run).make().progress_file, text)
 
 
 @pytest.fixture
-def recorder(tmp_path):
+def recorder(tmp_path: Path) -> Iterator[Recorder]:
     recorder = Recorder(tmp_path)
     yield recorder
     recorder.journal.close()
 
 
-def test_status_of_a_launch_that_works(recorder):
+def test_status_of_a_launch_that_works(recorder: Recorder) -> None:
     recorder.launch()
     recorder.start("run0")
     recorder.start("run1", slot=1)
@@ -108,7 +118,7 @@ def test_status_of_a_launch_that_works(recorder):
     assert report["eta_s"] == pytest.approx(15.0)
 
 
-def test_eta_without_data_and_at_the_end(recorder):
+def test_eta_without_data_and_at_the_end(recorder: Recorder) -> None:
     recorder.launch(total=2)
     assert status(recorder.folder, now=START)["eta_s"] is None
     recorder.start("run0")
@@ -127,7 +137,7 @@ def test_eta_without_data_and_at_the_end(recorder):
     assert report["launch"]["alive"] is False
 
 
-def test_eta_counts_runs_that_an_earlier_launch_left_crashed(recorder):
+def test_eta_counts_runs_that_an_earlier_launch_left_crashed(recorder: Recorder) -> None:
     recorder.launch(total=2, slots=1)
     recorder.end("run0", "finished", wall_s=10.0)
     recorder.end("run1", "crashed")
@@ -135,12 +145,11 @@ def test_eta_counts_runs_that_an_earlier_launch_left_crashed(recorder):
     assert status(recorder.folder, now=START)["eta_s"] == 0.0
     recorder.journal.append(LaunchEnded(launch="L1", reason="done"))
     with JournalWriter(recorder.folder.journal_dir, "w2", clock=lambda: START + 9) as second:
-        me = {"host": host_name(), "pid": os.getpid()}
-        second.append(Launched(launch="L2", total=2, slots=1, **me))
+        second.append(Launched(launch="L2", total=2, slots=1, host=host_name(), pid=os.getpid()))
     assert status(recorder.folder, now=START + 10)["eta_s"] == pytest.approx(10.0)
 
 
-def test_progress_of_an_earlier_attempt_does_not_count(recorder):
+def test_progress_of_an_earlier_attempt_does_not_count(recorder: Recorder) -> None:
     recorder.launch()
     recorder.progress("run0", 0.9, 90, START - 5)
     recorder.start("run0", attempt=2)
@@ -165,7 +174,7 @@ sys.stdin.read()
 """
 
 
-def test_a_launch_that_was_killed_leaves_interrupted_runs(tmp_path):
+def test_a_launch_that_was_killed_leaves_interrupted_runs(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", LAUNCH, tmp_path],
         stdin=subprocess.PIPE,
@@ -174,6 +183,7 @@ def test_a_launch_that_was_killed_leaves_interrupted_runs(tmp_path):
     )
     folder = GroupFolder(tmp_path, "heads")
     try:
+        assert process.stdout
         assert process.stdout.readline() == "ready\n"
         before = status(folder)
     finally:
@@ -197,7 +207,7 @@ def test_a_launch_that_was_killed_leaves_interrupted_runs(tmp_path):
         assert status(folder)["counts"]["running"] == 0
 
 
-def test_a_launch_on_another_host_may_live(recorder):
+def test_a_launch_on_another_host_may_live(recorder: Recorder) -> None:
     recorder.launch(host="elsewhere-17", pid=1)
     recorder.start("run0")
     report = status(recorder.folder, now=START + 5)
@@ -206,7 +216,7 @@ def test_a_launch_on_another_host_may_live(recorder):
     assert report["wall_s"] == 0.0  # until the last thing it is known to have done
 
 
-def test_a_writer_whose_launch_is_torn_away_lives_by_its_claim(tmp_path):
+def test_a_writer_whose_launch_is_torn_away_lives_by_its_claim(tmp_path: Path) -> None:
     folder = GroupFolder(tmp_path, "heads").make()
     held = claim(folder, "L1", here=this_host())
     with JournalWriter(folder.journal_dir, held.owner.writer) as journal:
@@ -216,7 +226,7 @@ def test_a_writer_whose_launch_is_torn_away_lives_by_its_claim(tmp_path):
     assert snapshot(folder).state.counts()["interrupted"] == 1
 
 
-def test_a_launch_that_was_taken_over_is_dead_on_every_host(tmp_path):
+def test_a_launch_that_was_taken_over_is_dead_on_every_host(tmp_path: Path) -> None:
     folder = GroupFolder(tmp_path, "heads").make()
     held = claim(folder, "L1", here=this_host())
     with JournalWriter(folder.journal_dir, held.owner.writer) as journal:
@@ -230,14 +240,14 @@ def test_a_launch_that_was_taken_over_is_dead_on_every_host(tmp_path):
     assert (found["launch"]["alive"], found["counts"]["interrupted"]) == (False, 1)
 
 
-def test_a_claim_that_this_host_cannot_see_yet_is_no_death(recorder):
+def test_a_claim_that_this_host_cannot_see_yet_is_no_death(recorder: Recorder) -> None:
     claim(recorder.folder, "L0", here=this_host()).release()
     recorder.launch(host="elsewhere", pid=1, claim=3)
     recorder.start("run0")
     assert status(recorder.folder)["launch"]["alive"] is None
 
 
-def test_several_launches_are_listed_and_add_up(recorder):
+def test_several_launches_are_listed_and_add_up(recorder: Recorder) -> None:
     recorder.launch(total=4, slots=1, shard="1/2")
     with JournalWriter(recorder.folder.journal_dir, "w2", clock=lambda: START + 1) as second:
         second.append(
@@ -259,7 +269,7 @@ def test_several_launches_are_listed_and_add_up(recorder):
     assert "shard 2/2" in text
 
 
-def test_crashed_lists_every_bad_end_by_cause(recorder):
+def test_crashed_lists_every_bad_end_by_cause(recorder: Recorder) -> None:
     recorder.launch(total=8)
     recorder.end("run0", "finished")
     recorder.end(
@@ -308,13 +318,13 @@ def test_crashed_lists_every_bad_end_by_cause(recorder):
     assert items[3]["stack"] == str(run.stack_file)
 
 
-def test_a_strange_run_id_in_the_journal_is_shown_and_opens_no_file(recorder):
+def test_a_strange_run_id_in_the_journal_is_shown_and_opens_no_file(recorder: Recorder) -> None:
     recorder.end("../../etc", "crashed", cause={"kind": "exit", "message": "code 3"})
     (item,) = crashed(recorder.folder)
     assert (item.id, item.log) == ("../../etc", None)
 
 
-def test_damage_is_counted_and_a_missing_group_is_an_error(recorder):
+def test_damage_is_counted_and_a_missing_group_is_an_error(recorder: Recorder) -> None:
     recorder.launch()
     with recorder.journal.path.open("a") as file:
         file.write("garbage\n")
@@ -326,7 +336,7 @@ def test_damage_is_counted_and_a_missing_group_is_an_error(recorder):
 HEAVY = ["numpy", "jax", "ray", "matplotlib", "pydantic", "yaml", "rich", "asyncio", "difflib"]
 
 
-def test_status_is_fast_for_an_ordinary_group(recorder):
+def test_status_is_fast_for_an_ordinary_group(recorder: Recorder) -> None:
     runs = [f"r{index:09d}" for index in range(3000)]
     for begin in range(0, len(runs), 500):
         batch = runs[begin : begin + 500]

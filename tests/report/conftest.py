@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import pytest
 
-from sweeper.records import GroupFolder, JournalWriter, append_rows, fold, read_events
+from sweeper.records import GroupFolder, GroupState, JournalWriter, append_rows, fold, read_events
 from sweeper.records.events import Ended, Launched, Planned
 from sweeper.records.outcomes import Outcome
+
+Runs: TypeAlias = Mapping[str, tuple[dict[str, Any], dict[str, float]]]
+"""Id → (axis values, final metrics)."""
 
 ACTIVATIONS = ["tanh", "leaky_relu"]
 HEADS = ["mlp_4D_signed", "mlp_4D", "mlp_4D_unit_softplus"]
 TEST_SETS = [f"complex_TBP_planar_{orbits}_test" for orbits in (1, 10, 100)]
 
 
-def quickstart_runs():
-    """Id → (axis values, final metrics)."""
-    runs = {}
+def quickstart_runs() -> Runs:
+    runs: dict[str, tuple[dict[str, Any], dict[str, float]]] = {}
     for a, activation in enumerate(ACTIVATIONS):
         for h, head in enumerate(HEADS):
             for seed in range(2):
@@ -39,7 +43,12 @@ def quickstart_runs():
     return runs
 
 
-def record(folder, runs, outcomes=None, headline=f"{TEST_SETS[1]}/mean"):
+def record(
+    folder: GroupFolder,
+    runs: Runs,
+    outcomes: Mapping[str, str | None] | None = None,
+    headline: str = f"{TEST_SETS[1]}/mean",
+) -> GroupState:
     """Write a journal; `outcomes` (by id) replaces `finished`, None leaves the run waiting."""
     outcomes = outcomes or {}
     with JournalWriter(folder.make().journal_dir, "w", clock=lambda: 1000.0) as journal:
@@ -54,7 +63,7 @@ def record(folder, runs, outcomes=None, headline=f"{TEST_SETS[1]}/mean"):
     return fold(read_events(folder.journal_dir))
 
 
-def record_curves(folder, runs, steps=1000):
+def record_curves(folder: GroupFolder, runs: Runs, steps: int = 1000) -> None:
     """Write falling losses with noise that needs no random numbers."""
     for run, (_, metrics) in runs.items():
         floor = metrics["loss"]
@@ -70,7 +79,7 @@ def record_curves(folder, runs, steps=1000):
 
 
 @pytest.fixture
-def quickstart(tmp_path):
+def quickstart(tmp_path: Path) -> GroupFolder:
     """The folder of a finished quickstart."""
     folder = GroupFolder(tmp_path / "runs", "quickstart")
     record(folder, quickstart_runs())
@@ -78,7 +87,7 @@ def quickstart(tmp_path):
 
 
 @pytest.fixture
-def troubled(tmp_path):
+def troubled(tmp_path: Path) -> GroupFolder:
     """The folder of a quickstart of which one run crashed, one diverged and one still waits."""
     folder = GroupFolder(tmp_path / "runs", "quickstart")
     runs = quickstart_runs()
@@ -91,10 +100,10 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.fixture
-def golden():
+def golden() -> Callable[[str, str], None]:
     """Compares a text with a file of tests/report/golden; `RENEW_GOLDEN=1` writes the file."""
 
-    def compare(name, text):
+    def compare(name: str, text: str) -> None:
         file = GOLDEN / name
         if os.environ.get("RENEW_GOLDEN") == "1":
             file.parent.mkdir(exist_ok=True)

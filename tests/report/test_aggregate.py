@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import pytest
 from hypothesis import given
@@ -10,14 +12,17 @@ from hypothesis import strategies as st
 from support import folded
 
 from sweeper.errors import RecordError
+from sweeper.records import GroupFolder, GroupState
 from sweeper.report.aggregate import Statistic, group_table, results_table
+
+Run: TypeAlias = tuple[dict[str, Any], str, dict[str, float]]
 
 MEANS = [f"complex_TBP_planar_{n}_test/mean" for n in (1, 10, 100)]
 
 
-def state_of(runs, headline="loss"):
+def state_of(runs: Sequence[Run], headline: str | None = "loss") -> GroupState:
     """A state of (axis values, standing, metrics) per run."""
-    events = [
+    events: list[Mapping[str, object]] = [
         {
             "event": "planned",
             "headline": headline,
@@ -32,7 +37,7 @@ def state_of(runs, headline="loss"):
     return folded(events)
 
 
-def test_seeds_become_the_spread(quickstart):
+def test_seeds_become_the_spread(quickstart: GroupFolder) -> None:
     table = group_table(quickstart)
     assert [axis.label for axis in table.axes] == ["activation", "output_layer"]
     assert len(table.rows) == 6
@@ -46,13 +51,13 @@ def test_seeds_become_the_spread(quickstart):
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=6))
-def test_mean_and_deviation_are_those_of_the_standard_library(values):
+def test_mean_and_deviation_are_those_of_the_standard_library(values: list[float]) -> None:
     statistic = Statistic(tuple(values), len(values))
     assert statistic.mean == pytest.approx(statistics.fmean(values), abs=1e-9)
     assert statistic.sd == pytest.approx(statistics.stdev(values), abs=1e-6)
 
 
-def test_bad_outcomes_are_counted_and_their_metrics_left_out(troubled):
+def test_bad_outcomes_are_counted_and_their_metrics_left_out(troubled: GroupFolder) -> None:
     table = group_table(troubled)
     assert dict(table.rows[0].others) == {"crashed": 1, "diverged": 1}
     assert table.rows[0].finished == 0
@@ -79,7 +84,9 @@ runs_of_three_axes = st.lists(
 
 
 @given(runs_of_three_axes, st.sampled_from([None, [], ["a"], ["b", "a"], ["seed"]]), st.booleans())
-def test_every_run_is_in_exactly_one_row(runs, by, group_seeds):
+def test_every_run_is_in_exactly_one_row(
+    runs: list[Run], by: list[str] | None, group_seeds: bool
+) -> None:
     if not runs and by:
         return
     table = results_table({"g": state_of(runs)}, by=by, group_seeds=group_seeds)
@@ -93,7 +100,7 @@ def test_every_run_is_in_exactly_one_row(runs, by, group_seeds):
         assert all(len(row.runs) == 1 for row in table.rows)
 
 
-def test_by_takes_labels_keys_and_endings_and_its_order_is_that_of_the_rows():
+def test_by_takes_labels_keys_and_endings_and_its_order_is_that_of_the_rows() -> None:
     runs = [
         ({"m.phase.lr": lr, "m.head": head}, "finished", {"loss": 1.0})
         for head in ("signed", "unit")
@@ -112,7 +119,7 @@ def test_by_takes_labels_keys_and_endings_and_its_order_is_that_of_the_rows():
     assert row.finished == 4
 
 
-def test_unknown_words_name_the_nearest(quickstart):
+def test_unknown_words_name_the_nearest(quickstart: GroupFolder) -> None:
     with pytest.raises(
         RecordError, match=r"`activaton` is no parameter.*did you mean `activation`"
     ):
@@ -121,7 +128,7 @@ def test_unknown_words_name_the_nearest(quickstart):
         group_table(quickstart, metrics=["theta_dgr"])
 
 
-def test_a_parameter_that_could_be_two():
+def test_a_parameter_that_could_be_two() -> None:
     runs = [({"a.x.lr": 1, "b.x.lr": 2, "c": 3}, "finished", {"loss": 1.0})]
     with pytest.raises(RecordError, match=r"could be several.*`a\.x\.lr`, `b\.x\.lr`"):
         results_table({"g": state_of(runs)}, by=["lr"])
@@ -139,7 +146,9 @@ def test_a_parameter_that_could_be_two():
         (["percent", "loss", "percent"], ["percent", "loss"]),
     ],
 )  # fmt: skip
-def test_metrics_are_named_whole_by_their_ends_or_by_patterns(quickstart, words, names):
+def test_metrics_are_named_whole_by_their_ends_or_by_patterns(
+    quickstart: GroupFolder, words: list[str], names: list[str]
+) -> None:
     assert list(group_table(quickstart, metrics=words).metrics) == names
 
 
@@ -153,13 +162,15 @@ def test_metrics_are_named_whole_by_their_ends_or_by_patterns(quickstart, words,
         (None, list("abcdefgh"), list("abcdef")),
     ],
 )
-def test_without_a_wish_the_headline_and_its_siblings_are_shown(headline, names, shown):
+def test_without_a_wish_the_headline_and_its_siblings_are_shown(
+    headline: str | None, names: list[str], shown: list[str]
+) -> None:
     runs = [({"a": 1}, "finished", dict.fromkeys(names, 1.0))]
     table = results_table({"g": state_of(runs, headline)})
     assert list(table.metrics) == shown
 
 
-def test_a_finished_run_whose_metric_is_not_finite_is_missing_not_averaged():
+def test_a_finished_run_whose_metric_is_not_finite_is_missing_not_averaged() -> None:
     runs = [
         ({"seed": 0}, "finished", {"loss": 1.0}),
         ({"seed": 1}, "finished", {"loss": float("nan")}),
@@ -169,16 +180,16 @@ def test_a_finished_run_whose_metric_is_not_finite_is_missing_not_averaged():
     assert row.metrics["loss"] == Statistic((1.0,), 3)
 
 
-def test_two_groups_stay_apart_and_a_parameter_of_one_is_empty_in_the_other():
+def test_two_groups_stay_apart_and_a_parameter_of_one_is_absent_in_the_other() -> None:
     first = state_of([({"a": 1}, "finished", {"loss": 1.0})])
     second = state_of([({"a": 1, "b": 2}, "finished", {"loss": 3.0})])
     table = results_table({"one": first, "two": second})
     assert [(row.group, dict(row.axis_values)) for row in table.rows] == [
-        ("one", {"b": None}),
+        ("one", {}),
         ("two", {"b": 2}),
     ]
 
 
-def test_rows_keep_the_order_of_the_sweep_file(troubled):
+def test_rows_keep_the_order_of_the_sweep_file(troubled: GroupFolder) -> None:
     heads = [row.axis_values["parameters.output_layer"] for row in group_table(troubled).rows]
     assert heads == ["mlp_4D_signed", "mlp_4D", "mlp_4D_unit_softplus"] * 2

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,7 @@ from sweeper.records import GroupFolder, JournalWriter, write_atomically
 from sweeper.records.events import Ended, Launched, Planned
 from sweeper.records.outcomes import Cause, Outcome
 
-AXES = {
+AXES: dict[str, list[Any]] = {
     "data.dataset_name": [f"complex_TBP_planar_{n}_train" for n in (1, 10)],
     "parameters.segment_length_strategy": [[4], [18], [200]],
     "parameters.activation": ["tanh", "leaky_relu"],
@@ -22,7 +24,9 @@ AXES = {
 }
 
 
-def end_of(number, dataset, segment, activation, lr):
+def end_of(
+    number: int, dataset: str, segment: list[int], activation: str, lr: float
+) -> tuple[str, dict[str, str] | None]:
     if segment == [200] and dataset.endswith("_1_train"):
         message = f"no segment of 200 points in orbit {number}"
         where = {"type": "ValueError", "place": "models/orbits.py:88"}
@@ -39,7 +43,7 @@ def end_of(number, dataset, segment, activation, lr):
 
 
 @pytest.fixture
-def heads(tmp_path, monkeypatch):
+def heads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GroupFolder:
     """A group with an exact cause, a tendency, one without a condition, and two runs stopped."""
     monkeypatch.chdir(tmp_path)  # so that the paths in the texts are the same anywhere
     folder = GroupFolder(Path("runs"), "heads").make()
@@ -63,14 +67,17 @@ def heads(tmp_path, monkeypatch):
             )
             if outcome == "crashed":
                 write_atomically(folder.run(run).make().log_file, "what it printed")
+                write_atomically(folder.run(run).config_file, "x: 1\n")
     return folder
 
 
-def test_causes_first_then_their_runs(heads, golden):
+def test_causes_first_then_their_runs(
+    heads: GroupFolder, golden: Callable[[str, str], None]
+) -> None:
     golden("crashed.txt", crashed_text(crash_groups(heads)))
 
 
-def test_twenty_runs_of_a_cause_are_listed_and_all_if_asked_for(heads):
+def test_twenty_runs_of_a_cause_are_listed_and_all_if_asked_for(heads: GroupFolder) -> None:
     answer = crash_groups(heads)
     exact = max(answer["causes"], key=lambda cause: cause["outcome"] == "crashed" and cause["runs"])
     answer["causes"].remove(exact)
@@ -88,12 +95,12 @@ def test_twenty_runs_of_a_cause_are_listed_and_all_if_asked_for(heads):
         assert (listed in short) == (run["id"] not in left_out)
 
 
-def test_nothing_crashed(tmp_path):
+def test_nothing_crashed(tmp_path: Path) -> None:
     folder = GroupFolder(tmp_path / "runs", "g").make()
     assert crashed_text(crash_groups(folder)) == "g: every run that has ended is finished\n"
 
 
-def test_all_crashed(tmp_path):
+def test_all_crashed(tmp_path: Path) -> None:
     folder = GroupFolder(tmp_path / "runs", "g").make()
     with JournalWriter(folder.journal_dir, "w") as journal:
         journal.append(Planned(runs={"a": {"x": 1}, "b": {"x": 2}}))
@@ -103,7 +110,7 @@ def test_all_crashed(tmp_path):
     assert text.startswith(
         "g: 2 runs without a good outcome, 1 cause\n"
         "\n"
-        "2 timed out: no cause is known\n"
+        "2 timed out: unknown cause\n"
         "    when      every run that has ended: 2 of 2 timed out\n"
         "    example   a\n"
     )

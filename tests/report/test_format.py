@@ -27,23 +27,23 @@ from sweeper.report.format import short_names, significant, value_text, with_spr
         (float("-inf"), "-inf"),
     ],
 )
-def test_three_significant_digits(number, text):
+def test_three_significant_digits(number: float, text: str) -> None:
     assert significant(number) == text
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False), st.integers(1, 6))
-def test_it_reads_back_to_the_rounded_number(number, digits):
+def test_it_reads_back_to_the_rounded_number(number: float, digits: int) -> None:
     rounded = float(significant(number, digits))
     assert rounded == float(f"{number:.{digits - 1}e}")
 
 
-def test_a_single_run_has_no_spread():
+def test_a_single_run_has_no_spread() -> None:
     assert with_spread(2.344, None) == "2.34"
     assert with_spread(2.344, 0.1234) == "2.34 ± 0.12"
     assert with_spread(2.0, 0.0) == "2.00 ± 0"
 
 
-def test_values():
+def test_values() -> None:
     assert value_text("tanh") == "tanh"
     assert value_text(0.001) == "0.001"
     assert value_text(18) == "18"
@@ -63,7 +63,7 @@ def test_values():
         ([], [], None),
     ],
 )
-def test_short_names(names, short, pattern):
+def test_short_names(names: list[str], short: list[str], pattern: str | None) -> None:
     assert short_names(names) == (dict(zip(names, short, strict=True)), pattern)
 
 
@@ -71,7 +71,7 @@ parts = st.lists(st.sampled_from(["a", "b", "1"]), min_size=1, max_size=4).map("
 
 
 @given(st.lists(st.builds("{}/{}".format, parts, parts), min_size=1, max_size=5, unique=True))
-def test_short_names_are_unique_never_empty_and_fit_the_pattern(names):
+def test_short_names_are_unique_never_empty_and_fit_the_pattern(names: list[str]) -> None:
     short, pattern = short_names(names)
     assert len(set(short.values())) == len(names)
     assert all(short.values())

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
 
+from sweeper.cli.text import show_text
 from sweeper.errors import RecordError
 from sweeper.records import (
     Cause,
@@ -57,6 +59,21 @@ def test_show_gives_everything_about_one_run(run: RunFolder) -> None:
     assert data["paths"]["metrics"] == str(run.metrics_file)
     assert data["paths"]["stack"] is None
     assert [attempt["outcome"] for attempt in data["attempts"]] == ["diverged"]
+    assert data["started"] <= data["ended"] == data["attempts"][0]["ended"]
+
+
+def test_every_file_of_a_run_is_listed_with_its_size(run: RunFolder) -> None:
+    (run.path / "model.npz").write_bytes(b"x" * 2048)
+    (run.path / "plots").mkdir()
+    (run.path / "plots" / "orbit.png").write_bytes(b"y")
+    (run.path / "plots" / "loop").symlink_to(run.path)
+    data = show(run)
+    sizes = {file["name"]: file["size_bytes"] for file in data["files"]}
+    assert list(sizes) == ["metrics.jsonl", "model.npz", "plots/orbit.png"]
+    assert (sizes["model.npz"], sizes["plots/orbit.png"]) == (2048, 1)
+    text = show_text(data)
+    assert re.search(r"^  model.npz +2 KiB$", text, re.M), text
+    assert re.search(r"^ended +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d$", text, re.M), text
 
 
 def test_a_run_that_never_started(run: RunFolder) -> None:

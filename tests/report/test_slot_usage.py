@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable, Sequence
 from itertools import combinations, pairwise
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
 from support import folded, recorded
 
 from sweeper.records import GroupFolder
@@ -17,42 +22,61 @@ from sweeper.report.figures.timeline import FEW_BARS, PIXELS, WORD_COLOURS, thin
 from sweeper.report.final_report import ending
 from sweeper.report.slot_usage import Bar, Occupancy, occupancy
 
+Line: TypeAlias = dict[str, Any]
+
 T0 = 1_700_000_000.0
 
 
 class Teller:
     """Writes events as the supervisor of one launch, at seconds after T0."""
 
-    def __init__(self, events, writer="w", slots=2, at=0.0, host="alpha"):
+    def __init__(
+        self,
+        events: list[Line],
+        writer: str = "w",
+        slots: int = 2,
+        at: float = 0.0,
+        host: str = "alpha",
+    ) -> None:
         self.events = events
         self.writer = writer
         self.tell(at, "launched", launch=writer, slots=slots, host=host)
 
-    def tell(self, at, event, **fields):
+    def tell(self, at: float, event: str, **fields: object) -> None:
         place = {"writer": self.writer, "seq": len(self.events), "time": T0 + at}
         self.events.append({"event": event, **fields, **place})
 
-    def attempt(self, run, slot, start, end, *, outcome="finished", wave=1, attempt=1):
+    def attempt(
+        self,
+        run: str,
+        slot: int,
+        start: float,
+        end: float | None,
+        *,
+        outcome: str = "finished",
+        wave: int = 1,
+        attempt: int = 1,
+    ) -> None:
         """An attempt; without `end` nobody tells it."""
         self.tell(start, "started", run=run, attempt=attempt, wave=wave, slot=slot)
         if end is not None:
             self.tell(end, "ended", run=run, attempt=attempt, wave=wave, outcome=outcome)
 
-    def wave(self, number, *, start, ready, over, end):
+    def wave(self, number: int, *, start: float, ready: float, over: float, end: float) -> None:
         self.tell(start, "wave_started", wave=number, runs=2, slots=2)
         costs = {"startup_s": ready - start, "training_s": over - ready, "shutdown_s": 0.5}
         self.tell(end, "wave_ended", wave=number, reason="done", **costs)
 
-    def end(self, at, reason="done"):
+    def end(self, at: float, reason: str = "done") -> None:
         self.tell(at, "launch_ended", launch=self.writer, reason=reason)
 
 
-def spans(found: Occupancy):
+def spans(found: Occupancy) -> list[tuple[int, float, float, str]]:
     return [(bar.row, bar.start, bar.end, bar.word) for bar in found.bars]
 
 
-def two_waves():
-    events = []
+def two_waves() -> list[Line]:
+    events: list[Line] = []
     launch = Teller(events)
     launch.wave(1, start=1, ready=5, over=30, end=33)
     launch.attempt("a", 0, 6, 20)
@@ -63,7 +87,7 @@ def two_waves():
     return events
 
 
-def test_slots_and_rays_of_two_waves():
+def test_slots_and_rays_of_two_waves() -> None:
     found = occupancy(recorded(two_waves()))
     assert spans(found) == [
         (0, 6, 20, "finished"),
@@ -81,8 +105,8 @@ def test_slots_and_rays_of_two_waves():
     assert (found.before_s, found.between_s, found.after_s) == (12, 1, 3 + 13)
 
 
-def test_a_lost_attempt_lasts_until_its_launch_s_last_sign_of_life():
-    events = []
+def test_a_lost_attempt_lasts_until_its_launch_s_last_sign_of_life() -> None:
+    events: list[Line] = []
     killed = Teller(events, "first", slots=1)
     killed.tell(1, "wave_started", wave=1, runs=2, slots=1)
     killed.attempt("a", 0, 5, 10)
@@ -109,8 +133,8 @@ def test_a_lost_attempt_lasts_until_its_launch_s_last_sign_of_life():
     assert (found.runs, dict(found.attempts)) == (2, {"finished": 2, "lost": 1})
 
 
-def test_without_any_later_sign_the_last_event_is_the_end():
-    events = []
+def test_without_any_later_sign_the_last_event_is_the_end() -> None:
+    events: list[Line] = []
     launch = Teller(events, slots=1)
     launch.attempt("a", 0, 5, None)
     launch.tell(9, "wave_started", wave=2, runs=1, slots=1)
@@ -119,8 +143,8 @@ def test_without_any_later_sign_the_last_event_is_the_end():
     assert spans(occupancy(recorded(events))) == [(0, 5, 12, "interrupted")]
 
 
-def test_an_end_that_was_lost_is_where_the_slot_goes_on():
-    events = []
+def test_an_end_that_was_lost_is_where_the_slot_goes_on() -> None:
+    events: list[Line] = []
     launch = Teller(events, slots=1)
     launch.attempt("a", 0, 5, None)
     launch.attempt("b", 0, 8, 10)
@@ -129,8 +153,8 @@ def test_an_end_that_was_lost_is_where_the_slot_goes_on():
 
 
 @pytest.mark.parametrize("end", [9.0, None])
-def test_a_pack_is_one_bar_and_shows_its_rarest_outcome(end):
-    events = []
+def test_a_pack_is_one_bar_and_shows_its_rarest_outcome(end: float | None) -> None:
+    events: list[Line] = []
     launch = Teller(events, slots=1)
     for run in ("a", "b", "c"):
         launch.attempt(run, 0, 5, end, outcome="crashed" if run == "b" else "finished")
@@ -140,8 +164,8 @@ def test_a_pack_is_one_bar_and_shows_its_rarest_outcome(end):
     assert bar.word == ("crashed" if end else "interrupted")
 
 
-def test_launches_at_the_same_time_have_rows_of_their_own():
-    events = []
+def test_launches_at_the_same_time_have_rows_of_their_own() -> None:
+    events: list[Line] = []
     one = Teller(events, "one", slots=2, host="alpha")
     two = Teller(events, "two", slots=3, at=10, host="beta")
     one.attempt("a", 1, 5, 30)
@@ -165,8 +189,8 @@ def test_launches_at_the_same_time_have_rows_of_their_own():
     assert found.available_s == 2 * 31 + 3 * 11 + 3 * 3
 
 
-def test_a_writer_of_two_launches_is_two_launches():
-    events = []
+def test_a_writer_of_two_launches_is_two_launches() -> None:
+    events: list[Line] = []
     launch = Teller(events, slots=1)
     launch.attempt("a", 0, 5, 10)
     launch.end(12)
@@ -175,15 +199,15 @@ def test_a_writer_of_two_launches_is_two_launches():
     assert spans(occupancy(recorded(events))) == [(0, 5, 10, "finished"), (0, 13, 16, "finished")]
 
 
-def test_launches_that_found_nothing_to_do_are_left_out():
+def test_launches_that_found_nothing_to_do_are_left_out() -> None:
     events = two_waves()
     Teller(events, "idle", at=1000).end(1001)
     found = occupancy(recorded(events))
     assert (found.relaunches, found.span_s) == ((), 43)
 
 
-def test_a_wave_that_died_has_no_shutdown():
-    events = []
+def test_a_wave_that_died_has_no_shutdown() -> None:
+    events: list[Line] = []
     launch = Teller(events)
     launch.tell(1, "wave_started", wave=1, runs=2, slots=2)
     launch.attempt("a", 0, 6, 20, outcome="lost")
@@ -193,7 +217,7 @@ def test_a_wave_that_died_has_no_shutdown():
     assert (ray.ready, ray.began, ray.over, ray.end, ray.died) == (5, 6, 21, 21, True)
 
 
-def test_evaluations_are_no_attempts():
+def test_evaluations_are_no_attempts() -> None:
     events = two_waves()
     place = {"writer": "evaluation", "time": T0 + 100}
     events.append({"event": "wave_started", "wave": 1, "runs": 1, "slots": 1, "seq": 0, **place})
@@ -202,7 +226,7 @@ def test_evaluations_are_no_attempts():
 
 
 @pytest.mark.parametrize("purpose", ["train", "evaluate"])
-def test_a_launch_that_evaluates_is_left_out(purpose):
+def test_a_launch_that_evaluates_is_left_out(purpose: str) -> None:
     events = two_waves()
     place = {"writer": "evaluation", "time": T0 + 100}
     launched = {"event": "launched", "launch": "E", "slots": 1, "purpose": purpose}
@@ -212,7 +236,7 @@ def test_a_launch_that_evaluates_is_left_out(purpose):
     assert same == (purpose == "evaluate")
 
 
-def test_nothing_started():
+def test_nothing_started() -> None:
     found = occupancy([])
     assert (found.bars, found.span_s, found.available_s) == ((), 0, 0)
     timeline_figure(timeline_info(found))
@@ -251,7 +275,7 @@ journals = st.lists(
 
 
 @given(journals)
-def test_whatever_the_journal_says_slots_do_one_thing_at_a_time(events):
+def test_whatever_the_journal_says_slots_do_one_thing_at_a_time(events: list[Line]) -> None:
     found = occupancy(recorded(events))
     assert found == occupancy(recorded(events[::-1]), folded(events))
     rows = sum(block.count for block in found.blocks)
@@ -279,7 +303,9 @@ sequences = st.lists(
 
 
 @given(st.lists(sequences, max_size=3), st.floats(0.1, 5))
-def test_thinned_bars_keep_every_attempt_and_are_no_more_than_pixels(rows, narrowest_s):
+def test_thinned_bars_keep_every_attempt_and_are_no_more_than_pixels(
+    rows: list[list[tuple[float, float, str]]], narrowest_s: float
+) -> None:
     bars = []
     for row, steps in enumerate(rows):
         now = 0.0
@@ -302,9 +328,9 @@ def test_thinned_bars_keep_every_attempt_and_are_no_more_than_pixels(rows, narro
 # -- drawing ---------------------------------------------------------------------------------
 
 
-def long_sweep(runs, slots, run_s):
+def long_sweep(runs: int, slots: int, run_s: float) -> list[Line]:
     """Equal runs one after the other, in waves of a thousand, one in a hundred diverged."""
-    events = []
+    events: list[Line] = []
     launch = Teller(events, slots=slots)
     for wave in range(-(-runs // 1000)):
         start = 1000 * wave / slots * run_s
@@ -320,11 +346,11 @@ def long_sweep(runs, slots, run_s):
     return events
 
 
-def boxes_of(figure):
+def boxes_of(figure: Figure) -> int:
     return sum(len(item.get_paths()) for axes in figure.axes for item in axes.collections)
 
 
-def test_thousands_of_runs_on_few_slots_are_joined_and_still_told():
+def test_thousands_of_runs_on_few_slots_are_joined_and_still_told() -> None:
     found = occupancy(recorded(long_sweep(20_000, 2, 3.0)))
     began = time.process_time()
     info = timeline_info(found)
@@ -336,7 +362,7 @@ def test_thousands_of_runs_on_few_slots_are_joined_and_still_told():
     assert time.process_time() - began < 10  # one artist a run would take a minute
 
 
-def test_many_bars_become_pixels_in_the_svg_too(tmp_path):
+def test_many_bars_become_pixels_in_the_svg_too(tmp_path: Path) -> None:
     folder = GroupFolder(tmp_path, "g")
     write_journal(folder, long_sweep(4 * FEW_BARS, 64, 100.0))
     png, svg = save_timeline_figure(folder)
@@ -344,12 +370,12 @@ def test_many_bars_become_pixels_in_the_svg_too(tmp_path):
     assert svg.stat().st_size < 500_000
 
 
-def write_journal(folder, events):
+def write_journal(folder: GroupFolder, events: Iterable[Line]) -> None:
     lines = [json.dumps(event) + "\n" for event in events]
     (folder.make().journal_dir / "w.jsonl").write_text("".join(lines))
 
 
-def test_title_note_and_legend_say_all_that_is_drawn():
+def test_title_note_and_legend_say_all_that_is_drawn() -> None:
     events = two_waves()
     again = Teller(events, "again", at=7243)
     again.attempt("d", 0, 7244, 7250, outcome="crashed")
@@ -374,7 +400,7 @@ def test_title_note_and_legend_say_all_that_is_drawn():
     assert texts == ["wave 1", "wave 2", "pause of 2 h"]
 
 
-def test_every_word_has_a_colour_of_its_own():
+def test_every_word_has_a_colour_of_its_own() -> None:
     words = {"finished", "diverged", "crashed", "timed out", "stopped", "lost"}
     assert set(WORD_COLOURS) == words | {"running", "interrupted"}
     assert len(set(WORD_COLOURS.values())) == len(WORD_COLOURS)
@@ -383,8 +409,8 @@ def test_every_word_has_a_colour_of_its_own():
 @pytest.mark.parametrize(
     ("span", "unit"), [(0.0, "s"), (150.0, "s"), (600.0, "min"), (20_000.0, "h"), (1e6, "days")]
 )
-def test_the_unit_fits_the_span(span, unit):
-    events = []
+def test_the_unit_fits_the_span(span: float, unit: str) -> None:
+    events: list[Line] = []
     launch = Teller(events)
     launch.attempt("a", 0, 0, span)
     launch.end(span)
@@ -396,10 +422,10 @@ def test_the_unit_fits_the_span(span, unit):
 
 
 @pytest.mark.parametrize("slots", [1, 2, 16, 40, 192, 2000])
-def test_labels_overlap_nowhere_and_stay_on_the_page(slots):
+def test_labels_overlap_nowhere_and_stay_on_the_page(slots: int) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    events = []
+    events: list[Line] = []
     for index, host in enumerate(("alpha", "beta")):
         launch = Teller(events, f"w{index}", slots=slots, at=index, host=host * 12)
         for number in range(12):
@@ -417,10 +443,16 @@ def test_labels_overlap_nowhere_and_stay_on_the_page(slots):
     canvas.draw()
     above, below = figure.axes
     legend = figure.legends[0]
-    end = below.get_xlim()[1]
-    ticks = [tick.label1 for tick in below.xaxis.get_major_ticks() if tick.get_loc() <= end]
-    groups = (below.get_yticklabels(), ticks, above.texts, below.texts)
-    groups = (*groups, [below.xaxis.label, legend, figure._supxlabel])
+    right = below.get_xlim()[1]
+    ticks = [tick.label1 for tick in below.xaxis.get_major_ticks() if tick.get_loc() <= right]
+    note = [text for text in figure.texts if text.get_text() == figure.get_supxlabel()]
+    groups: list[Sequence[Artist]] = [
+        below.get_yticklabels(),
+        ticks,
+        above.texts,
+        below.texts,
+        [below.xaxis.label, legend, *note],
+    ]
     for group in groups:
         boxes = [item.get_window_extent(canvas.get_renderer()) for item in group]
         assert len(boxes) >= 2
@@ -432,7 +464,7 @@ def test_labels_overlap_nowhere_and_stay_on_the_page(slots):
     assert (words.count("wave"), words.count("pause")) == (24, 2)
 
 
-def test_a_launch_leaves_its_timeline_beside_the_table(tmp_path):
+def test_a_launch_leaves_its_timeline_beside_the_table(tmp_path: Path) -> None:
     folder = GroupFolder(tmp_path, "g")
     write_journal(folder, two_waves())
     answer = ending(folder, folded(two_waves()), reason="done")
@@ -442,9 +474,9 @@ def test_a_launch_leaves_its_timeline_beside_the_table(tmp_path):
     assert (folder.results_dir / "timeline.png").is_file()
 
 
-def test_a_sweep_of_which_nothing_finished_has_a_timeline_too(tmp_path):
+def test_a_sweep_of_which_nothing_finished_has_a_timeline_too(tmp_path: Path) -> None:
     folder = GroupFolder(tmp_path, "g")
-    events = []
+    events: list[Line] = []
     launch = Teller(events)
     launch.attempt("a", 0, 5, 6, outcome="crashed")
     launch.end(7)
@@ -453,7 +485,7 @@ def test_a_sweep_of_which_nothing_finished_has_a_timeline_too(tmp_path):
     assert [file.rpartition("/")[2] for file in files] == ["timeline.png", "timeline.svg"]
 
 
-def test_nothing_started_nothing_written(tmp_path):
+def test_nothing_started_nothing_written(tmp_path: Path) -> None:
     folder = GroupFolder(tmp_path, "g")
     write_journal(folder, [{"event": "planned", "runs": {"a": {"x": 1}}}])
     assert save_timeline_figure(folder) == []

@@ -5,25 +5,32 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from support import folded
 
 from sweeper.errors import SweeperError
-from sweeper.report.tables import group_table, render, results_table
+from sweeper.records import GroupFolder, GroupState
+from sweeper.report.tables import Format, group_table, render, results_table
 
 
 @pytest.mark.parametrize("kind", ["table", "markdown", "csv"])
-def test_the_quickstart(quickstart, golden, kind):
+def test_the_quickstart(
+    quickstart: GroupFolder, golden: Callable[[str, str], None], kind: Format
+) -> None:
     golden(f"quickstart-{kind}.txt", render(group_table(quickstart), kind))
 
 
 @pytest.mark.parametrize("kind", ["table", "markdown", "csv"])
-def test_bad_outcomes_are_seen(troubled, golden, kind):
+def test_bad_outcomes_are_seen(
+    troubled: GroupFolder, golden: Callable[[str, str], None], kind: Format
+) -> None:
     golden(f"troubled-{kind}.txt", render(group_table(troubled), kind))
 
 
-def test_a_row_for_every_run(troubled, golden):
+def test_a_row_for_every_run(troubled: GroupFolder, golden: Callable[[str, str], None]) -> None:
     table = group_table(troubled, group_seeds=False, metrics=["loss"])
     golden("runs-table.txt", render(table))
     rows = list(csv.DictReader(io.StringIO(render(table, "csv"))))
@@ -32,12 +39,12 @@ def test_a_row_for_every_run(troubled, golden):
     assert (rows[0]["crashed"], rows[0]["loss"]) == ("1", "")
 
 
-def test_one_test_set_by_head(troubled, golden):
+def test_one_test_set_by_head(troubled: GroupFolder, golden: Callable[[str, str], None]) -> None:
     table = group_table(troubled, by=["output_layer"], metrics=["complex_TBP_planar_10_test"])
     golden("by-head-table.txt", render(table))
 
 
-def test_csv_and_json_have_every_digit(quickstart):
+def test_csv_and_json_have_every_digit(quickstart: GroupFolder) -> None:
     table = group_table(quickstart)
     exact = table.rows[3].metrics["complex_TBP_planar_10_test/mean"]
     row = list(csv.DictReader(io.StringIO(render(table, "csv"))))[3]
@@ -52,7 +59,7 @@ def test_csv_and_json_have_every_digit(quickstart):
     }
 
 
-def nasty():
+def nasty() -> GroupState:
     values = {"pa|th": "a|b\nc", "x": [1, [2]], "markup": "[bold]no[/bold]", "wide": "変数"}
     other = {**values, "pa|th": "=cmd", "x": None, "markup": "", "wide": "ü"}
     return folded(
@@ -64,7 +71,7 @@ def nasty():
     )
 
 
-def test_strange_values_break_no_format():
+def test_strange_values_break_no_format() -> None:
     table = results_table({"g": nasty()})
     markdown = render(table, "markdown").splitlines()
     assert {line.replace("\\|", "").count("|") for line in markdown if line.startswith("|")} == {7}
@@ -77,7 +84,7 @@ def test_strange_values_break_no_format():
     json.loads(render(table, "json"), parse_constant=pytest.fail)
 
 
-def test_nothing_has_finished_yet(golden):
+def test_nothing_has_finished_yet(golden: Callable[[str, str], None]) -> None:
     state = folded(
         [{"event": "planned", "headline": "loss", "runs": {"a": {"x": 1}, "b": {"x": 2}}}]
     )
@@ -85,13 +92,14 @@ def test_nothing_has_finished_yet(golden):
     assert render(results_table({"g": folded([])}))
 
 
-def test_a_narrow_terminal_folds_columns(quickstart):
+def test_a_narrow_terminal_folds_columns(quickstart: GroupFolder) -> None:
     lines = render(group_table(quickstart), width=60).splitlines()
     assert max(map(len, lines[:-1])) <= 60
     wide = render(group_table(quickstart)).splitlines()
     assert len(wide) == 2 + 6 + 1
 
 
-def test_an_unknown_format_is_an_error(quickstart):
+def test_an_unknown_format_is_an_error(quickstart: GroupFolder) -> None:
+    unknown: Any = "html"
     with pytest.raises(SweeperError, match="'markdown'"):
-        render(group_table(quickstart), "html")
+        render(group_table(quickstart), unknown)

@@ -57,6 +57,8 @@ class Config:
         "forge a result, then die",
         "fill the temp folder",
         "fill its folder",
+        "nearly fill its folder",
+        "wait for stop",
         "tell its place",
     ] = "finish"
     lane: int = 0
@@ -162,12 +164,17 @@ def _deeds(config: Config, run: Run) -> Any:  # noqa: PLR0912, PLR0915  (a list 
             raise ValueError("long " * 2_000_000)
         case "forge a result, then die":
             forged = json.dumps({"id": "other", "attempt": 1, "outcome": "splendid"})
-            run.save("result.json", lambda path: path.write_text(forged))
+            (run.folder / "result.json").write_text(forged)
             os.kill(os.getpid(), signal.SIGKILL)
         case "fill the temp folder":
             _fill(Path(tempfile.gettempdir()))
         case "fill its folder":
             _fill(run.folder)
+        case "nearly fill its folder":
+            _fill(run.folder, but=64 << 20)
+        case "wait for stop":
+            while not run.should_stop():
+                time.sleep(0.02)
         case "tell its place":
             print(json.dumps({"cwd": os.getcwd(), "temp": tempfile.gettempdir()}))  # noqa: PTH109
             run.save("note.txt", lambda path: path.write_text("kept"))
@@ -194,10 +201,10 @@ def _log_odd_metrics(run: Run) -> dict[Any, Any]:
     return {7: True, "minus": -0.0, "last": np.int64(3)}
 
 
-def _fill(folder: Path) -> None:
-    """Write until the disk is full; the file stays."""
+def _fill(folder: Path, but: int = 0) -> None:
+    """Write until the disk is full but for so many bytes; the file stays."""
     with (folder / "filler").open("wb") as file:
-        while True:
+        while not but or shutil.disk_usage(folder).free > but:
             file.write(b"x" * (1 << 20))
 
 

@@ -37,6 +37,7 @@ class Config:
         "abort",
         "segfault",
         "kill",
+        "kill later",
         "terminate",
         "no memory",
         "nan",
@@ -91,6 +92,9 @@ def _deeds(config: Config, run: Run) -> Any:  # noqa: PLR0912, PLR0915  (a list 
         case "segfault":
             ctypes.string_at(0)
         case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "kill later":  # after the supervisor has looked at it
+            time.sleep(2.5)
             os.kill(os.getpid(), signal.SIGKILL)
         case "terminate":
             os.kill(os.getpid(), signal.SIGTERM)

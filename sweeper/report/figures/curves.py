@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from sweeper.errors import RecordError
 from sweeper.records import GroupFolder, GroupState, RunState, read_rows
-from sweeper.report.aggregate import AxisColumn, varying_axes
+from sweeper.records.parameters import ABSENT, AxisColumn, parameter, varying_axes
 from sweeper.report.figures import style
-from sweeper.report.format import value_text
+from sweeper.report.format import NOTHING, value_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,6 +36,7 @@ MOST_LINES = 3
 class Curve:
     """A metric over the steps: of one run, thinned, or the median of many `runs` of one look.
 
+    `until` is the last step that was logged, finite or not: only runs of one length are pooled.
     `low` and `high` bound a band around a median: the smallest and largest of its runs. `lost`
     counts the runs whose last value wasn't finite.
     """
@@ -45,6 +46,7 @@ class Curve:
     hue: int
     steps: tuple[float, ...]
     values: tuple[float, ...]
+    until: float
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
     lost: int = 0
@@ -74,12 +76,13 @@ def curves_info(
 
     The first parameter with two to six values gives the colours, the next one with up to twelve the
     panels; all others, seeds among them, are several lines of one look, or their median and range
-    if there are more than three. Long curves are thinned to medians of neighbouring steps, and of
-    very many runs an even choice is drawn. Raises `RecordError` when no run has logged the metric.
+    if there are more than three of one length. Long curves are thinned to medians of neighbouring
+    steps, and of very many runs an even choice is drawn. Raises `RecordError` when no run has
+    logged the metric.
     """
     runs = list(state.runs.values())
     axes = varying_axes(runs)
-    points = [run.axis_values for run in runs]
+    points = [_point(run, axes) for run in runs]
     hue = style.first_axis(axes, points)
     panel = style.first_axis([axis for axis in axes if axis != hue], points, MOST_PANELS)
     panels, hues = _values(panel, points), _values(hue, points)
@@ -90,8 +93,8 @@ def curves_info(
             curves.append(
                 _curve(
                     run.id,
-                    panels.index(_value(panel, run.axis_values)),
-                    hues.index(_value(hue, run.axis_values)),
+                    panels.index(_value(panel, _point(run, axes))),
+                    hues.index(_value(hue, _point(run, axes))),
                     series,
                 )
             )
@@ -113,13 +116,19 @@ def _even_choice(runs: Sequence[RunState]) -> list[RunState]:
     return [runs[len(runs) * index // count] for index in range(count)]
 
 
+def _point(run: RunState, axes: Sequence[AxisColumn]) -> dict[str, Any]:
+    """The run's values of these parameters, without those that its config doesn't have."""
+    values = {axis.key: parameter(run, axis.key) for axis in axes}
+    return {key: value for key, value in values.items() if value is not ABSENT}
+
+
 def _values(axis: AxisColumn | None, points: Sequence[Mapping[str, Any]]) -> list[str]:
     """The values of a parameter as text, in the order in which they were planned."""
     return list(dict.fromkeys(_value(axis, point) for point in points))
 
 
 def _value(axis: AxisColumn | None, point: Mapping[str, Any]) -> str:
-    return value_text(point.get(axis.key)) if axis else ""
+    return value_text(point.get(axis.key, NOTHING)) if axis else ""
 
 
 def _series(folder: GroupFolder, run_id: str, metric: str) -> list[tuple[float, float]]:
@@ -142,15 +151,19 @@ def _curve(run_id: str, panel: int, hue: int, series: Sequence[tuple[float, floa
         hue=hue,
         steps=tuple(median(step for step, _ in block) for block in blocks),
         values=tuple(median(value for _, value in block) for block in blocks),
+        until=series[-1][0],
         lost=int(not math.isfinite(series[-1][1])),
     )
 
 
 def _merged(curves: Sequence[Curve]) -> list[Curve]:
-    """Few curves of one look as they are, many as one."""
-    looks: dict[tuple[int, int], list[Curve]] = defaultdict(list)
+    """Few curves of one look and length as they are, many as one.
+
+    A median over runs of several lengths would jump wherever some of them end.
+    """
+    looks: dict[tuple[int, int, float], list[Curve]] = defaultdict(list)
     for curve in curves:
-        looks[curve.panel, curve.hue].append(curve)
+        looks[curve.panel, curve.hue, curve.until].append(curve)
     merged = []
     for same in looks.values():
         drawable = [curve for curve in same if curve.steps]
@@ -174,6 +187,7 @@ def _median(curves: Sequence[Curve]) -> Curve:
         hue=curves[0].hue,
         steps=tuple(steps),
         values=tuple(map(median, columns)),
+        until=curves[0].until,
         low=tuple(map(min, columns)),
         high=tuple(map(max, columns)),
         lost=sum(curve.lost for curve in curves),
@@ -195,7 +209,7 @@ def _note(curves: Sequence[Curve], runs: int) -> str:
     if any(len(curve.values) == POINTS for curve in curves):
         parts.append("medians of neighbouring steps")
     if any(curve.low for curve in _merged(curves)):
-        parts.append("lines with a band: median and range of several runs")
+        parts.append("lines with a band: median and range of several runs of one length")
     if len(curves) < runs:
         parts.append(f"{len(curves)} of {runs} runs")
     lost = sum(curve.lost for curve in curves)
@@ -204,6 +218,7 @@ def _note(curves: Sequence[Curve], runs: int) -> str:
     return "; ".join(parts)
 
 
+@style.own_settings()
 def curves_figure(info: CurvesInfo) -> Figure:
     """Draw the curves, panels side by side with common axes."""
     from matplotlib.figure import Figure

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sweeper.report.aggregate import AxisColumn, Row, Statistic, Table
 from sweeper.report.figures import style
-from sweeper.report.format import value_text
+from sweeper.report.format import NOTHING, value_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +75,7 @@ def errors_info(table: Table, units: Mapping[str, str] | None = None) -> ErrorsI
     hue = style.first_axis(table.axes, points) if len(table.axes) > 1 else None
     others = [axis for axis in table.axes if axis != hue]
     labels = [_row_label(table, row, others) for row in kept]
-    hues = [value_text(row.axis_values[hue.key]) if hue else "" for row in kept]
+    hues = [value_text(row.axis_values.get(hue.key, NOTHING)) if hue else "" for row in kept]
     rows, kinds = list(dict.fromkeys(labels)), list(dict.fromkeys(hues))
     places = [
         (rows.index(label), kinds.index(kind)) for label, kind in zip(labels, hues, strict=True)
@@ -91,13 +91,15 @@ def errors_info(table: Table, units: Mapping[str, str] | None = None) -> ErrorsI
 
 
 def _best_rows(table: Table) -> list[Row]:
-    """All rows, or of too many those with the smallest mean of the first metric, in table order."""
+    """All rows, or of too many those with the best mean of the first metric, in table order."""
     if len(table.rows) <= MOST_ROWS or not table.metrics:
         return list(table.rows)[:MOST_ROWS]
 
     def mean(row: Row) -> float:
         value = row.metrics[table.metrics[0]].mean
-        return float("inf") if value is None else value
+        if value is None:
+            return float("inf")
+        return -value if table.maximise and table.metrics[0] == table.headline else value
 
     best = sorted(range(len(table.rows)), key=lambda index: mean(table.rows[index]))[:MOST_ROWS]
     return [table.rows[index] for index in sorted(best)]
@@ -108,7 +110,7 @@ def _row_label(table: Table, row: Row, axes: Sequence[AxisColumn]) -> tuple[str,
     return (
         *([row.group] if len(table.groups) > 1 or not (axes or table.per_run) else []),
         *([row.runs[0]] if table.per_run else []),
-        *(value_text(row.axis_values[axis.key]) for axis in axes),
+        *(value_text(row.axis_values.get(axis.key, NOTHING)) for axis in axes),
     )
 
 
@@ -159,6 +161,7 @@ def _note(table: Table, kept: Sequence[Row]) -> str:
     return "; ".join(parts)
 
 
+@style.own_settings()
 def errors_figure(info: ErrorsInfo) -> Figure:
     """Draw dots with error bars. Raises ValueError for an info without panels."""
     from matplotlib.figure import Figure

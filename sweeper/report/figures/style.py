@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import textwrap
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeper.records import make_folder, write_atomically
-from sweeper.report.aggregate import AxisColumn
-from sweeper.report.format import value_text
+from sweeper.records.parameters import AxisColumn
+from sweeper.report.format import NOTHING, value_text
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -29,6 +31,7 @@ __all__ = [
     "axis_label",
     "first_axis",
     "log_ticks",
+    "own_settings",
     "row_label",
     "save_figure",
     "shortened",
@@ -74,7 +77,7 @@ def first_axis(
 ) -> AxisColumn | None:
     """The first parameter with two to `most` values, by default as many as there are colours."""
     for axis in axes:
-        if 2 <= len({value_text(point.get(axis.key)) for point in points}) <= most:
+        if 2 <= len({value_text(point.get(axis.key, NOTHING)) for point in points}) <= most:
             return axis
     return None
 
@@ -139,6 +142,27 @@ def log_ticks(axis: Axis, values: Sequence[float]) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+@contextlib.contextmanager
+def own_settings() -> Iterator[None]:
+    """matplotlib as it comes, whatever matplotlibrc and MPLBACKEND say; also a decorator.
+
+    A paper's style file may want LaTeX, and a notebook's backend isn't there outside of it: either
+    would fail when a figure is drawn or already when matplotlib is imported.
+    """
+    theirs = os.environ.get("MPLBACKEND")
+    os.environ["MPLBACKEND"] = "agg"
+    try:
+        import matplotlib as mpl
+    finally:
+        del os.environ["MPLBACKEND"]
+        if theirs is not None:
+            os.environ["MPLBACKEND"] = theirs
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        yield
+
+
+@own_settings()
 def save_figure(figure: Figure, path: Path) -> list[Path]:
     """Write the figure as ``<path>.png`` and ``<path>.svg`` (whole or not at all); the paths."""
     import matplotlib as mpl

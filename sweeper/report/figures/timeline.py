@@ -162,6 +162,7 @@ def _note(found: Occupancy, *, joined: bool) -> str:
     return "; ".join(parts)
 
 
+@style.own_settings()
 def timeline_figure(info: TimelineInfo) -> Figure:
     """Draw the timeline. The cost is bounded by the pixels, not by the number of runs."""
     from matplotlib.figure import Figure

@@ -12,7 +12,7 @@ from models.latent_ode import Config, Data, Parameters, check, program_key
 from models.latent_ode.config import config_from_plain
 
 
-def test_the_defaults_can_work():
+def test_the_defaults_can_work() -> None:
     assert check(Config()) == []
 
 
@@ -31,24 +31,24 @@ def test_the_defaults_can_work():
         ),
     ],
 )
-def test_what_cannot_work_is_told(config, told):
+def test_what_cannot_work_is_told(config: Config, told: str) -> None:
     (problem,) = check(config)
     assert told in problem
 
 
-def test_files_are_not_judged_by_the_grammar():
+def test_files_are_not_judged_by_the_grammar() -> None:
     data = Data(dataset_name="orbits/mine.npz", stride=200, test_datasets=("wandb:a/b/c:v1",))
     assert check(Config(data=data)) == []
 
 
-def test_datasets_are_checked_by_name_before_anything_is_evaluated():
+def test_datasets_are_checked_by_name_before_anything_is_evaluated() -> None:
     assert latent_ode.check_dataset("complex_TBP_planar_10_test") == []
     assert latent_ode.check_dataset("data/orbits.npz") == []
     (problem,) = latent_ode.check_dataset("complx_TBP_planar_10_test")
     assert "did you mean `complex_TBP_planar_10_test`?" in problem
 
 
-def test_plain_and_back():
+def test_plain_and_back() -> None:
     config = Config(
         data=Data(observed_components=("x", "vy"), test_datasets=()), parameters=Parameters(lr=1e-2)
     )
@@ -57,7 +57,7 @@ def test_plain_and_back():
         config_from_plain({"parameters": {"widht": 3}})
 
 
-def test_program_key_tells_shapes_and_nothing_else():
+def test_program_key_tells_shapes_and_nothing_else() -> None:
     key = program_key(Config())
     same = Config(
         data=Data(observed_fraction=0.5, irregular=True, observed_components=("x",)),
@@ -72,7 +72,7 @@ def test_program_key_tells_shapes_and_nothing_else():
     assert program_key(Config(data=Data(dataset_name="complex_TBP_3"))) != key
 
 
-def test_checking_needs_no_jax():
+def test_checking_needs_no_jax() -> None:
     code = (
         "import sys; from models import latent_ode as m; m.check(m.Config()); "
         "m.program_key(m.Config()); print('jax' in sys.modules)"
@@ -83,7 +83,7 @@ def test_checking_needs_no_jax():
     assert done.stdout.strip() == "False"
 
 
-def test_the_contract_survives_the_modules_behind_it():
+def test_the_contract_survives_the_modules_behind_it() -> None:
     # `train` and `evaluate` must stay functions: no module of the package may bear their names.
     from models.latent_ode import evaluation, training
 

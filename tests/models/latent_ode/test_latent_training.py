@@ -2,7 +2,9 @@
 
 import dataclasses
 import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
@@ -43,39 +45,42 @@ class RunContext:
         self.told: list[float] = []
         self._stop_after = stop_after
 
-    def log(self, step, **metrics):
+    def log(self, step: int, **metrics: float) -> None:
         self.rows.append((step, metrics))
         if not math.isfinite(metrics.get("loss", 0.0)):
             raise Diverged("loss", step=step)
 
-    def save(self, name, writer):
+    def save(self, name: str, writer: Callable[[Path], object]) -> Path:
         writer(self.folder / f".{name}")
         return (self.folder / f".{name}").replace(self.folder / name)
 
-    def should_stop(self):
+    def should_stop(self) -> bool:
         return self._stop_after is not None and len(self.rows) >= self._stop_after
 
-    def progress(self, fraction):
+    def progress(self, fraction: float) -> None:
         self.told.append(fraction)
 
-    def column(self, name):
+    def column(self, name: str) -> list[float]:
         return [row[name] for _, row in self.rows if name in row]
 
 
-def changed(**parameters):
+def changed(**parameters: Any) -> Config:
     return dataclasses.replace(
         CONFIG, parameters=dataclasses.replace(CONFIG.parameters, **parameters)
     )
 
 
+Trained: TypeAlias = tuple[RunContext, Mapping[str, Any]]
+
+
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     run = RunContext(tmp_path_factory.mktemp("run"))
     (metrics,) = latent_ode.train([CONFIG], [run])
     return run, metrics
 
 
-def test_the_bound_rises(trained):
+def test_the_bound_rises(trained: Trained) -> None:
     run, _ = trained
     elbo = run.column("elbo")
     assert len(elbo) == 300
@@ -84,7 +89,7 @@ def test_the_bound_rises(trained):
     assert all(kl >= 0 for kl in run.column("kl"))
 
 
-def test_steps_rates_and_progress_are_told(trained):
+def test_steps_rates_and_progress_are_told(trained: Trained) -> None:
     run, _ = trained
     steps = [step for step, row in run.rows if "loss" in row]
     assert steps == list(range(1, 301))
@@ -95,7 +100,7 @@ def test_steps_rates_and_progress_are_told(trained):
     assert run.told[-1] == 1
 
 
-def test_held_out_orbits_are_reconstructed_better_than_by_the_mean(trained):
+def test_held_out_orbits_are_reconstructed_better_than_by_the_mean(trained: Trained) -> None:
     run, metrics = trained
     model = latent_ode.load(run.folder)
     data = two_body.load(TEST_SET)
@@ -112,7 +117,7 @@ def test_held_out_orbits_are_reconstructed_better_than_by_the_mean(trained):
     assert errors.mean() == pytest.approx(reconstruction, rel=1e-3)
 
 
-def test_extrapolation_is_reported_and_is_the_harder_part(trained):
+def test_extrapolation_is_reported_and_is_the_harder_part(trained: Trained) -> None:
     _, metrics = trained
     for name in ("validation", TEST_SET):
         extrapolation = metrics[f"{name}/extrapolation_pct"]
@@ -122,7 +127,7 @@ def test_extrapolation_is_reported_and_is_the_harder_part(trained):
     assert (metrics["num_total_orbits"], metrics["num_train_orbits"]) == (40, 32)
 
 
-def test_orbits_whose_solve_fails_are_counted_and_left_out(trained):
+def test_orbits_whose_solve_fails_are_counted_and_left_out(trained: Trained) -> None:
     run, _ = trained
     model = latent_ode.load(run.folder)
     series = observe(two_body.load(TEST_SET), CONFIG.data, model.scales)
@@ -138,7 +143,7 @@ def test_orbits_whose_solve_fails_are_counted_and_left_out(trained):
     assert np.isnan(list(nothing.values())).all()
 
 
-def test_a_saved_model_is_the_same_model(trained):
+def test_a_saved_model_is_the_same_model(trained: Trained) -> None:
     run, metrics = trained
     model = latent_ode.load(run.folder)
     assert model.config == CONFIG
@@ -147,7 +152,7 @@ def test_a_saved_model_is_the_same_model(trained):
     assert len(again) == 4
 
 
-def test_a_model_file_that_does_not_fit_is_refused(trained, tmp_path):
+def test_a_model_file_that_does_not_fit_is_refused(trained: Trained, tmp_path: Path) -> None:
     run, _ = trained
     line, arrays = (run.folder / "model.eqx").read_bytes().split(b"\n", 1)
     for old, new, told in (
@@ -163,12 +168,14 @@ def test_a_model_file_that_does_not_fit_is_refused(trained, tmp_path):
             latent_ode.load(tmp_path)
 
 
-def test_other_rates_seeds_and_observations_share_the_program(trained, tmp_path):
-    compiled = []
+def test_other_rates_seeds_and_observations_share_the_program(
+    trained: Trained, tmp_path: Path
+) -> None:
+    compiled: list[float] = []
 
-    def listen(event, duration, **_):
+    def listen(event: str, duration_secs: float, **_: str | int) -> None:
         if event.endswith("backend_compile_duration"):
-            compiled.append(duration)
+            compiled.append(duration_secs)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
@@ -199,7 +206,7 @@ def test_other_rates_seeds_and_observations_share_the_program(trained, tmp_path)
     assert (metrics["num_total_orbits"], metrics["num_train_orbits"]) == (40, 32)
 
 
-def test_the_same_seed_gives_the_same_numbers(tmp_path):
+def test_the_same_seed_gives_the_same_numbers(tmp_path: Path) -> None:
     runs = [RunContext(tmp_path / str(k)) for k in range(3)]
     configs = [changed(steps=20), changed(steps=20), dataclasses.replace(changed(steps=20), seed=1)]
     for run in runs:
@@ -211,7 +218,7 @@ def test_the_same_seed_gives_the_same_numbers(tmp_path):
     assert first["validation/elbo"] != other["validation/elbo"]
 
 
-def test_what_is_not_observed_cannot_matter(tmp_path):
+def test_what_is_not_observed_cannot_matter(tmp_path: Path) -> None:
     data = dataclasses.replace(
         CONFIG.data,
         observed_components=("x", "y", "z"),
@@ -251,7 +258,9 @@ def test_what_is_not_observed_cannot_matter(tmp_path):
         ({"lr": 1e9}, 2, "the loss is (inf|nan) at step 2"),
     ],
 )
-def test_leaving_the_finite_numbers_is_a_divergence(parameters, step, told, tmp_path):
+def test_leaving_the_finite_numbers_is_a_divergence(
+    parameters: dict[str, Any], step: int, told: str, tmp_path: Path
+) -> None:
     run = RunContext(tmp_path)
     with pytest.raises(Diverged, match=told) as caught:
         latent_ode.train([changed(**parameters)], [run])
@@ -260,12 +269,14 @@ def test_leaving_the_finite_numbers_is_a_divergence(parameters, step, told, tmp_
     assert not (tmp_path / "model.eqx").exists()
 
 
-def test_no_step_follows_one_that_left_the_finite_numbers(monkeypatch, tmp_path):
+def test_no_step_follows_one_that_left_the_finite_numbers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Failing solves take longest, and nothing that comes of them is kept."""
     reported = []
     run_chunk = training._run_chunk
 
-    def listen(*arguments, **named):
+    def listen(*arguments: Any, **named: Any) -> Any:
         state, figures = run_chunk(*arguments, **named)
         reported.append(np.asarray(figures.gradient_norm))
         return state, figures
@@ -279,14 +290,16 @@ def test_no_step_follows_one_that_left_the_finite_numbers(monkeypatch, tmp_path)
     assert (norms[2:] == 0).all()
 
 
-def test_a_stopped_run_keeps_its_model(tmp_path):
+def test_a_stopped_run_keeps_its_model(tmp_path: Path) -> None:
     run = RunContext(tmp_path, stop_after=40)
     assert latent_ode.train([CONFIG], [run]) == [{}]
     assert len(run.column("loss")) == 50
     assert latent_ode.load(tmp_path).config == CONFIG
 
 
-def test_without_a_held_out_orbit_validation_uses_the_training_and_says_so(caplog):
+def test_without_a_held_out_orbit_validation_uses_the_training_and_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     data = two_body.load("circular_TBP_planar_10_train")
     series = observe(data, Data(), Scales.of(data))
     training, validation = split_series(series, 0.8)
@@ -300,7 +313,7 @@ def test_without_a_held_out_orbit_validation_uses_the_training_and_says_so(caplo
         caplog.clear()
 
 
-def test_a_gpu_that_is_not_there_is_told_with_what_is(trained, tmp_path):
+def test_a_gpu_that_is_not_there_is_told_with_what_is(trained: Trained, tmp_path: Path) -> None:
     if any(device.platform != "cpu" for device in jax.devices()):
         pytest.skip("there is a GPU here")
     run, _ = trained
@@ -313,7 +326,7 @@ def test_a_gpu_that_is_not_there_is_told_with_what_is(trained, tmp_path):
             attempt()
 
 
-def test_rates():
+def test_rates() -> None:
     rates = rates_of(changed(steps=100, lr=0.1, kl_weight=2.0, kl_warmup=0.5))
     assert rates.lr[0] == pytest.approx(0.1)
     assert rates.lr[50] == pytest.approx(0.05)

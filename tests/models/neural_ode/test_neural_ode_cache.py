@@ -14,10 +14,12 @@ from pathlib import Path
 import jax
 events = collections.Counter()
 jax.monitoring.register_event_listener(lambda event, **_: events.update([event]))
-sys.path.insert(0, str(Path({folder!r})))
-import conftest
-done = conftest.run_training(
-    conftest.tiny(seed=int(sys.argv[1]), steps_strategy=(2,), lr_strategy=(float(sys.argv[2]),)),
+sys.path[:0] = [{folder!r}, {tests!r}]
+import conftest, tiny_trainings
+done = tiny_trainings.run_training(
+    tiny_trainings.tiny(
+        seed=int(sys.argv[1]), steps_strategy=(2,), lr_strategy=(float(sys.argv[2]),)
+    ),
     Path(sys.argv[3]),
 )
 print(json.dumps({{
@@ -28,7 +30,7 @@ print(json.dumps({{
 """
 
 
-def train_in_a_new_process(cache, *arguments):
+def train_in_a_new_process(cache: Path, *arguments: object) -> dict[str, float]:
     environment = {
         **os.environ,
         "JAX_COMPILATION_CACHE_DIR": str(cache),
@@ -37,7 +39,7 @@ def train_in_a_new_process(cache, *arguments):
         # How well programs are compiled is no matter of the cache.
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }
-    script = SCRIPT.format(folder=str(Path(__file__).parent))
+    script = SCRIPT.format(folder=str(Path(__file__).parent), tests=str(REPOSITORY / "tests"))
     done = subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)],
         capture_output=True,
@@ -46,14 +48,15 @@ def train_in_a_new_process(cache, *arguments):
         cwd=REPOSITORY,
         env=environment,
     )
-    return json.loads(done.stdout.splitlines()[-1])
+    said: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return said
 
 
-def entries(cache):
+def entries(cache: Path) -> set[str]:
     return {file.name for file in cache.iterdir() if file.name.endswith("-cache")}
 
 
-def test_a_second_process_compiles_nothing_and_writes_nothing(tmp_path):
+def test_a_second_process_compiles_nothing_and_writes_nothing(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     cache.mkdir()
     first = train_in_a_new_process(cache, 0, 1e-2, tmp_path / "a")

@@ -1,10 +1,12 @@
 """Every feature layer, head and activation: shapes, values, gradients where they could fail."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
 import pytest
 from scipy.special import sph_harm_y
 from scipy.stats import special_ortho_group
@@ -29,7 +31,7 @@ EDGES = {
 }
 
 
-def model(seed=0, **parameters):
+def model(seed: int = 0, **parameters: Any) -> NeuralODE:
     architecture = dataclasses.replace(SMALL, **parameters).architecture()
     return NeuralODE(architecture, rng=np.random.default_rng(seed))
 
@@ -43,7 +45,7 @@ NAMES = [next(iter(one.values())) for one in ALL]
 
 
 @pytest.mark.parametrize("choice", ALL, ids=NAMES)
-def test_vmap_is_a_loop_and_jit_changes_nothing(choice):
+def test_vmap_is_a_loop_and_jit_changes_nothing(choice: dict[str, Any]) -> None:
     network = model(**choice)
     states = jnp.stack([STATE, -2 * STATE, EDGES["planar"]])
     loop = jnp.stack([network(y) for y in states])
@@ -54,10 +56,10 @@ def test_vmap_is_a_loop_and_jit_changes_nothing(choice):
 
 
 @pytest.mark.parametrize("choice", ALL, ids=NAMES)
-def test_gradients_are_finite_also_at_the_edges(choice):
+def test_gradients_are_finite_also_at_the_edges(choice: dict[str, Any]) -> None:
     network = model(**choice)
 
-    def total(network, y):
+    def total(network: NeuralODE, y: jax.Array) -> jax.Array:
         return jnp.sum(vector_field(network, y) ** 2)
 
     states = jnp.stack([STATE, *EDGES.values()])
@@ -71,11 +73,11 @@ def test_gradients_are_finite_also_at_the_edges(choice):
 
 @pytest.mark.parametrize("name", HEADS)
 @pytest.mark.parametrize("size", [0.0, 1e-30, 1e-12, 1e-6])
-def test_heads_are_finite_where_the_output_has_next_to_no_direction(name, size):
+def test_heads_are_finite_where_the_output_has_next_to_no_direction(name: str, size: float) -> None:
     head = HEADS[name]
     z = size * jnp.ones(head.size)
 
-    def total(z, y):
+    def total(z: jax.Array, y: jax.Array) -> jax.Array:
         return jnp.sum(head.function(z, y, 1e-8, 10.0))
 
     by_z, by_y = jax.grad(total, (0, 1))(z, STATE)
@@ -85,7 +87,7 @@ def test_heads_are_finite_where_the_output_has_next_to_no_direction(name, size):
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_heads_give_what_their_formula_says(name):
+def test_heads_give_what_their_formula_says(name: str) -> None:
     z = np.array([-0.7, 0.3, -0.5, 0.9, 0.2, 0.4])[: HEADS[name].size]
     size, vector = z[0], z[1:]
     epsilon, scale = 0.01, 7.0
@@ -120,7 +122,7 @@ def test_heads_give_what_their_formula_says(name):
 
 
 @pytest.mark.parametrize("name", ["mlp_rtn", "mlp_rtn_logmag"])
-def test_rotating_the_state_rotates_the_acceleration_of_an_rtn_head(name):
+def test_rotating_the_state_rotates_the_acceleration_of_an_rtn_head(name: str) -> None:
     rotation = jnp.asarray(special_ortho_group.rvs(3, random_state=4), jnp.float32)
     rotated = jnp.concatenate([rotation @ STATE[:3], rotation @ STATE[3:]])
     z = jnp.array([0.3, -0.8, 0.5, 0.1])[: HEADS[name].size]
@@ -130,7 +132,7 @@ def test_rotating_the_state_rotates_the_acceleration_of_an_rtn_head(name):
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_the_planar_constraint_leaves_nothing_along_z(name):
+def test_the_planar_constraint_leaves_nothing_along_z(name: str) -> None:
     rates = model(output_layer=name, planar_constraint=True)(STATE)
     assert rates[2] == 0
     assert rates[5] == 0
@@ -139,7 +141,7 @@ def test_the_planar_constraint_leaves_nothing_along_z(name):
         np.testing.assert_array_equal(rates[:2], STATE[3:5])
 
 
-def test_features_are_those_of_the_table():
+def test_features_are_those_of_the_table() -> None:
     r_vector, v = np.asarray(STATE[:3], float), np.asarray(STATE[3:], float)
     r, speed = np.linalg.norm(r_vector), np.linalg.norm(v)
     unit = r_vector / r
@@ -159,7 +161,7 @@ def test_features_are_those_of_the_table():
         np.testing.assert_allclose(found, expected[name], rtol=1e-5, atol=1e-6, err_msg=name)
 
 
-def _scipy_harmonics(unit, degree):
+def _scipy_harmonics(unit: npt.NDArray[np.float64], degree: int) -> list[float]:
     """Real harmonics from SciPy's complex ones, with the Condon-Shortley phase taken out."""
     theta, phi = np.arccos(unit[2]), np.arctan2(unit[1], unit[0])
     values = []
@@ -172,7 +174,7 @@ def _scipy_harmonics(unit, degree):
 
 
 @pytest.mark.parametrize("degree", [1, 3, 7])
-def test_harmonics_are_those_of_scipy(degree):
+def test_harmonics_are_those_of_scipy(degree: int) -> None:
     rng = np.random.default_rng(degree)
     for unit in (*rng.normal(size=(5, 3)), np.array([0.0, 0.0, 1.0]), np.array([0.0, -1.0, 0.0])):
         direction = unit / np.linalg.norm(unit)
@@ -182,7 +184,7 @@ def test_harmonics_are_those_of_scipy(degree):
         np.testing.assert_allclose(found, _scipy_harmonics(direction, degree), atol=1e-12)
 
 
-def test_activations_are_those_of_their_formula():
+def test_activations_are_those_of_their_formula() -> None:
     x = np.linspace(-3, 3, 13)
     low = x < 0
     sigmoid = 1 / (1 + np.exp(-x))
@@ -206,7 +208,7 @@ def test_activations_are_those_of_their_formula():
         np.testing.assert_allclose(found, expected[name], rtol=1e-5, atol=1e-6, err_msg=name)
 
 
-def test_the_slope_of_prelu_is_learned_one_per_layer():
+def test_the_slope_of_prelu_is_learned_one_per_layer() -> None:
     network = model(activation="prelu", depth=3)
     np.testing.assert_array_equal(network.slopes, [0.25] * 3)
     gradient = jax.grad(lambda m: jnp.sum(m(STATE) ** 2))(network)
@@ -214,7 +216,7 @@ def test_the_slope_of_prelu_is_learned_one_per_layer():
     assert model(activation="relu").slopes is None
 
 
-def test_a_model_is_drawn_from_its_generator_alone():
+def test_a_model_is_drawn_from_its_generator_alone() -> None:
     same, again, other = model(3), model(3), model(4)
     for a, b, c in zip(*(jax.tree.leaves(m) for m in (same, again, other)), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -223,7 +225,7 @@ def test_a_model_is_drawn_from_its_generator_alone():
         assert jnp.max(jnp.abs(weight)) <= 1 / np.sqrt(weight.shape[1])
 
 
-def test_a_network_without_hidden_layers_is_linear():
+def test_a_network_without_hidden_layers_is_linear() -> None:
     network = model(depth=0, feature_layer="cartesian", output_layer="mlp_simple")
     np.testing.assert_allclose(
         network(STATE) - network(0 * STATE), network.weights[0] @ STATE, rtol=1e-5, atol=1e-6

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.neural_ode.curriculum import blocks, cut, draw
+from models.neural_ode.curriculum import Segments, blocks, cut, draw
 from models.neural_ode.phases import segment_count, segment_ratio, window_bounds
 from models.neural_ode.programs import shape_of_batch
 from models.training.split import split
@@ -18,24 +18,25 @@ DATA = load("complex_TBP_planar_4_train")
 UNITS = Units.of(DATA)
 
 
-def starts(segments, dataset=DATA):
+def starts(segments: Segments, dataset: Dataset = DATA) -> list[tuple[int, int]]:
     """(orbit, sample) at which each segment starts, found again by its first state."""
     y = UNITS.normalise_states(dataset.y).astype(np.float32)
     found = []
     for segment in segments.y:
         [place] = np.argwhere((y == segment[0]).all(-1))
-        found.append(tuple(int(k) for k in place))
+        orbit, sample = map(int, place)
+        found.append((orbit, sample))
     return found
 
 
-def test_360_samples_at_18_are_20_segments_of_5_percent():
+def test_360_samples_at_18_are_20_segments_of_5_percent() -> None:
     segments = cut(DATA, UNITS, (0.0, 1.0), 18)
     assert len(segments) == 4 * 20
     assert segment_ratio(18, 360) == 0.05
     assert sorted(starts(segments)) == [(o, 18 * k) for o in range(4) for k in range(20)]
 
 
-def test_segments_are_consecutive_samples_with_their_own_time():
+def test_segments_are_consecutive_samples_with_their_own_time() -> None:
     segments = cut(DATA, UNITS, (0.25, 0.75), 50)
     for (orbit, first), t, y in zip(starts(segments), segments.t, segments.y, strict=True):
         assert 90 <= first <= 270 - 50
@@ -46,7 +47,7 @@ def test_segments_are_consecutive_samples_with_their_own_time():
         assert t[0] == 0
 
 
-def test_orbits_with_padding_lose_only_what_they_lack():
+def test_orbits_with_padding_lose_only_what_they_lack() -> None:
     t, y = DATA.t.copy(), DATA.y.copy()
     t[1, 100:], y[1, 100:] = np.nan, np.nan
     short = Dataset("short", t, y, DATA.elements)
@@ -56,13 +57,15 @@ def test_orbits_with_padding_lose_only_what_they_lack():
     assert np.isfinite(segments.y).all()
 
 
-def test_no_segment_is_an_error_that_says_why():
+def test_no_segment_is_an_error_that_says_why() -> None:
     with pytest.raises(ValueError, match=r"no usable segment.*400 samples"):
         cut(DATA, UNITS, (0.0, 1.0), 400)
 
 
 @given(st.integers(2, 400), st.integers(2, 60), st.floats(0, 1), st.floats(0, 1))
-def test_counting_segments_agrees_with_cutting_them(samples, segment, a, b):
+def test_counting_segments_agrees_with_cutting_them(
+    samples: int, segment: int, a: float, b: float
+) -> None:
     window = (min(a, b), max(a, b))
     start, stop = window_bounds(window, samples)
     assert 0 <= start <= stop <= samples
@@ -71,14 +74,14 @@ def test_counting_segments_agrees_with_cutting_them(samples, segment, a, b):
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
-def test_windows_that_follow_each_other_share_no_sample(edges):
+def test_windows_that_follow_each_other_share_no_sample(edges: list[float]) -> None:
     edges = [0.0, *sorted(edges), 1.0]
     bounds = [window_bounds(pair, 360) for pair in itertools.pairwise(edges)]
     assert sum(stop - start for start, stop in bounds) == 360
     assert all(a[1] == b[0] for a, b in itertools.pairwise(bounds))
 
 
-def test_batches_are_drawn_without_repetition():
+def test_batches_are_drawn_without_repetition() -> None:
     segments = cut(DATA, UNITS, (0.0, 1.0), 18)
     batches = draw(segments, 32, 50, np.random.default_rng(0))
     assert batches.y.shape == (50, 32, 18, 6)
@@ -89,7 +92,7 @@ def test_batches_are_drawn_without_repetition():
     assert len(seen) == len(segments)
 
 
-def test_drawing_in_parts_is_drawing_at_once():
+def test_drawing_in_parts_is_drawing_at_once() -> None:
     segments = cut(DATA, UNITS, (0.0, 1.0), 18)
     whole = draw(segments, 32, 7, np.random.default_rng(3))
     rng = np.random.default_rng(3)
@@ -97,7 +100,7 @@ def test_drawing_in_parts_is_drawing_at_once():
     np.testing.assert_array_equal(whole.y, np.concatenate([part.y for part in parts]))
 
 
-def test_fewer_segments_than_places_are_all_drawn():
+def test_fewer_segments_than_places_are_all_drawn() -> None:
     segments = cut(DATA, UNITS, (0.0, 1.0), 90)
     batches = draw(segments, 32, 3, np.random.default_rng(0))
     assert (batches.real == 16).all()
@@ -106,7 +109,7 @@ def test_fewer_segments_than_places_are_all_drawn():
 
 
 @pytest.mark.parametrize("places", [1, 7, 32, 80, 200])
-def test_blocks_hold_every_segment_once(places):
+def test_blocks_hold_every_segment_once(places: int) -> None:
     segments = cut(DATA, UNITS, (0.0, 1.0), 18)
     parts = blocks(segments, places)
     assert parts.y.shape[1] == places
@@ -119,11 +122,11 @@ def test_blocks_hold_every_segment_once(places):
     ("segments", "batch_size", "places"),
     [(1, 256, 1), (20, 256, 32), (200, 256, 256), (2000, 256, 256), (64, 100, 64), (65, 100, 100)],
 )
-def test_batches_have_few_shapes(segments, batch_size, places):
+def test_batches_have_few_shapes(segments: int, batch_size: int, places: int) -> None:
     assert shape_of_batch(segments, batch_size) == places
 
 
-def test_data_of_a_split_keeps_its_orbits_apart():
+def test_data_of_a_split_keeps_its_orbits_apart() -> None:
     training, validation = split(len(DATA), 0.5)
     pieces = [
         dataclasses.replace(DATA, t=DATA.t[p], y=DATA.y[p], elements=DATA.elements[p])

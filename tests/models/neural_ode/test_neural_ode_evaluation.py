@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
+from tiny_trainings import Done
 
 from models.neural_ode import load
 from models.neural_ode.evaluation import measure, predict
+from models.neural_ode.trained import Trained
 from models.two_body import MU, Dataset
 from models.two_body import load as load_data
 from models.two_body.orbits import acceleration
@@ -15,11 +17,11 @@ TEST_SETS = ("simple_TBP_planar_1_test", "simple_TBP_planar_2_test")
 
 
 @pytest.fixture(scope="module")
-def trained(tiny_run):
+def trained(tiny_run: Done) -> Trained:
     return load(tiny_run.folder)
 
 
-def test_orbits_are_propagated_as_scipy_integrates_the_model(trained):
+def test_orbits_are_propagated_as_scipy_integrates_the_model(trained: Trained) -> None:
     [orbit] = (data := load_data(TEST_SETS[0])).y
     oracle = solve_ivp(
         lambda _, y: np.concatenate([y[3:], trained.acceleration(y)]),
@@ -36,7 +38,9 @@ def test_orbits_are_propagated_as_scipy_integrates_the_model(trained):
 
 
 @pytest.mark.parametrize("name", TEST_SETS)
-def test_figures_are_those_of_accelerations_in_km_and_s(name, tiny_run, trained):
+def test_figures_are_those_of_accelerations_in_km_and_s(
+    name: str, tiny_run: Done, trained: Trained
+) -> None:
     """Whatever the units of a test set would be: those of the model are taken."""
     data = load_data(name)
     truth, path = acceleration(data.y), trained.propagate(data)
@@ -55,13 +59,13 @@ def test_figures_are_those_of_accelerations_in_km_and_s(name, tiny_run, trained)
     assert len({round(value, 3) for value in by_measure}) == 3
 
 
-def test_the_mean_of_all_tests_weighs_every_sample_alike(tiny_run):
+def test_the_mean_of_all_tests_weighs_every_sample_alike(tiny_run: Done) -> None:
     one, two = (tiny_run.result[f"{name}/mean"] for name in TEST_SETS)
     assert one != two
     assert tiny_run.result["tests/mean"] == pytest.approx((one + 2 * two) / 3)
 
 
-def test_the_share_of_failed_orbits_and_the_figures_of_the_rest(trained):
+def test_the_share_of_failed_orbits_and_the_figures_of_the_rest(trained: Trained) -> None:
     """With such tolerances 64 steps of the solver are enough for some orbits only."""
     strict = trained.solver._replace(rtol=3e-8, atol=3e-10)
     whole = load_data("complex_TBP_planar_10_test")
@@ -84,7 +88,7 @@ def test_the_share_of_failed_orbits_and_the_figures_of_the_rest(trained):
     assert found[f"pointwise/{whole.name}/failed_pct"] == 0
 
 
-def test_padding_of_an_orbit_is_no_failure(trained):
+def test_padding_of_an_orbit_is_no_failure(trained: Trained) -> None:
     data = load_data(TEST_SETS[1])
     t, y = np.array(data.t), np.array(data.y)
     t[1, 100:], y[1, 100:] = np.nan, np.nan

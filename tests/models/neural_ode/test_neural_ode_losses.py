@@ -5,14 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models.neural_ode.losses import LOSSES, Sums, Weights, percent, rms, sum_up, value
+from models.neural_ode.config import Loss
+from models.neural_ode.losses import LOSSES, Scalar, Sums, Weights, percent, rms, sum_up, value
 from models.two_body.orbits import energy
 
 WEIGHTS = Weights(mse=10.0, attraction=3.0, l1=0.0, l2=0.0, energy=0.0, epsilon=1e-8)
 
 
 @pytest.fixture
-def batch():
+def batch() -> tuple[jax.Array, jax.Array]:
     rng = np.random.default_rng(2)
     truth = rng.normal(size=(5, 4, 6)).astype(np.float32)
     predicted = (truth + 0.1 * rng.normal(size=truth.shape)).astype(np.float32)
@@ -20,12 +21,12 @@ def batch():
     return jnp.asarray(predicted), jnp.asarray(truth)
 
 
-def outward(y):
+def outward(y: jax.Array) -> jax.Array:
     """An acceleration with parts along r̂ of both signs."""
     return y[:3] * y[0]
 
 
-def expected(name, predicted, truth):
+def expected(name: str, predicted: jax.Array, truth: jax.Array) -> float:
     y, y_hat = np.asarray(truth[:, 1:], float), np.asarray(predicted[:, 1:], float)
     size = np.linalg.norm(y, axis=-1)
     p = np.mean(100 * np.linalg.norm(y_hat - y, axis=-1) / size)
@@ -33,21 +34,22 @@ def expected(name, predicted, truth):
     nmse = 100 * np.sqrt(mse / (np.mean(y**2) + 1e-8) + 1e-8)
     # The acceleration of `outward` is r times y₀: it points along r̂ or against it.
     penalty = 100 * np.mean(y_hat[..., 0] > 0)
-    return {
+    figures: dict[str, float] = {
         "mean_squared_error": mse,
         "percent_error": p,
         "percent_error_plus_nmse": p + 10 * nmse,
         "percent_error_with_attraction": p + 3 * penalty,
-    }[name]
+    }
+    return figures[name]
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_losses_are_those_of_their_formula(name, batch):
+def test_losses_are_those_of_their_formula(name: Loss, batch: tuple[jax.Array, jax.Array]) -> None:
     sums = sum_up(*batch, jnp.ones(5, bool), acceleration=outward)
     assert float(value(name, sums, WEIGHTS)) == pytest.approx(expected(name, *batch), rel=1e-5)
 
 
-def test_the_first_point_is_given_and_not_counted(batch):
+def test_the_first_point_is_given_and_not_counted(batch: tuple[jax.Array, jax.Array]) -> None:
     predicted, truth = batch
     moved = predicted.at[:, 0].add(5)
     all_ = jnp.ones(5, bool)
@@ -55,13 +57,15 @@ def test_the_first_point_is_given_and_not_counted(batch):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_padding_and_places_without_a_segment_count_nothing(name, batch):
+def test_padding_and_places_without_a_segment_count_nothing(
+    name: Loss, batch: tuple[jax.Array, jax.Array]
+) -> None:
     predicted, truth = batch
     padded = truth.at[0, 2:].set(jnp.nan)
     guess = predicted.at[3:].set(jnp.nan)  # what the solver leaves in places without a segment
     counted = jnp.arange(5) < 3
 
-    def loss(p):
+    def loss(p: jax.Array) -> Scalar:
         return value(name, sum_up(p, padded, counted, acceleration=outward, energy=True), WEIGHTS)
 
     found, gradient = jax.jit(jax.value_and_grad(loss))(guess)
@@ -79,17 +83,21 @@ def test_padding_and_places_without_a_segment_count_nothing(name, batch):
 
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
-def test_a_segment_without_a_solution_is_no_perfect_one(name, wrong, batch):
+def test_a_segment_without_a_solution_is_no_perfect_one(
+    name: Loss, wrong: float, batch: tuple[jax.Array, jax.Array]
+) -> None:
     predicted, truth = batch
     sums = sum_up(predicted.at[2, 1:].set(wrong), truth, jnp.ones(5, bool), acceleration=outward)
     assert not jnp.isfinite(value(name, sums, WEIGHTS))
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_a_perfect_prediction_has_a_finite_gradient(name, batch):
+def test_a_perfect_prediction_has_a_finite_gradient(
+    name: Loss, batch: tuple[jax.Array, jax.Array]
+) -> None:
     _, truth = batch
 
-    def loss(p):
+    def loss(p: jax.Array) -> Scalar:
         return value(name, sum_up(p, truth, jnp.ones(5, bool), energy=True), WEIGHTS)
 
     found, gradient = jax.jit(jax.value_and_grad(loss))(truth)
@@ -98,7 +106,7 @@ def test_a_perfect_prediction_has_a_finite_gradient(name, batch):
     assert found <= (10 * 100 * 1e-4 * 1.001 if name == "percent_error_plus_nmse" else 0)
 
 
-def test_parts_are_those_of_the_same_sums(batch):
+def test_parts_are_those_of_the_same_sums(batch: tuple[jax.Array, jax.Array]) -> None:
     predicted, truth = batch
     sums = sum_up(predicted, truth, jnp.ones(5, bool))
     assert float(percent(sums)) == pytest.approx(expected("percent_error", *batch), rel=1e-5)
@@ -106,7 +114,9 @@ def test_parts_are_those_of_the_same_sums(batch):
     assert float(rms(sums)) == pytest.approx(np.sqrt(mse), rel=1e-5)
 
 
-def test_the_energy_term_is_the_drift_from_the_first_state(batch):
+def test_the_energy_term_is_the_drift_from_the_first_state(
+    batch: tuple[jax.Array, jax.Array],
+) -> None:
     predicted, truth = batch
     sums = sum_up(predicted, truth, jnp.ones(5, bool), energy=True)
     first = energy(truth[:, :1], 1.0)
@@ -118,7 +128,9 @@ def test_the_energy_term_is_the_drift_from_the_first_state(batch):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_a_loss_declares_whether_it_needs_accelerations(name, batch):
+def test_a_loss_declares_whether_it_needs_accelerations(
+    name: Loss, batch: tuple[jax.Array, jax.Array]
+) -> None:
     given, withheld = (
         value(name, sum_up(*batch, jnp.ones(5, bool), acceleration=asked), WEIGHTS)
         for asked in (outward, None)

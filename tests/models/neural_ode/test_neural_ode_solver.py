@@ -1,6 +1,8 @@
 """The solver against diffrax, SciPy and Kepler; its gradient against diffrax and differences."""
 
 import functools
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
 import diffrax
 import jax
@@ -16,7 +18,10 @@ from models.neural_ode.curriculum import cut
 from models.neural_ode.model import NeuralODE, vector_field
 from models.neural_ode.solve import (
     Control,
+    Params,
     Problems,
+    Solution,
+    Tape,
     Workspace,
     _initial_steps,
     forward,
@@ -29,29 +34,35 @@ DATA = load("complex_TBP_planar_4_train")
 UNITS = Units.of(DATA)
 CONTROL = Control(1e-6, 1e-8)
 
+Field: TypeAlias = Callable[[Params, jax.Array], jax.Array]
+Solved: TypeAlias = tuple[Solution, Tape, Workspace]
+ByDiffrax: TypeAlias = tuple[NeuralODE, tuple[jax.Array, jax.Array, jax.Array]]
+"""The gradient; states, attempts and accepted steps."""
+
 
 @pytest.fixture(scope="module", autouse=True)
-def float64():
+def float64() -> Iterator[None]:
     with jax.enable_x64(True):
         yield
 
 
 @pytest.fixture(scope="module")
-def network():
+def network() -> NeuralODE:
     small = Parameters(width=8, depth=1, activation="tanh").architecture()
     drawn = NeuralODE(small, rng=np.random.default_rng(1))
-    return jax.tree.map(lambda leaf: 2 * jnp.asarray(leaf, jnp.float64), drawn)
+    larger: NeuralODE = jax.tree.map(lambda leaf: 2 * jnp.asarray(leaf, jnp.float64), drawn)
+    return larger
 
 
 @pytest.fixture(scope="module")
-def problems():
+def problems() -> Problems:
     segments = cut(DATA, UNITS, (0.0, 1.0), 40)
     t, y = jnp.asarray(segments.t, jnp.float64), jnp.asarray(segments.y, jnp.float64)
     return Problems(t[:30], y[:30, 0], 30)
 
 
 @functools.cache
-def _compiled_forward(field):
+def _compiled_forward(field: Field) -> Callable[..., Solved]:
     return jax.jit(
         lambda params, problems, control, space, max_steps: forward(
             field, params, problems, control, space, max_steps=max_steps
@@ -60,40 +71,51 @@ def _compiled_forward(field):
 
 
 @functools.cache
-def _compiled_backward(field):
+def _compiled_backward(field: Field) -> Callable[..., Any]:
     return jax.jit(functools.partial(backward, field))
 
 
-def solve(field, params, problems, control=CONTROL, *, lanes=8, max_steps=200, rows=None):
+def solve(
+    field: Field,
+    params: Params,
+    problems: Problems,
+    control: Control = CONTROL,
+    *,
+    lanes: int = 8,
+    max_steps: int = 200,
+    rows: int | None = None,
+) -> Solved:
     count, samples = problems.t.shape
     rows = rows or row_count(count, lanes, samples, 200)
     space = Workspace.empty(rows, lanes, problems.y0.shape[1], jnp.float64)
     return _compiled_forward(field)(params, problems, control, space, max_steps)
 
 
-def pull_back(field, params, solved, cotangent):
+def pull_back(field: Field, params: Params, solved: Solved, cotangent: jax.Array) -> Any:
     _, tape, space = solved
     return _compiled_backward(field)(params, tape, cotangent, space)
 
 
-def newton(params, y):
+def newton(params: jax.Array, y: jax.Array) -> jax.Array:
     """The truth, as a field; `params` scales gravity."""
     r = jnp.sqrt(jnp.sum(y[:3] ** 2))
     return jnp.concatenate([y[3:], -params * y[:3] / r**3])
 
 
 @pytest.fixture(scope="module")
-def solved(network, problems):
+def solved(network: NeuralODE, problems: Problems) -> Solved:
     return solve(vector_field, network, problems)
 
 
 @pytest.fixture(scope="module")
-def by_diffrax(network, problems):
+def by_diffrax(network: NeuralODE, problems: Problems) -> ByDiffrax:
     """The same problems, and dL/dmodel for L = Σ c·y, by diffrax from the same first steps."""
     rhs = jax.vmap(lambda y: vector_field(network, y), 1, 1)
     first = jnp.minimum(_initial_steps(rhs, problems.y0.T, CONTROL)[1], problems.t[:, -1])
 
-    def one(model, t, y0, dt0):
+    def one(
+        model: NeuralODE, t: jax.Array, y0: jax.Array, dt0: jax.Array
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
         found = diffrax.diffeqsolve(
             diffrax.ODETerm(lambda t, y, model: vector_field(model, y)),
             diffrax.Tsit5(),
@@ -109,21 +131,22 @@ def by_diffrax(network, problems):
         )
         return found.ys, found.stats["num_steps"], found.stats["num_accepted_steps"]
 
-    def total(model):
+    def total(model: NeuralODE) -> tuple[jax.Array, tuple[jax.Array, jax.Array, jax.Array]]:
         every = jax.vmap(one, (None, 0, 0, 0))
         y, steps, accepted = every(model, problems.t, problems.y0, first)
         return jnp.sum(_cotangent(y.shape) * y), (y, steps, accepted)
 
     oracle = jax.jit(jax.grad(total, has_aux=True)).lower(network)
-    gradient, values = oracle.compile({"xla_backend_optimization_level": 0})(network)
+    options: dict[str, Any] = {"xla_backend_optimization_level": 0}
+    gradient, values = oracle.compile(options)(network)
     return gradient, values
 
 
-def _cotangent(shape):
+def _cotangent(shape: tuple[int, ...]) -> jax.Array:
     return jnp.asarray(np.random.default_rng(5).normal(size=shape))
 
 
-def test_the_tableau_is_that_of_diffrax():
+def test_the_tableau_is_that_of_diffrax() -> None:
     theirs = diffrax.Tsit5.tableau
     for row, other in zip(tsit5.STAGES, theirs.a_lower, strict=True):
         np.testing.assert_allclose(row, other, rtol=1e-14)
@@ -133,7 +156,9 @@ def test_the_tableau_is_that_of_diffrax():
     np.testing.assert_allclose(tsit5.INTERPOLANT[0], [1, 0, 0, 0, 0, 0, 0], atol=1e-13)
 
 
-def test_it_takes_the_steps_of_diffrax_and_saves_the_same_states(solved, by_diffrax):
+def test_it_takes_the_steps_of_diffrax_and_saves_the_same_states(
+    solved: Solved, by_diffrax: ByDiffrax
+) -> None:
     solution, _, _ = solved
     y, steps, accepted = by_diffrax[1]
     assert solution.solved.all()
@@ -143,20 +168,22 @@ def test_it_takes_the_steps_of_diffrax_and_saves_the_same_states(solved, by_diff
     np.testing.assert_allclose(solution.y, y, rtol=1e-10, atol=1e-11)
 
 
-def test_its_gradient_is_that_of_diffrax(network, solved, by_diffrax):
+def test_its_gradient_is_that_of_diffrax(
+    network: NeuralODE, solved: Solved, by_diffrax: ByDiffrax
+) -> None:
     gradient = pull_back(vector_field, network, solved, _cotangent(solved[0].y.shape))
     for ours, theirs in zip(jax.tree.leaves(gradient), jax.tree.leaves(by_diffrax[0]), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-9)
 
 
-def test_its_gradient_agrees_with_differences_of_a_tight_solve():
+def test_its_gradient_agrees_with_differences_of_a_tight_solve() -> None:
     """A field with one parameter, so that central differences are exact to their order."""
     t = jnp.linspace(0, 2.0, 9)[None].repeat(3, 0)
     y0 = jnp.array([[1, 0, 0, 0, 1, 0], [0.7, 0, 0, 0, 1.3, 0.1], [0.5, 0.5, 0, -0.8, 0.9, 0]])
     problems, tight = Problems(t, y0.astype(float), 3), Control(1e-11, 1e-12)
     pull = _cotangent((3, 9, 6))
 
-    def total(mu):
+    def total(mu: float) -> float:
         solution, _, _ = solve(newton, jnp.asarray(mu), problems, tight)
         return float(jnp.sum(pull * solution.y))
 
@@ -168,7 +195,9 @@ def test_its_gradient_agrees_with_differences_of_a_tight_solve():
         assert float(found) == pytest.approx(by_difference, rel=close)
 
 
-def test_the_gradient_of_a_network_agrees_with_differences_of_a_tight_solve(network, problems):
+def test_the_gradient_of_a_network_agrees_with_differences_of_a_tight_solve(
+    network: NeuralODE, problems: Problems
+) -> None:
     """Along random directions of all weights, biases and slopes."""
     tight = Control(1e-10, 1e-12)
     gradients = []
@@ -181,7 +210,7 @@ def test_the_gradient_of_a_network_agrees_with_differences_of_a_tight_solve(netw
     for _ in range(3):
         direction = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), network)
 
-        def total(h, direction=direction):
+        def total(h: float, direction: Any = direction) -> float:
             moved = jax.tree.map(lambda leaf, d: leaf + h * d, network, direction)
             solution, _, _ = solve(vector_field, moved, problems, tight)
             return float(jnp.sum(pull * solution.y))
@@ -192,7 +221,7 @@ def test_the_gradient_of_a_network_agrees_with_differences_of_a_tight_solve(netw
             assert float(sum(jax.tree.leaves(products))) == pytest.approx(by_difference, rel=close)
 
 
-def test_the_number_of_lanes_changes_nothing(problems):
+def test_the_number_of_lanes_changes_nothing(problems: Problems) -> None:
     mu = jnp.asarray(1.0)
     one, other = (solve(newton, mu, problems, lanes=n) for n in (8, 3))
     np.testing.assert_array_equal(one[0].attempts, other[0].attempts)
@@ -202,7 +231,7 @@ def test_the_number_of_lanes_changes_nothing(problems):
     np.testing.assert_allclose(by_one, by_other, rtol=1e-10)
 
 
-def test_whole_orbits_of_the_truth_are_those_of_kepler():
+def test_whole_orbits_of_the_truth_are_those_of_kepler() -> None:
     t = jnp.asarray(UNITS.normalise_times(DATA.t))
     y = UNITS.normalise_states(DATA.y)
     problems = Problems(t, jnp.asarray(y[:, 0]), 4)
@@ -214,8 +243,8 @@ def test_whole_orbits_of_the_truth_are_those_of_kepler():
     assert np.abs(solution.y - y).max() < 1e-6 * scale
 
 
-def test_a_stiff_turn_agrees_with_scipy():
-    def field(params, y):
+def test_a_stiff_turn_agrees_with_scipy() -> None:
+    def field(params: jax.Array, y: jax.Array) -> jax.Array:
         return jnp.stack([y[1], params * (1 - y[0] ** 2) * y[1] - y[0]])
 
     t = np.linspace(0, 8, 21)
@@ -236,7 +265,7 @@ def test_a_stiff_turn_agrees_with_scipy():
     np.testing.assert_allclose(solution.y[0], oracle.y.T, atol=2e-6)
 
 
-def test_it_converges_with_its_order():
+def test_it_converges_with_its_order() -> None:
     """Errors at fixed tolerance ratios: rtol 16 times smaller is an error 16 times smaller."""
     t = jnp.linspace(0, 6.0, 4)[None]
     problems = Problems(t, jnp.array([[1.0, 0, 0, 0, 1, 0]]), 1)
@@ -248,7 +277,7 @@ def test_it_converges_with_its_order():
     assert errors[1] < errors[0] / 300
 
 
-def test_only_the_counted_problems_are_solved(network, problems):
+def test_only_the_counted_problems_are_solved(network: NeuralODE, problems: Problems) -> None:
     solution, tape, _ = solve(vector_field, network, problems._replace(count=11))
     assert solution.solved.sum() == 11
     assert np.isfinite(solution.y[:11]).all()
@@ -257,8 +286,8 @@ def test_only_the_counted_problems_are_solved(network, problems):
     assert (tape.last[11:] == -1).all()
 
 
-def test_a_problem_that_cannot_be_solved_takes_no_other_with_it():
-    def field(params, y):
+def test_a_problem_that_cannot_be_solved_takes_no_other_with_it() -> None:
+    def field(params: jax.Array, y: jax.Array) -> jax.Array:
         return params * y**2  # from y = 1 infinite at t = 1
 
     t = jnp.linspace(0, 0.9, 5)[None].repeat(5, 0).at[2].multiply(2.0)
@@ -275,7 +304,9 @@ def test_a_problem_that_cannot_be_solved_takes_no_other_with_it():
     assert float(gradient) == pytest.approx(3 * float(jnp.sum(t[0] / (1 - t[0]) ** 2)), rel=1e-4)
 
 
-def test_the_end_of_attempts_and_of_memory_are_values(network, problems):
+def test_the_end_of_attempts_and_of_memory_are_values(
+    network: NeuralODE, problems: Problems
+) -> None:
     capped, _, _ = solve(vector_field, network, problems, max_steps=3)
     attempts = np.asarray(capped.attempts)
     assert 0 < capped.solved.sum() < 30
@@ -285,6 +316,6 @@ def test_the_end_of_attempts_and_of_memory_are_values(network, problems):
     assert np.isnan(full.y[~np.asarray(full.solved)]).all()
 
 
-def test_rank_counts_the_free_lanes_before():
+def test_rank_counts_the_free_lanes_before() -> None:
     free = jnp.array([True, False, True, True, False])
     np.testing.assert_array_equal(rank(free), [0, 1, 1, 2, 3])

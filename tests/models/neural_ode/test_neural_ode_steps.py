@@ -1,28 +1,46 @@
 """One optimiser step by hand: clipping, decay, penalties, the energy and attraction terms."""
 
 import dataclasses
+from typing import Any, Protocol
 
 import jax
 import numpy as np
+import numpy.typing as npt
 import pytest
+from tiny_trainings import Tiny
 
 from models.neural_ode.compiled_phases import make_stages, validate
 from models.neural_ode.curriculum import Batches, blocks, cut, draw
 from models.neural_ode.model import NeuralODE
-from models.neural_ode.step import Orders, fresh_state
+from models.neural_ode.solve import Workspace
+from models.neural_ode.step import Orders, Rows, State, fresh_state
 from models.training.config import Adam, AdamW, Sgd
 from models.training.device import choose
 from models.two_body import Units, load
 
 
+class Takes(Protocol):
+    """Takes one step; the models before and after, and the row."""
+
+    def __call__(
+        self,
+        lr: float = 0.1,
+        learn: bool = True,
+        start: NeuralODE | None = None,
+        **parameters: Any,
+    ) -> tuple[NeuralODE, NeuralODE, Rows]: ...
+
+
 @pytest.fixture(scope="module")
-def step(tiny_config):
+def step(tiny_config: Tiny) -> Takes:
     """Takes one step of plain gradient descent; the models before and after, and the row."""
     data = load("simple_TBP_planar_2_train")
     units = Units.of(data)
     segments = cut(data, units, (0.0, 1.0), 12)
 
-    def take(lr=0.1, learn=True, start=None, **parameters):
+    def take(
+        lr: float = 0.1, learn: bool = True, start: NeuralODE | None = None, **parameters: Any
+    ) -> tuple[NeuralODE, NeuralODE, Rows]:
         # Both extra terms stay in the program, so that all steps share it.
         defaults = {
             "optimiser": Sgd(momentum=0.0),
@@ -45,11 +63,11 @@ def step(tiny_config):
     return take
 
 
-def flat(model):
+def flat(model: NeuralODE) -> npt.NDArray[np.float32]:
     return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(model)])
 
 
-def test_a_step_goes_against_the_gradient_by_the_rate(step):
+def test_a_step_goes_against_the_gradient_by_the_rate(step: Takes) -> None:
     before, after, row = step(lr=1e-3)
     moved = flat(after) - flat(before)
     assert np.linalg.norm(moved) == pytest.approx(1e-3 * row.gradient_norm, rel=1e-3)
@@ -57,13 +75,13 @@ def test_a_step_goes_against_the_gradient_by_the_rate(step):
     np.testing.assert_allclose(flat(further) - flat(before), 2 * moved, rtol=1e-2, atol=1e-6)
 
 
-def test_measuring_changes_nothing(step):
+def test_measuring_changes_nothing(step: Takes) -> None:
     before, after, row = step(learn=False)
     np.testing.assert_array_equal(flat(after), flat(before))
     assert row.loss == step(lr=1e-3)[2].loss
 
 
-def test_the_gradient_is_clipped_by_its_norm(step):
+def test_the_gradient_is_clipped_by_its_norm(step: Takes) -> None:
     _, _, free = step()
     before, after, clipped = step(lr=0.1, gradient_clip=free.gradient_norm / 4)
     assert clipped.gradient_norm == pytest.approx(free.gradient_norm)
@@ -73,8 +91,8 @@ def test_the_gradient_is_clipped_by_its_norm(step):
     np.testing.assert_array_equal(flat(untouched), flat(step(lr=0.1)[1]))
 
 
-def test_weights_decay_apart_from_the_gradient(step):
-    shared = {"lr": 1e-2, "loss_fcn": "percent_error", "energy_weight": 0.0}
+def test_weights_decay_apart_from_the_gradient(step: Takes) -> None:
+    shared: dict[str, Any] = {"lr": 1e-2, "loss_fcn": "percent_error", "energy_weight": 0.0}
     before, plain, row = step(optimiser=Adam(), **shared)
     _, decayed, other = step(optimiser=AdamW(weight_decay=0.5), **shared)
     np.testing.assert_allclose(
@@ -88,7 +106,7 @@ def test_weights_decay_apart_from_the_gradient(step):
     assert 70 < np.sum(moved > 0) < 100
 
 
-def test_penalties_add_their_value_and_their_gradient(step):
+def test_penalties_add_their_value_and_their_gradient(step: Takes) -> None:
     before, plain, row = step(lr=1e-3)
     theta = flat(before)
     _, after, penalised = step(lr=1e-3, l1_weight=0.5, l2_weight=0.25)
@@ -99,9 +117,10 @@ def test_penalties_add_their_value_and_their_gradient(step):
     np.testing.assert_allclose(flat(after) - flat(plain), extra, rtol=2e-3, atol=2e-7)
 
 
-def test_energy_and_attraction_are_part_of_loss_and_gradient(step):
+def test_energy_and_attraction_are_part_of_loss_and_gradient(step: Takes) -> None:
     _, plain, row = step(lr=1e-3)
-    for weight in ({"energy_weight": 2.0}, {"attraction_weight": 2.0}):
+    weights: list[dict[str, Any]] = [{"energy_weight": 2.0}, {"attraction_weight": 2.0}]
+    for weight in weights:
         _, after, weighed = step(lr=1e-3, **weight)
         sums = row.sums
         term = sums.energy if "energy_weight" in weight else sums.outward
@@ -110,9 +129,14 @@ def test_energy_and_attraction_are_part_of_loss_and_gradient(step):
         assert not np.allclose(flat(after), flat(plain), rtol=0, atol=1e-7)
 
 
-def test_the_gradient_of_the_whole_loss_agrees_with_differences(step):
+def test_the_gradient_of_the_whole_loss_agrees_with_differences(step: Takes) -> None:
     """Along its gradient a loss falls by the rate times the gradient's squared norm."""
-    extra = {"energy_weight": 1.0, "attraction_weight": 1.0, "rtol": 1e-6, "atol": 1e-8}
+    extra: dict[str, Any] = {
+        "energy_weight": 1.0,
+        "attraction_weight": 1.0,
+        "rtol": 1e-6,
+        "atol": 1e-8,
+    }
     *_, row = step(lr=0.0, **extra)
     rate = 0.004 / row.gradient_norm
     _, ahead, _ = step(lr=rate, **extra)
@@ -122,7 +146,7 @@ def test_the_gradient_of_the_whole_loss_agrees_with_differences(step):
     assert slope == pytest.approx(row.gradient_norm**2, rel=0.02)
 
 
-def test_the_solvers_steps_are_counted_per_segment(tiny_config):
+def test_the_solvers_steps_are_counted_per_segment(tiny_config: Tiny) -> None:
     data = load("complex_TBP_planar_2_train")
     units, config = Units.of(data), tiny_config(rtol=1e-5, atol=1e-7)
     [stage] = make_stages(config, data, data, units, choose("cpu"))
@@ -148,7 +172,7 @@ def test_the_solvers_steps_are_counted_per_segment(tiny_config):
     assert rejected[5] == pytest.approx(rejected[:5].mean())
 
 
-def test_a_step_that_leaves_the_finite_numbers_changes_nothing(tiny_config):
+def test_a_step_that_leaves_the_finite_numbers_changes_nothing(tiny_config: Tiny) -> None:
     data = load("simple_TBP_planar_2_train")
     [stage] = make_stages(tiny_config(), data, data, Units.of(data), choose("cpu"))
     chunk = stage.chunk
@@ -158,11 +182,14 @@ def test_a_step_that_leaves_the_finite_numbers_changes_nothing(tiny_config):
     broken[1, 4, 0] = np.nan  # no start, so no solution
     rates = np.full(chunk.program.length, 1e-2, np.float32)
 
-    def run(y, steps):
+    def run(y: npt.NDArray[np.float32], steps: int) -> tuple[State, Workspace, Rows, jax.Array]:
         state = fresh_state(model, chunk.program.optimiser)
         orders = Orders(rates, np.int32(steps), True)
         space = chunk.workspace()
-        return chunk.run(state, space, batches._replace(y=y), orders, stage.knobs)
+        done: tuple[State, Workspace, Rows, jax.Array] = chunk.run(
+            state, space, batches._replace(y=y), orders, stage.knobs
+        )
+        return done
 
     state, _, rows, done = run(broken, 3)
     assert int(done) == 1
@@ -173,7 +200,7 @@ def test_a_step_that_leaves_the_finite_numbers_changes_nothing(tiny_config):
         np.testing.assert_array_equal(found, right)
 
 
-def test_validation_takes_every_segment_once(tiny_config):
+def test_validation_takes_every_segment_once(tiny_config: Tiny) -> None:
     data = load("simple_TBP_planar_2_train")
     units, config = Units.of(data), tiny_config()
     [stage] = make_stages(config, data, data, units, choose("cpu"))
@@ -183,7 +210,8 @@ def test_validation_takes_every_segment_once(tiny_config):
     assert len(stage.validation.real) == 4
     # One segment a batch: the sums are the same, in whatever portions they come.
     singly = blocks(cut(data, units, (0.0, 1.0), 12), 1)
-    wide = Batches(*(np.repeat(part, 16, axis=1) for part in singly[:2]), singly.real)
+    t, y = (np.repeat(part, 16, axis=1) for part in singly[:2])
+    wide = Batches(t, y, singly.real)
     again, _ = validate(dataclasses.replace(stage, validation=wide), model, space)
     assert tuple(again) == pytest.approx(tuple(found), rel=1e-5)
     assert found.loss == found.percent > 0

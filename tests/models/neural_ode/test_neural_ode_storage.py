@@ -2,10 +2,14 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
+from tiny_trainings import Done
 
 from models.neural_ode import load
 from models.neural_ode.config import Parameters
@@ -19,7 +23,7 @@ from models.two_body import load as load_data
 from models.two_body.orbits import acceleration
 
 
-def bundle(seed=0, **parameters):
+def bundle(seed: int = 0, **parameters: Any) -> Bundle:
     architecture = dataclasses.replace(Parameters(width=5), **parameters).architecture()
     names = ("final", "phase_1", "phase_2")
     models = {
@@ -37,7 +41,7 @@ def bundle(seed=0, **parameters):
     + [{"activation": "prelu"}, {"depth": 0}],
     ids=str,
 )
-def test_what_is_read_is_what_was_written(parameters, tmp_path):
+def test_what_is_read_is_what_was_written(parameters: dict[str, Any], tmp_path: Path) -> None:
     written = bundle(**parameters)
     write(tmp_path / "model.eqx", written)
     found = read(tmp_path / "model.eqx", expected=written.header.architecture)
@@ -50,7 +54,7 @@ def test_what_is_read_is_what_was_written(parameters, tmp_path):
             np.testing.assert_array_equal(a, b)
 
 
-def test_best_is_the_model_that_the_header_names(tmp_path):
+def test_best_is_the_model_that_the_header_names(tmp_path: Path) -> None:
     write(tmp_path / "model.eqx", bundle())
     found = read(tmp_path / "model.eqx")
     assert found.model("best") is found.models["phase_1"]
@@ -58,7 +62,7 @@ def test_best_is_the_model_that_the_header_names(tmp_path):
         found.model("phase_3")
 
 
-def edited(path, change):
+def edited(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """The file with another header."""
     header, _, arrays = path.read_bytes().partition(b"\n")
     data = json.loads(header)
@@ -77,7 +81,9 @@ def edited(path, change):
         (lambda d: d.pop("units"), "units"),
     ],
 )
-def test_files_that_do_not_fit_are_refused_with_the_reason(change, told, tmp_path):
+def test_files_that_do_not_fit_are_refused_with_the_reason(
+    change: Callable[[dict[str, Any]], object], told: str, tmp_path: Path
+) -> None:
     path = tmp_path / "model.eqx"
     write(path, bundle())
     edited(path, change)
@@ -85,7 +91,7 @@ def test_files_that_do_not_fit_are_refused_with_the_reason(change, told, tmp_pat
         read(path)
 
 
-def test_another_architecture_is_refused_with_both_values(tmp_path):
+def test_another_architecture_is_refused_with_both_values(tmp_path: Path) -> None:
     path = tmp_path / "model.eqx"
     write(path, bundle())
     other = Parameters(width=7, activation="gelu").architecture()
@@ -95,7 +101,7 @@ def test_another_architecture_is_refused_with_both_values(tmp_path):
         assert part in str(caught.value)
 
 
-def test_a_trained_run_is_loaded_in_one_line_with_its_units(tiny_run):
+def test_a_trained_run_is_loaded_in_one_line_with_its_units(tiny_run: Done) -> None:
     trained = load(tiny_run.folder)
     data = load_data(tiny_run.config.data.dataset_name)
     assert trained.units == Units.of(data)
@@ -108,7 +114,7 @@ def test_a_trained_run_is_loaded_in_one_line_with_its_units(tiny_run):
     assert trained.outputs(data.y[0, 0]).shape == (4,)
 
 
-def test_a_trained_run_propagates_an_orbit(tiny_run):
+def test_a_trained_run_propagates_an_orbit(tiny_run: Done) -> None:
     data = load_data("simple_TBP_planar_1_test")
     states = load(tiny_run.folder).propagate(data)
     assert states.shape == data.y.shape
@@ -117,7 +123,7 @@ def test_a_trained_run_propagates_an_orbit(tiny_run):
     assert not np.allclose(states[0, 180], states[0, 0], rtol=0.1)
 
 
-def test_final_and_best_can_be_told_apart(tiny_run):
+def test_final_and_best_can_be_told_apart(tiny_run: Done) -> None:
     with pytest.raises(ModelFileError, match="phase_1"):
         load(tiny_run.folder, "phase_2")
     assert load(tiny_run.folder, "final").units == load(tiny_run.folder, "phase_1").units

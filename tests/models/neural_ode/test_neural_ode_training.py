@@ -4,26 +4,33 @@ import contextlib
 import dataclasses
 import io
 import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
 import pytest
+from tiny_trainings import Done, Tiny, Trains
 
 from models import two_body
 from models.neural_ode import evaluate, load
-from models.neural_ode.compiled_phases import make_stages, validate
+from models.neural_ode.compiled_phases import Stage, make_stages, validate
 from models.neural_ode.config import Config
 from models.neural_ode.model import NeuralODE
 from models.neural_ode.step import fresh_state
 from models.training.checkpoints import ModelFileError
-from models.training.config import Adam, AdamW, Sgd
+from models.training.config import Adam, AdamW, Optimiser, Sgd
 from models.training.device import choose
 from models.training.optimisers import build
 from models.two_body import Units
 from sweeper.trainer import Diverged
 
+Counting: TypeAlias = Callable[[], AbstractContextManager[Callable[[], int]]]
 
-def test_the_loss_falls_and_every_step_is_logged(tiny_run):
+
+def test_the_loss_falls_and_every_step_is_logged(tiny_run: Done) -> None:
     rows = tiny_run.training_rows
     assert [row["step"] for row in rows] == list(range(1, 41))
     losses = [row["loss"] for row in rows]
@@ -37,14 +44,14 @@ def test_the_loss_falls_and_every_step_is_logged(tiny_run):
         assert 0 <= row["solver_rejected"] < row["solver_steps_mean"]
 
 
-def test_validation_has_the_global_step(tiny_run):
+def test_validation_has_the_global_step(tiny_run: Done) -> None:
     rows = tiny_run.validation_rows
     assert [row["step"] for row in rows] == [10, 20, 30, 40]
     assert all(row["val_loss"] == row["val_percent"] for row in rows)
     assert tiny_run.result["best_loss"] == min(row["val_loss"] for row in rows)
 
 
-def test_the_result_says_what_a_table_needs(tiny_run):
+def test_the_result_says_what_a_table_needs(tiny_run: Done) -> None:
     result = tiny_run.result
     assert result["loss"] == tiny_run.training_rows[-1]["loss"]
     assert result["segment_ratio"] == pytest.approx(12 / 360)
@@ -61,7 +68,9 @@ def test_the_result_says_what_a_table_needs(tiny_run):
     assert all(isinstance(value, (int, float)) for value in result.values())
 
 
-def test_equal_seeds_are_equal_bit_for_bit_and_others_are_not(tiny_run, trained, tiny_config):
+def test_equal_seeds_are_equal_bit_for_bit_and_others_are_not(
+    tiny_run: Done, trained: Trains, tiny_config: Tiny
+) -> None:
     again = trained(tiny_config())
     assert again.training_rows == tiny_run.training_rows
     timing = ("wall_s", "compile_s", "steps_per_s")
@@ -78,7 +87,9 @@ def test_equal_seeds_are_equal_bit_for_bit_and_others_are_not(tiny_run, trained,
     assert np.abs(ours - theirs).max() > 0.1
 
 
-def test_a_second_run_of_a_program_compiles_nothing(tiny_run, trained, tiny_config, compiles):
+def test_a_second_run_of_a_program_compiles_nothing(
+    tiny_run: Done, trained: Trains, tiny_config: Tiny, compiles: Counting
+) -> None:
     with compiles() as count:
         changed = trained(
             tiny_config(
@@ -104,16 +115,16 @@ def test_a_second_run_of_a_program_compiles_nothing(tiny_run, trained, tiny_conf
 
 
 @pytest.fixture
-def compiles():
+def compiles() -> Counting:
     """Counts what XLA compiles inside a block."""
 
     @contextlib.contextmanager
-    def counting():
+    def counting() -> Iterator[Callable[[], int]]:
         events = []
 
-        def listener(event, duration, **_):
+        def listener(event: str, duration_secs: float, **_: str | int) -> None:
             if event == "/jax/core/compile/backend_compile_duration":
-                events.append(duration)
+                events.append(duration_secs)
 
         jax.monitoring.register_event_duration_secs_listener(listener)
         try:
@@ -124,7 +135,7 @@ def compiles():
     return counting
 
 
-def test_phases_follow_each_other_on_one_model(trained, tiny_config):
+def test_phases_follow_each_other_on_one_model(trained: Trains, tiny_config: Tiny) -> None:
     run = trained(
         tiny_config(
             steps_strategy=(20, 10),
@@ -138,7 +149,9 @@ def test_phases_follow_each_other_on_one_model(trained, tiny_config):
     assert [row["step"] for row in run.validation_rows] == [10, 20, 30]
 
 
-def test_the_best_model_of_each_phase_and_of_all_is_kept(trained, tiny_config):
+def test_the_best_model_of_each_phase_and_of_all_is_kept(
+    trained: Trains, tiny_config: Tiny
+) -> None:
     """With such rates the validation loss goes up and down, and the second phase does harm."""
     config = tiny_config(
         length_strategy=((0.0, 0.5), (0.0, 1.0)),
@@ -151,7 +164,7 @@ def test_the_best_model_of_each_phase_and_of_all_is_kept(trained, tiny_config):
     data = two_body.load(config.data.dataset_name)
     stages = make_stages(config, data, data, Units.of(data), choose("cpu"))
 
-    def validated(stage, which):
+    def validated(stage: Stage, which: str) -> float:
         model = load(run.folder, which).model
         return validate(stage, model, stage.chunk.workspace())[0].loss
 
@@ -167,7 +180,7 @@ def test_the_best_model_of_each_phase_and_of_all_is_kept(trained, tiny_config):
 
 
 @pytest.mark.usefixtures("quickly_compiled")
-def test_orbits_in_space_are_learned(trained, tiny_config):
+def test_orbits_in_space_are_learned(trained: Trains, tiny_config: Tiny) -> None:
     run = trained(
         tiny_config(
             data={
@@ -193,7 +206,7 @@ def test_orbits_in_space_are_learned(trained, tiny_config):
     assert run.result["complex_TBP_2_test/theta_deg"] < 45
 
 
-def test_orbits_that_validate_do_not_train(trained, tiny_config):
+def test_orbits_that_validate_do_not_train(trained: Trains, tiny_config: Tiny) -> None:
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         half = trained(
@@ -216,7 +229,7 @@ def test_orbits_that_validate_do_not_train(trained, tiny_config):
     assert row["val_loss"] != pytest.approx(half.training_rows[-1]["loss"], rel=0.02)
 
 
-def test_the_log_says_when_there_is_no_split(trained, tiny_config):
+def test_the_log_says_when_there_is_no_split(trained: Trains, tiny_config: Tiny) -> None:
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         trained(tiny_config(steps_strategy=(1,)))
@@ -225,17 +238,22 @@ def test_the_log_says_when_there_is_no_split(trained, tiny_config):
     assert "validation uses the same, because there is one orbit" in printed.getvalue()
 
 
-def test_a_huge_learning_rate_is_diverged_with_its_step(trained, tiny_config, tmp_path):
+def test_a_huge_learning_rate_is_diverged_with_its_step(
+    trained: Trains, tiny_config: Tiny, tmp_path: Path
+) -> None:
     config = tiny_config(lr_strategy=(1e25,))
     with pytest.raises(Diverged, match=r"at step \d+, phase 1") as caught:
         trained(config)
     step = caught.value.step
+    assert step is not None
     assert 2 <= step <= 40
     rows = (tmp_path / "run0" / "metrics.jsonl").read_text().splitlines()
     assert f'"step": {step},' in rows[-1].replace('"step":', '"step": ').replace("  ", " ")
 
 
-def test_asked_to_stop_it_saves_and_returns_what_it_has(trained, tiny_config, tmp_path):
+def test_asked_to_stop_it_saves_and_returns_what_it_has(
+    trained: Trains, tiny_config: Tiny, tmp_path: Path
+) -> None:
     flag = tmp_path / "stop"
     flag.touch()
     run = trained(tiny_config(steps_strategy=(100_000,)), stop=flag)
@@ -245,29 +263,30 @@ def test_asked_to_stop_it_saves_and_returns_what_it_has(trained, tiny_config, tm
     assert run.result["loss"] == run.training_rows[-1]["loss"]
 
 
-def test_evaluating_again_gives_the_same_figures(tiny_run):
+def test_evaluating_again_gives_the_same_figures(tiny_run: Done) -> None:
     found = evaluate(tiny_run.config, tiny_run.folder, tiny_run.config.data.test_datasets)
     assert found.keys() <= tiny_run.result.keys()
     for name, value in found.items():
         assert value == pytest.approx(tiny_run.result[name], rel=1e-6, nan_ok=True)
 
 
-def test_evaluating_refuses_another_architecture(tiny_run, tiny_config):
+def test_evaluating_refuses_another_architecture(tiny_run: Done, tiny_config: Tiny) -> None:
     with pytest.raises(ModelFileError, match=r"trained with width 8 \(config: 9\)"):
         evaluate(tiny_config(width=9), tiny_run.folder, ["simple_TBP_planar_1_test"])
 
 
 @pytest.mark.parametrize("optimiser", [Adam(), AdamW(), Sgd(), Sgd(nesterov=True)])
-def test_a_fresh_optimiser_is_the_one_of_optax(optimiser):
+def test_a_fresh_optimiser_is_the_one_of_optax(optimiser: Optimiser) -> None:
     model = NeuralODE(Config().parameters.architecture(), rng=np.random.default_rng(0))
     ours, theirs = fresh_state(model, optimiser).optimiser, build(optimiser).init(model)
-    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    structure: Any = jax.tree.structure(theirs)
+    assert jax.tree.structure(ours) == structure
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         np.testing.assert_array_equal(a, b)
         assert a.dtype == b.dtype
 
 
-def test_a_gpu_that_is_not_there_is_told_with_what_is(trained, tiny_config):
+def test_a_gpu_that_is_not_there_is_told_with_what_is(trained: Trains, tiny_config: Tiny) -> None:
     if any(device.platform != "cpu" for device in jax.devices()):
         pytest.skip("there is a GPU here")
     with pytest.raises(RuntimeError, match="JAX sees only"):

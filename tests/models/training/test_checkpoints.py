@@ -1,12 +1,17 @@
 """The one format of model files: every family keeps its models, and refuses what doesn't fit."""
 
 import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
 
 from models import latent_ode, neural_ode
+from models.latent_ode.model import LatentOde
 from models.latent_ode.series import Scales
 from models.latent_ode.storage import Trained, build
 from models.latent_ode.storage import write as write_latent
@@ -18,8 +23,11 @@ from models.training import checkpoints
 from models.training.checkpoints import ModelFileError
 from models.two_body import Units
 
+Change: TypeAlias = Callable[[dict[str, Any]], object]
+Saved: TypeAlias = tuple[Path, Callable[[Change], None]]
 
-def save_neural(path):
+
+def save_neural(path: Path) -> NeuralODE:
     architecture = Parameters(width=5, activation="prelu").architecture()
     model = NeuralODE(architecture, rng=np.random.default_rng(3))
     header = Header(architecture, Units(42164.0, 13713.4), "final", 1e-6, 1e-8, 1024)
@@ -27,7 +35,7 @@ def save_neural(path):
     return model
 
 
-def save_latent(path):
+def save_latent(path: Path) -> LatentOde:
     parameters = latent_ode.Parameters(latent_size=3, hidden_size=4, width=5, depth=1)
     config = latent_ode.Config(parameters=parameters, seed=2)
     trained = Trained(config, Scales(7000.0, 7.5, 900.0), build(config))
@@ -35,28 +43,34 @@ def save_latent(path):
     return trained.model
 
 
-FAMILIES = {
+class Loaded(Protocol):
+    @property
+    def model(self) -> eqx.Module: ...
+
+
+FAMILIES: Mapping[str, tuple[Callable[[Path], eqx.Module], Callable[[Path], Loaded]]] = {
     "neural_ode": (save_neural, neural_ode.load),
     "latent_ode": (save_latent, latent_ode.load),
 }
 
 
-def arrays(model):
+def arrays(model: eqx.Module) -> list[jax.Array]:
     return [leaf for leaf in jax.tree.leaves(model) if hasattr(leaf, "dtype")]
 
 
 @pytest.fixture(params=FAMILIES)
-def family(request):
-    return request.param
+def family(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
 
 
 @pytest.fixture
-def saved(family, tmp_path):
+def saved(family: str, tmp_path: Path) -> Saved:
     """A file of a family, with a function that changes its line of JSON."""
     path = tmp_path / checkpoints.FILE
     FAMILIES[family][0](path)
 
-    def edit(change):
+    def edit(change: Change) -> None:
         line, _, rest = path.read_bytes().partition(b"\n")
         data = json.loads(line)
         change(data)
@@ -65,18 +79,19 @@ def saved(family, tmp_path):
     return path, edit
 
 
-def test_what_is_loaded_is_what_was_saved(family, tmp_path):
+def test_what_is_loaded_is_what_was_saved(family: str, tmp_path: Path) -> None:
     save, load = FAMILIES[family]
     model = save(tmp_path / checkpoints.FILE)
     found = load(tmp_path).model
-    assert jax.tree.structure(found) == jax.tree.structure(model)
+    structure: Any = jax.tree.structure(model)
+    assert jax.tree.structure(found) == structure
     assert len(arrays(model)) > 4
     for a, b in zip(arrays(found), arrays(model), strict=True):
         np.testing.assert_array_equal(a, b)
         assert a.dtype == b.dtype
 
 
-def test_a_run_without_a_model_says_so(family, tmp_path):
+def test_a_run_without_a_model_says_so(family: str, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="does not exist: only runs that finished"):
         FAMILIES[family][1](tmp_path)
 
@@ -95,20 +110,22 @@ def test_a_run_without_a_model_says_so(family, tmp_path):
         (lambda d: d["names"].append("more"), "ends too early"),
     ],
 )
-def test_files_that_do_not_fit_are_refused_with_the_reason(change, told, family, saved):
+def test_files_that_do_not_fit_are_refused_with_the_reason(
+    change: Change, told: str, family: str, saved: Saved
+) -> None:
     path, edit = saved
     edit(change)
     with pytest.raises(ModelFileError, match=told):
         FAMILIES[family][1](path.parent)
 
 
-def test_a_file_of_another_family_is_refused(family, saved):
+def test_a_file_of_another_family_is_refused(family: str, saved: Saved) -> None:
     [other] = FAMILIES.keys() - {family}
     with pytest.raises(ModelFileError, match=f"of the family '{family}', not '{other}'"):
         FAMILIES[other][1](saved[0].parent)
 
 
-def test_torn_and_foreign_files_are_refused(family, saved):
+def test_torn_and_foreign_files_are_refused(family: str, saved: Saved) -> None:
     path, _ = saved
     whole = path.read_bytes()
     line, arrays_of = whole.split(b"\n", 1)

@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from models.training.config import Adam, AdamW, Sgd
+from models.training.config import Adam, AdamW, Optimiser, Sgd
 from models.training.optimisers import build, clipped, weight_decay
 
 
@@ -18,7 +18,9 @@ from models.training.optimisers import build, clipped, weight_decay
         (Sgd(momentum=0.8, nesterov=True), optax.sgd(0.1, 0.8, nesterov=True)),
     ],
 )
-def test_updates_are_those_of_optax(optimiser, reference):
+def test_updates_are_those_of_optax(
+    optimiser: Optimiser, reference: optax.GradientTransformation
+) -> None:
     rng = np.random.default_rng(0)
     ours = theirs = jnp.asarray(rng.normal(size=5), jnp.float32)
     transform = build(optimiser)
@@ -33,7 +35,7 @@ def test_updates_are_those_of_optax(optimiser, reference):
 
 
 @pytest.mark.parametrize(("largest", "scale"), [(13.0, 1.0), (6.5, 0.5), (np.inf, 1.0)])
-def test_a_gradient_is_clipped_to_its_largest_norm(largest, scale):
+def test_a_gradient_is_clipped_to_its_largest_norm(largest: float, scale: float) -> None:
     gradient = {"a": jnp.array([3.0, 4.0]), "b": jnp.array([[12.0]])}
     found, norm = clipped(gradient, jnp.float32(largest))
     assert float(norm) == pytest.approx(13)

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from models.training.config import LrSchedule
 from models.training.schedules import SCHEDULES, learning_rates
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_schedules_run_from_the_rate_to_its_fraction(schedule):
+def test_schedules_run_from_the_rate_to_its_fraction(schedule: LrSchedule) -> None:
     rates = learning_rates(schedule, 1e-2, 11, 0.1)
     assert rates.shape == (11,)
     assert rates[0] == pytest.approx(1e-2)

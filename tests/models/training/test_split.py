@@ -15,6 +15,8 @@ from models.training.split import split, train_count
         (2, 0.99, (0, 2), (0, 2)),
     ],
 )
-def test_the_first_train_and_the_rest_validates(total, fraction, training, validation):
+def test_the_first_train_and_the_rest_validates(
+    total: int, fraction: float, training: tuple[int, int], validation: tuple[int, int]
+) -> None:
     assert split(total, fraction) == (slice(*training), slice(*validation))
     assert train_count(total, fraction) == training[1]

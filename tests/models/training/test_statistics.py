@@ -1,6 +1,9 @@
 """The statistics of numbers against SciPy, against their definitions, and at the edges."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +15,7 @@ from models.training.statistics import describe, half_sample_mode, mean, percent
 RNG = np.random.default_rng(1)
 
 
-def test_describe_against_scipy():
+def test_describe_against_scipy() -> None:
     x = RNG.lognormal(size=5001)
     figures = describe(x)
     assert figures["mean"] == pytest.approx(np.mean(x))
@@ -26,7 +29,7 @@ def test_describe_against_scipy():
     assert 5 < figures["outliers_pct"] < 12
 
 
-def test_measures_of_asymmetry_follow_their_definitions():
+def test_measures_of_asymmetry_follow_their_definitions() -> None:
     # quartiles 2, 3, 6 by linear interpolation; the tightest half is {2, 3}
     figures = describe([2.0, 3.0, 6.0, 1.0, 10.0])
     sigma = np.std([1, 2, 3, 6, 10])
@@ -47,7 +50,7 @@ def test_measures_of_asymmetry_follow_their_definitions():
         (stats.lognorm(0.5), np.exp(-0.25), 0.3),
     ],
 )
-def test_mode_of_known_distributions(distribution, mode, width):
+def test_mode_of_known_distributions(distribution: Any, mode: float, width: float) -> None:
     x = distribution.rvs(size=20001, random_state=3)
     assert half_sample_mode(x) == pytest.approx(mode, abs=width)
     outliers = np.concatenate([x, np.full(500, 1e6) + np.arange(500)])
@@ -56,7 +59,7 @@ def test_mode_of_known_distributions(distribution, mode, width):
 
 @given(hnp.arrays(float, st.integers(1, 60), elements=st.floats(-1e6, 1e6)))
 @settings(deadline=None)
-def test_properties_of_any_sample(x):
+def test_properties_of_any_sample(x: npt.NDArray[np.float64]) -> None:
     figures = describe(x)
     low, high = x.min(), x.max()
     for name in ("mean", "median", "mode", "q1", "q3"):
@@ -66,7 +69,7 @@ def test_properties_of_any_sample(x):
         assert -1 - 1e-6 <= figures["bowley"] <= 1 + 1e-6
 
 
-def test_without_spread_or_numbers():
+def test_without_spread_or_numbers() -> None:
     constant = describe(np.full(9, 3.0))
     assert (constant["mean"], constant["mode"], constant["std"]) == (3, 3, 0)
     assert np.isnan([constant[k] for k in ("skewness", "pearson_sk1", "bowley")]).all()
@@ -75,10 +78,10 @@ def test_without_spread_or_numbers():
     assert np.isnan(list(empty.values())).all()
 
 
-def test_percent_errors():
+def test_percent_errors() -> None:
     assert percent_errors([3.0, 0, 4], [3.0, 5, 4]) == pytest.approx(100)
 
 
-def test_the_mean_of_nothing_is_no_number():
+def test_the_mean_of_nothing_is_no_number() -> None:
     assert mean(np.array([1.0, 4.0])) == 2.5
     assert np.isnan(mean(np.array([])))

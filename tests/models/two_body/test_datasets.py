@@ -31,7 +31,7 @@ EVERY_NAME = [
 
 
 @pytest.mark.parametrize("name", EVERY_NAME)
-def test_every_name_of_the_grammar(name):
+def test_every_name_of_the_grammar(name: str) -> None:
     parsed = parse_name(name)
     assert str(parsed) == name
     data = load(name)
@@ -52,7 +52,7 @@ def test_every_name_of_the_grammar(name):
 
 
 @pytest.mark.parametrize("name", [name for name in EVERY_NAME if "_7_test" in name])
-def test_keplers_laws(name):
+def test_keplers_laws(name: str) -> None:
     data = load(name)
     a = data.elements[:, 0]
     assert np.allclose(energy(data.y), -MU / (2 * a[:, None]), rtol=1e-10)
@@ -75,7 +75,7 @@ def test_keplers_laws(name):
 
 
 @pytest.mark.parametrize("name", ["complex_TBP_planar_10_train", "complex_TBP_10_test"])
-def test_states_equal_a_high_order_integration(name):
+def test_states_equal_a_high_order_integration(name: str) -> None:
     data = load(name)
     for k in (0, int(np.argmax(data.elements[:, 1]))):
         solution = solve_ivp(
@@ -92,7 +92,7 @@ def test_states_equal_a_high_order_integration(name):
             assert np.max(error / np.linalg.norm(data.y[k, :, part], axis=-1)) < 1e-8
 
 
-def test_first_sample_lies_at_nu0_after_the_periapsis():
+def test_first_sample_lies_at_nu0_after_the_periapsis() -> None:
     data = load("complex_TBP_50")
     elements = elements_from_states(data.y[:, 0])
     turned = np.exp(1j * (elements[:, 2:] - np.radians(data.elements[:, 2:])))
@@ -104,7 +104,7 @@ def test_first_sample_lies_at_nu0_after_the_periapsis():
     assert np.all(fixed.y[:, 0, 4] > 0)
 
 
-def test_draws_follow_the_stated_laws():
+def test_draws_follow_the_stated_laws() -> None:
     a, e, i, Omega, omega, nu0 = load("complex_TBP_2000", seed=3).elements.T
     assert np.all(a * (1 - e) >= EARTH_RADIUS * (1 - 1e-12))
     for sample in (
@@ -118,7 +118,7 @@ def test_draws_follow_the_stated_laws():
         assert kstest(sample, "uniform").pvalue > 1e-3
 
 
-def test_names_and_seeds_are_independent_draws():
+def test_names_and_seeds_are_independent_draws() -> None:
     names = ["complex_TBP_planar_10_train", "complex_TBP_planar_10_test", "complex_TBP_planar_10"]
     names += ["complex_TBP_planar_100_train", "complex_TBP_planar_fixnu0_10_train"]
     first = [load(name).elements[0, 0] for name in names] + [load(names[0], seed=1).elements[0, 0]]
@@ -169,7 +169,9 @@ GOLDEN = [
 
 
 @pytest.mark.parametrize(("name", "seed", "orbit", "sample", "state"), GOLDEN)
-def test_golden_states(name, seed, orbit, sample, state):
+def test_golden_states(
+    name: str, seed: int, orbit: int, sample: int, state: tuple[float, ...]
+) -> None:
     y = load(name, seed=seed).y[orbit, sample]
     for part in (slice(0, 3), slice(3, 6)):
         expected = np.array(state)[part]
@@ -190,20 +192,20 @@ def test_golden_states(name, seed, orbit, sample, state):
         ("", "complex_TBP_10"),
     ],
 )
-def test_a_wrong_name_is_told_the_nearest_right_one(wrong, nearest):
+def test_a_wrong_name_is_told_the_nearest_right_one(wrong: str, nearest: str) -> None:
     parse_name(nearest)
     with pytest.raises(DatasetError, match=re.escape(f"did you mean `{nearest}`?")):
         load(wrong)
 
 
-def test_sets_that_no_memory_holds_are_refused():
+def test_sets_that_no_memory_holds_are_refused() -> None:
     with pytest.raises(DatasetError, match="`orbits <= 100000` must hold"):
         load("complex_TBP_1000000000")
     with pytest.raises(DatasetError, match="data_seed >= 0"):
         load("complex_TBP_1", seed=-1)
 
 
-def test_arrays_are_read_only_and_first_takes_the_first():
+def test_arrays_are_read_only_and_first_takes_the_first() -> None:
     data = load("complex_TBP_7")
     with pytest.raises(ValueError, match="read-only"):
         data.y[0, 0, 0] = 1
@@ -214,7 +216,7 @@ def test_arrays_are_read_only_and_first_takes_the_first():
     assert np.all(data.lengths == ORBIT_SAMPLES)
 
 
-def test_from_states_finds_the_elements():
+def test_from_states_finds_the_elements() -> None:
     made = load("complex_TBP_7")
     data = Dataset.from_states("again", made.t, made.y)
     assert np.allclose(data.elements, made.elements, rtol=1e-9)
@@ -222,7 +224,7 @@ def test_from_states_finds_the_elements():
         Dataset.from_states("fast", made.t, made.y * [1, 1, 1, 9, 9, 9])
 
 
-def test_the_package_imports_no_jax():
+def test_the_package_imports_no_jax() -> None:
     code = "import models.two_body, sys; print('jax' in sys.modules, 'wandb' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60

@@ -1,9 +1,13 @@
 """Datasets read from files and artifacts, and the faults such files have."""
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from models.two_body import DatasetError, is_name, load
@@ -11,17 +15,19 @@ from models.two_body.files import write_file
 
 DATA = load("complex_TBP_4_train")
 ARRAYS = {"t": DATA.t, "y": DATA.y, "elements": DATA.elements}
+Floats: TypeAlias = npt.NDArray[np.float64]
+
 SUFFIXES = [".npz", ".parquet"]
 
 
-def padded():
+def padded() -> tuple[Floats, Floats]:
     t, y = np.array(DATA.t), np.array(DATA.y)
     t[1, 100:], y[1, 100:] = np.nan, np.nan
     return t, y
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_write_and_read(suffix, tmp_path):
+def test_write_and_read(suffix: str, tmp_path: Path) -> None:
     t, y = padded()
     data = type(DATA)("padded", t, y, DATA.elements)
     path = tmp_path / f"odd name'{suffix}"
@@ -34,25 +40,25 @@ def test_write_and_read(suffix, tmp_path):
     assert list(back.lengths) == [360, 100, 360, 360]
 
 
-def test_elements_are_found_when_a_file_has_none(tmp_path):
+def test_elements_are_found_when_a_file_has_none(tmp_path: Path) -> None:
     np.savez(tmp_path / "bare.npz", t=DATA.t.astype(np.float32), y=DATA.y)
     assert np.allclose(load(tmp_path / "bare.npz").elements, DATA.elements, rtol=1e-9)
 
 
-def with_gap(key):
+def with_gap(key: str) -> dict[str, Floats]:
     t, y = padded()
     array = {"t": t, "y": y}[key]
     array[2, 50] = np.nan
     return {"t": t, "y": y}
 
 
-def falling():
+def falling() -> dict[str, Floats]:
     t = np.array(DATA.t)
     t[3, 7] = t[3, 6]
     return {**ARRAYS, "t": t}
 
 
-FAULTS = {
+FAULTS: dict[str, dict[str, Any]] = {
     "lacks the array `y`; it has `t`": {"t": DATA.t},
     "must have the shape (orbits, samples, 6)": {"t": DATA.t, "y": DATA.y[..., :4]},
     "`t` must have the shape (4, 360)": {"t": DATA.t[:, :-1], "y": DATA.y},
@@ -61,14 +67,14 @@ FAULTS = {
     "missing samples may only be NaN padding": with_gap("y"),
     "orbit 3: `t` must grow": falling(),
     "fewer than two samples": {**ARRAYS, "y": np.full_like(DATA.y, np.nan)},
-    "orbit 0: sample 0 lies at the centre": {**ARRAYS, "y": np.zeros_like(DATA.y)},
+    "orbit 0: sample 0 is at the centre": {**ARRAYS, "y": np.zeros_like(DATA.y)},
     "`y` holds no real numbers": {**ARRAYS, "y": DATA.y.astype(complex)},
     "Object arrays cannot be loaded": {**ARRAYS, "y": np.array([object()])},
 }
 
 
 @pytest.mark.parametrize("message", FAULTS)
-def test_faults_are_told(message, tmp_path):
+def test_faults_are_told(message: str, tmp_path: Path) -> None:
     np.savez(tmp_path / "faulty.npz", **FAULTS[message])
     with pytest.raises(DatasetError) as caught:
         load(tmp_path / "faulty.npz")
@@ -76,7 +82,7 @@ def test_faults_are_told(message, tmp_path):
     assert "faulty.npz" in str(caught.value)
 
 
-def test_files_that_are_none(tmp_path):
+def test_files_that_are_none(tmp_path: Path) -> None:
     write_file(DATA, tmp_path / "orbits.npz")
     with pytest.raises(DatasetError, match=r"no such file; did you mean `.*orbits\.npz`"):
         load(tmp_path / "orbit.npz")
@@ -89,7 +95,9 @@ def test_files_that_are_none(tmp_path):
         write_file(DATA, tmp_path / "orbits.csv")
 
 
-def test_parquet_without_pyarrow_says_what_to_do(tmp_path, monkeypatch):
+def test_parquet_without_pyarrow_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("pyarrow", "pyarrow.parquet"):
         monkeypatch.setitem(sys.modules, name, None)  # Python's own way to say: can't be imported
     (tmp_path / "orbits.parquet").touch()
@@ -97,7 +105,7 @@ def test_parquet_without_pyarrow_says_what_to_do(tmp_path, monkeypatch):
         load(tmp_path / "orbits.parquet")
 
 
-def test_an_artifact_needs_a_login(tmp_path, monkeypatch):
+def test_an_artifact_needs_a_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
@@ -110,36 +118,38 @@ def test_an_artifact_needs_a_login(tmp_path, monkeypatch):
 class StandIn:
     """W&B as far as it is used: artifacts are folders here, and downloads are counted."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: Path) -> None:
         self.folder, self.downloads = folder, 0
 
-    def login(self, *, prompt, verify):
+    def login(self, *, prompt: bool, verify: bool) -> bool:
         assert not prompt
         return True
 
-    def Api(self):  # noqa: N802  (W&B's name)
+    def Api(self) -> StandIn:  # noqa: N802  (W&B's name)
         return self
 
-    def artifact(self, name):
+    def artifact(self, name: str) -> StandIn:
         if not (self.folder / name).is_dir():
             raise LookupError(f"no artifact {name}")
         self.asked = name
         return self
 
-    def download(self, *, root):
+    def download(self, *, root: str) -> None:
         self.downloads += 1
         for file in (self.folder / self.asked).iterdir():
             Path(root, file.name).write_bytes(file.read_bytes())
 
 
 @pytest.fixture
-def wandb(tmp_path, monkeypatch):
+def wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
     stand_in = StandIn(tmp_path / "server")
     monkeypatch.setitem(sys.modules, "wandb", stand_in)
     return stand_in
 
 
-def test_an_artifact_is_downloaded_once_and_an_alias_each_time(wandb, tmp_path):
+def test_an_artifact_is_downloaded_once_and_an_alias_each_time(
+    wandb: StandIn, tmp_path: Path
+) -> None:
     for version in ("v3", "latest"):
         folder = wandb.folder / f"them/orbits/complex:{version}"
         folder.mkdir(parents=True)
@@ -156,14 +166,16 @@ def test_an_artifact_is_downloaded_once_and_an_alias_each_time(wandb, tmp_path):
     assert np.array_equal(load("wandb:them/orbits/complex:latest", cache=cache).y, others.y)
 
 
-def test_a_download_that_fails_leaves_nothing(wandb, tmp_path):
-    with pytest.raises(DatasetError, match="W&B can't give it: no artifact them/orbits/gone:v1"):
+def test_a_download_that_fails_leaves_nothing(wandb: StandIn, tmp_path: Path) -> None:
+    with pytest.raises(
+        DatasetError, match="can't get it from W&B: no artifact them/orbits/gone:v1"
+    ):
         load("wandb:them/orbits/gone:v1", cache=tmp_path / "cache")
     assert not list((tmp_path / "cache").rglob(".part-*"))
     assert not list((tmp_path / "cache").rglob("v1"))
 
 
-def test_an_artifact_that_is_here_needs_no_network(tmp_path):
+def test_an_artifact_that_is_here_needs_no_network(tmp_path: Path) -> None:
     folder = tmp_path / "wandb" / "them" / "orbits" / "complex" / "v3"
     folder.mkdir(parents=True)
     with pytest.raises(DatasetError, match="but it holds none"):
@@ -175,7 +187,7 @@ def test_an_artifact_that_is_here_needs_no_network(tmp_path):
         load("wandb:them/orbits/complex:v3", cache=tmp_path)
 
 
-def test_what_is_read_by_the_grammar_of_names():
+def test_what_is_read_by_the_grammar_of_names() -> None:
     assert is_name("complex_TBP_10")
     assert is_name("complx")
     for other in ("orbits.npz", "a.parquet", "folder/complex_TBP_10", "wandb:a/b/c:v1", "wandb:a"):
@@ -185,6 +197,6 @@ def test_what_is_read_by_the_grammar_of_names():
 @pytest.mark.parametrize(
     "reference", ["wandb:orbits/complex:v3", "wandb:a/b/c", "wandb:a/../c:v1", "wandb:a/b/c:v1/x"]
 )
-def test_an_artifact_is_named_in_full(reference):
+def test_an_artifact_is_named_in_full(reference: str) -> None:
     with pytest.raises(DatasetError, match="`wandb:entity/project/name:version`"):
         load(reference)

@@ -19,7 +19,7 @@ R = DATA.y[..., :3]
 TRUTH = acceleration(R)
 
 
-def test_a_perfect_model():
+def test_a_perfect_model() -> None:
     figures = acceleration_statistics(TRUTH, TRUTH, R)
     assert figures["mean"] == figures["orbit_mean"] == figures["failed_pct"] == 0
     assert figures["theta_deg"] == pytest.approx(0, abs=1e-6)
@@ -29,7 +29,7 @@ def test_a_perfect_model():
     assert (figures["orbits"], figures["samples"]) == (6, 6 * 360)
 
 
-def test_known_errors_angles_and_slopes():
+def test_known_errors_angles_and_slopes() -> None:
     figures = acceleration_statistics(TRUTH, -1.5 * TRUTH, R)
     assert figures["mean"] == pytest.approx(250)
     assert figures["theta_deg"] == pytest.approx(180)
@@ -49,7 +49,7 @@ def test_known_errors_angles_and_slopes():
     assert turned["std"] == pytest.approx(0, abs=1e-9)
 
 
-def test_samples_and_orbits_are_told_apart():
+def test_samples_and_orbits_are_told_apart() -> None:
     # orbit k errs by k percent; the first has only ten samples
     prediction = TRUTH * (1 + np.arange(6) / 100)[:, None, None]
     truth = np.array(TRUTH)
@@ -63,7 +63,7 @@ def test_samples_and_orbits_are_told_apart():
     assert figures["failed_pct"] == 0
 
 
-def test_failed_orbits_are_counted_and_left_out():
+def test_failed_orbits_are_counted_and_left_out() -> None:
     prediction = np.array(TRUTH)
     prediction[1, 200:] = np.nan
     prediction[4] = np.inf
@@ -83,7 +83,7 @@ def test_failed_orbits_are_counted_and_left_out():
     assert all(type(value) is float for value in {**nothing, **figures}.values())
 
 
-def test_slope_along_the_predicted_path():
+def test_slope_along_the_predicted_path() -> None:
     # a model that knows Newton's law but flies elsewhere: judged at its own positions
     elsewhere = R * np.linspace(1, 2, 360)[:, None]
     figures = acceleration_statistics(TRUTH, acceleration(elsewhere), elsewhere, r_true=R)
@@ -92,7 +92,7 @@ def test_slope_along_the_predicted_path():
     assert figures["mean"] > 1
 
 
-def test_slope_against_scipy_and_on_one_radius():
+def test_slope_against_scipy_and_on_one_radius() -> None:
     noisy = TRUTH * RNG.lognormal(sigma=0.3, size=(6, 360, 1))
     fit = stats.linregress(
         np.log(np.linalg.norm(R, axis=-1)).ravel(), np.log(np.linalg.norm(noisy, axis=-1)).ravel()
@@ -102,7 +102,7 @@ def test_slope_against_scipy_and_on_one_radius():
     assert np.isnan(log_slope(circle.astype(np.float32), acceleration(circle)))
 
 
-def test_local_slope_finds_where_the_law_changes():
+def test_local_slope_finds_where_the_law_changes() -> None:
     radius = np.geomspace(0.1, 10, 400)
     r = radius[:, None] * [1.0, 0, 0]
     a = np.where(radius < 1, radius**-2, radius**-1)[:, None] * [-1.0, 0, 0]
@@ -118,7 +118,7 @@ def test_local_slope_finds_where_the_law_changes():
     assert np.isnan(local_slope(np.empty((0, 3)), np.empty((0, 3)), bins=4).slopes).all()
 
 
-def test_drift():
+def test_drift() -> None:
     assert max(drift_statistics(DATA.y, mu=MU).values()) < 1e-10
     # the energy of a state whose speed grows by 1 % grows by v·dv = 0.01 v²
     pushed = np.array(DATA.y)
@@ -136,7 +136,7 @@ def test_drift():
     assert np.isnan(list(drift_statistics(np.full((2, 3, 6), np.nan), mu=MU).values())).all()
 
 
-def test_wrong_shapes_are_refused():
+def test_wrong_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="one shape"):
         acceleration_statistics(TRUTH, TRUTH[:2], R)
     with pytest.raises(ValueError, match=r"\(orbits, samples, 3\)"):

@@ -1,6 +1,7 @@
 """Kepler's laws, SciPy's integrator as oracle, and the way from elements to states and back."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,22 +28,22 @@ eccentricities = st.one_of(
 inclinations = st.one_of(st.just(0.0), st.just(np.pi), st.floats(0, np.pi))
 
 
-def relative(a, b):
+def relative(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
     """Difference of position and of velocity, each relative to its own size."""
     parts = [np.linalg.norm(a[..., s] - b[..., s], axis=-1) for s in (slice(0, 3), slice(3, 6))]
     sizes = [np.linalg.norm(b[..., s], axis=-1) for s in (slice(0, 3), slice(3, 6))]
-    return np.max([part / size for part, size in zip(parts, sizes, strict=True)])
+    return float(np.max([part / size for part, size in zip(parts, sizes, strict=True)]))
 
 
 @given(st.floats(-100, 100), eccentricities)
 @settings(deadline=None)
-def test_eccentric_anomaly_solves_keplers_equation(M, e):
+def test_eccentric_anomaly_solves_keplers_equation(M: float, e: float) -> None:
     E = eccentric_anomaly(M, e)
     assert abs(E - e * np.sin(E) - M) < 4e-16 * max(1, abs(M)) + 4e-16
     assert abs(E - M) <= e * (1 + 1e-12) + 1e-14 * abs(M)
 
 
-def test_keplers_equation_next_to_periapsis_and_next_to_the_parabola():
+def test_keplers_equation_next_to_periapsis_and_next_to_the_parabola() -> None:
     M = np.concatenate([10.0 ** np.arange(-300, 0, 10), np.linspace(0, 50, 1001)])
     for e in (0.9, 0.99, 0.999999, 1 - 1e-12):
         E = eccentric_anomaly(M, e)
@@ -53,12 +54,12 @@ def test_keplers_equation_next_to_periapsis_and_next_to_the_parabola():
 
 @given(angles, st.floats(0, 0.99))
 @settings(deadline=None)
-def test_true_and_mean_anomaly_are_inverse(nu, e):
+def test_true_and_mean_anomaly_are_inverse(nu: float, e: float) -> None:
     back = true_from_mean(mean_from_true(nu, e), e)
     assert abs(np.angle(np.exp(1j * (back - nu)))) < 1e-12
 
 
-def test_radius_follows_the_conic_and_periapsis_is_the_fastest_point():
+def test_radius_follows_the_conic_and_periapsis_is_the_fastest_point() -> None:
     nu = np.linspace(0, 2 * np.pi, 100, endpoint=False)
     a, e = 20000.0, 0.7
     elements = np.stack(np.broadcast_arrays(a, e, 0.5, 1.0, 2.0, nu), axis=-1)
@@ -69,7 +70,7 @@ def test_radius_follows_the_conic_and_periapsis_is_the_fastest_point():
 
 
 @pytest.mark.parametrize("e", [0.0, 0.1, 0.85, 0.99])
-def test_propagation_equals_a_high_order_integration(e):
+def test_propagation_equals_a_high_order_integration(e: float) -> None:
     elements = np.array([26600.0, e, 1.1, 0.7, 4.0, 2.5])
     t = np.linspace(0, float(period(elements[0])), 37)
     solution = solve_ivp(
@@ -91,7 +92,7 @@ orbits = st.tuples(st.floats(6600, 1e5), eccentricities, inclinations, angles, a
 
 @given(orbits, st.floats(0, 3e5))
 @settings(deadline=None)
-def test_elements_to_states_and_back(orbit, t):
+def test_elements_to_states_and_back(orbit: npt.NDArray[np.float64], t: float) -> None:
     a, e, i = orbit[:3]
     y = propagate(orbit, np.array([0.0, t]))
     elements = elements_from_states(y)
@@ -104,7 +105,7 @@ def test_elements_to_states_and_back(orbit, t):
         assert np.allclose(turned, 1, atol=1e-9)
 
 
-def test_undefined_angles_are_nan():
+def test_undefined_angles_are_nan() -> None:
     equatorial, circular, both = (
         elements_from_states(states_from_elements(np.array([8000.0, e, i, np.nan, np.nan, 0.3])))
         for e, i in ((0.2, 0.0), (0.0, 0.5), (0.0, 0.0))
@@ -117,7 +118,7 @@ def test_undefined_angles_are_nan():
     assert both[5] == pytest.approx(0.3)
 
 
-def test_no_elements_without_an_orbit():
+def test_no_elements_without_an_orbit() -> None:
     with pytest.raises(ValueError, match="energy < 0"):
         elements_from_states([7000, 0, 0, 0, 12, 0])
     with pytest.raises(ValueError, match="r × v"):
@@ -125,7 +126,7 @@ def test_no_elements_without_an_orbit():
     assert np.isnan(elements_from_states(np.full(6, np.nan))).all()
 
 
-def test_conserved_quantities_and_acceleration():
+def test_conserved_quantities_and_acceleration() -> None:
     elements = np.array([12000.0, 0.4, 0.3, 0.2, 0.1, 0.0])
     y = propagate(elements, np.linspace(0, 1e5, 1000))
     assert np.allclose(energy(y), -MU / (2 * 12000), rtol=1e-12)

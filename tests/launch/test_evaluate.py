@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
+from support import Bench
 
 
 @pytest.fixture(scope="module")
-def trained(new_bench: Callable[[], Any]) -> Any:
+def trained(new_bench: Callable[[], Bench]) -> Bench:
     bench = new_bench()
     file = bench.write("eval", "trainer: sabotage\ngroup: eval\ndeed: [finish, raise]\nseeds: 3\n")
     assert bench.sweep("launch", file, "--cpus", 2).returncode == 3
     return bench
 
 
-def metrics(bench: Any) -> dict[int, dict[str, float]]:
+def metrics(bench: Bench) -> dict[int, dict[str, float]]:
     runs = bench.state("eval").runs.values()
     return {run.axis_values["seed"]: dict(run.metrics) for run in runs if run.outcome == "finished"}
 
 
-def test_figures_join_the_records_and_a_failure_changes_no_outcome(trained: Any) -> None:
+def test_figures_join_the_records_and_a_failure_changes_no_outcome(trained: Bench) -> None:
     before = trained.state("eval").counts()
     result = trained.sweep(
         "evaluate", "--trainer", "sabotage", "eval", "--datasets", "set-a,set-bc", "--json"
@@ -53,8 +53,8 @@ def test_figures_join_the_records_and_a_failure_changes_no_outcome(trained: Any)
         (["eval", "--datasets", ","], "--datasets NAME,NAME"),
     ],
 )
-def test_mistakes_are_told_before_anything_starts(
-    trained: Any, arguments: list[str], words: str
+def test_mistakes_are_reported_before_anything_starts(
+    trained: Bench, arguments: list[str], words: str
 ) -> None:
     before = trained.events("eval")
     result = trained.sweep("evaluate", "--trainer", "sabotage", *arguments)

@@ -9,10 +9,10 @@ import subprocess
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
-from support import of_kind
+from support import Bench, of_kind
 from trainers.mischief import FLOOD_BYTES, found_state
 
 from sweeper.records import GroupState, RunFolder, RunState, read_rows
@@ -56,14 +56,14 @@ ENDS = {
     "allocate in jax": ("crashed", "out of memory", "jax.errors.JaxRuntimeError", "RESOURCE_EXH"),
     "hold a lock": ("crashed", "exception", "RuntimeError", "raised with the lock in its hand"),
     "result is a folder": ("crashed", "exception", "IsADirectoryError", "result.json"),
-    "result is a folder, then die": ("crashed", "signal", "SIGKILL", "killed from outside"),
-    "folder is a file, then die": ("crashed", "signal", "SIGKILL", "killed from outside"),
+    "result is a folder, then die": ("crashed", "signal", "SIGKILL", "killed by SIGKILL"),
+    "folder is a file, then die": ("crashed", "signal", "SIGKILL", "killed by SIGKILL"),
     "remove its folder": ("crashed", "exception", "FileNotFoundError", "No such file"),
-    "remove its folder, then die": ("crashed", "signal", "SIGKILL", "killed from outside"),
+    "remove its folder, then die": ("crashed", "signal", "SIGKILL", "killed by SIGKILL"),
     "close everything": ("crashed", None, None, ""),  # Ray's own pipes are gone too
     "log no number": ("crashed", "exception", "OverflowError", "too large"),
     "raise control characters": ("crashed", "exception", "ValueError", "red"),
-    "forge a result, then die": ("crashed", "signal", "SIGKILL", "killed from outside"),
+    "forge a result, then die": ("crashed", "signal", "SIGKILL", "killed by SIGKILL"),
     "raise a long message": ("crashed", "exception", "ValueError", "long long"),
 }
 MOST_LOGGED = 64e6
@@ -73,7 +73,7 @@ SAME_PROCESS = ("write by logging", "write by logging again")
 
 
 class Swept(NamedTuple):
-    bench: Any
+    bench: Bench
     result: subprocess.CompletedProcess[str]
     events: list[Recorded]
     state: GroupState
@@ -84,8 +84,7 @@ class Swept(NamedTuple):
         return next(run for run in self.state.runs.values() if run.axis_values == values)
 
     def folder(self, deed: str, lane_of: str | None = None) -> RunFolder:
-        folder: RunFolder = self.bench.group(GROUP).run(self.run(deed, lane_of).id)
-        return folder
+        return self.bench.group(GROUP).run(self.run(deed, lane_of).id)
 
 
 def _lane(deed: str) -> int:
@@ -93,7 +92,7 @@ def _lane(deed: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def swept(new_bench: Callable[[], Any]) -> Swept:
+def swept(new_bench: Callable[[], Bench]) -> Swept:
     bench = new_bench()
     pairs = [(deed, number) for number, lane in enumerate(LANES) for deed in lane]
     file = bench.write(
@@ -224,8 +223,7 @@ def _obeyed_by_terminals(text: str) -> set[str]:
 
 
 def test_nothing_of_the_launch_is_left(swept: Swept) -> None:
-    assert swept.bench.marked_processes() == []
-    assert swept.bench.launches_left() == []
+    swept.bench.assert_nothing_is_left()
 
 
 def test_a_child_that_hides_is_ended(swept: Swept) -> None:
