@@ -225,7 +225,7 @@ def runs_folder(
     kind: str,
     locks: bool,
 ) -> Check:
-    """The runs folder: why it can't be written (`refusal`), its room, whether flock works there."""
+    """The runs folder: why it can't be written (`refusal`), its room; `locks` says whether flock works there."""
     data = {
         "path": str(path),
         "writable": refusal is None,
@@ -238,16 +238,9 @@ def runs_folder(
         fix = "choose another place with --runs-dir or SWEEPER_RUNS"
         return Check("runs folder", "problem", f"{path} can't be written: {refusal}", fix, data)
     findings = _no_room(free, inodes, "make room, or choose another place with --runs-dir")
-    if not locks:
-        fix = "no flock here: start each group on one host at a time, or use another --runs-dir"
-        findings.append(("warning", fix))
     shared = ""
     if kind in NETWORK_FILE_SYSTEMS:
-        shared = (
-            "; flock here may reach only this host, so launch a group from one host at a time"
-            if locks
-            else "; shared with other hosts"
-        )
+        shared = "; other hosts may share it: train parts of a sweep there with --shard i/n"
     found = f"{path} is writable, {size(free)} free ({kind}{shared})"
     return judged("runs folder", found, findings, data)
 

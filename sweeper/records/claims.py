@@ -35,7 +35,7 @@ from sweeper.host.identity import Host, ProcessIdentity
 from sweeper.records import json_fields as read
 from sweeper.records.jsonl import sync
 from sweeper.records.layout import GroupFolder, make_folder, read_json
-from sweeper.records.permissions import file_mode, folder_mode
+from sweeper.records.permissions import file_mode, folder_mode, readable_as
 from sweeper.records.shards import WHOLE, Shard
 
 __all__ = ["Claim", "Claims", "Owner", "claim", "owner_lives", "read_claims"]
@@ -303,7 +303,8 @@ def _make(file: Path, owners: tuple[Owner, ...]) -> bool:
     """Make a file of claims; False if another was first. Raises OSError with nothing made."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        descriptor = os.open(file, flags, file_mode(file))
+        with readable_as(file.parent):
+            descriptor = os.open(file, flags, file_mode(file))
     except FileExistsError:
         return False
     try:
@@ -326,7 +327,8 @@ def _take_lock(file: Path) -> tuple[int | None, str | None]:
     if is_on_network(file.parent):
         return None, None
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(file, flags, file_mode(file))
+    with readable_as(file.parent):
+        descriptor = os.open(file, flags, file_mode(file))
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:  # no locks here

@@ -24,7 +24,7 @@ def test_two_shards_on_one_host_train_everything_once(bench: Any) -> None:
     parts = [plan_of(bench, file, "--shard", f"{index}/2") for index in (1, 2)]
     assert [part["shard"] for part in parts] == ["1/2", "2/2"]
     assert sum(part["to_train"] for part in parts) == plan_of(bench, file)["to_train"] == 8
-    assert "shard     1/2" in bench.sweep("plan", file, "--shard", "1/2").stdout
+    assert "shard  1/2" in bench.sweep("plan", file, "--shard", "1/2").stdout
 
     first = bench.start("launch", file, "--cpus", 1, "--shard", "1/2")
     wait_until(lambda: of_kind(Started, bench.events("parts")), state=first.poll)
