@@ -225,7 +225,7 @@ def runs_folder(
     kind: str,
     locks: bool,
 ) -> Check:
-    """The runs folder: why it can't be written (`refusal`), its room; `locks` says whether flock works there."""
+    """The runs folder: why it can't be written (`refusal`), its room, and whether flock works."""
     data = {
         "path": str(path),
         "writable": refusal is None,

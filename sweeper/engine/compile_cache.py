@@ -84,6 +84,7 @@ def cache_refusal(folder: Path) -> str | None:
     Every folder on the way counts: who may write one may replace what is in it, unless it is sticky
     as /tmp is.
     """
+    folder = folder.resolve()
     for place in (folder, *folder.parents):
         try:
             info = place.stat()

@@ -18,8 +18,15 @@ from pathlib import Path
 import psutil
 
 from sweeper.errors import HostError
+from sweeper.host.facts import is_on_network
 from sweeper.host.paths import expanded
-from sweeper.host.processes import ProcessMark, holders_of_files, kill_all, marked_processes
+from sweeper.host.processes import (
+    ProcessMark,
+    boot_id,
+    holders_of_files,
+    kill_all,
+    marked_processes,
+)
 
 __all__ = [
     "Leftovers",
@@ -216,14 +223,21 @@ def reap_dead_launches() -> Leftovers:
 
 
 def _dead_launches(base: Path) -> list[Path]:
-    """Our folders below `base` whose owner is provably dead."""
+    """Our folders below `base` whose owner is provably dead.
+
+    On a network file system another machine of this name may have made a folder: names of
+    containers are chosen freely. So another boot id proves nothing there.
+    """
     found = []
+    shared = is_on_network(base)
     for owner in base.glob("*/owner"):
         try:
             mark = ProcessMark.parse(owner.read_text())
             ours = owner.lstat().st_uid == os.getuid()
         except OSError:
             continue
-        if mark is not None and ours and mark.is_provably_dead():
+        if mark is None or (shared and mark.boot != boot_id()):
+            continue
+        if ours and mark.is_provably_dead():
             found.append(owner.parent)
     return found

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from support import Bench
 
+from sweeper.engine import scratch as scratch_module
 from sweeper.engine.scratch import Scratch, reap_dead_launches
 from sweeper.errors import HostError
 
@@ -53,6 +54,16 @@ def test_the_place_is_expanded_or_refused(monkeypatch: pytest.MonkeyPatch, text:
     monkeypatch.setenv("HOME", "/proc/none")
     with pytest.raises(HostError, match=r"SWEEPER_SCRATCH|/proc/none"):
         Scratch.create("abcdef02")
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_shared_scratch_of_a_machine_of_the_same_name_is_left_alone(
+    scratch: Scratch, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    monkeypatch.setattr(scratch_module, "is_on_network", lambda path: shared)
+    (scratch.path / "owner").write_text(f"{replace(scratch.mark, boot='another')}\n")
+    reap_dead_launches()
+    assert scratch.path.exists() is shared
 
 
 def test_an_orphan_that_lost_its_mark_is_known_by_its_open_files(
