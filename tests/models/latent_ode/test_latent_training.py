@@ -309,7 +309,7 @@ def test_without_a_held_out_orbit_validation_uses_the_training_and_says_so(
     for few, share in ((series, 1.0), (series.take(slice(0, 1)), 0.5)):
         training, validation = split_series(few, share)
         assert len(training) == len(validation) == len(few)
-        assert "validation uses the training orbits" in caplog.text
+        assert "validation uses the same orbits" in caplog.text
         caplog.clear()
 
 
