@@ -32,8 +32,8 @@ def compile_cache_folder(inherited: Mapping[str, str]) -> Path:
     """The folder for compiled programs, apart per CPU model and jaxlib; it need not exist yet.
 
     A program compiled for another CPU's instructions may be rejected or, worse, accepted. Where the
-    usual folder could be written by others, one in the temp folder is used. Raises `HostError` for
-    one that was asked for and that others can write.
+    usual folder could be written by others, one in the temp folder is used. Raises `HostError`
+    where others can write that as well, or one that was asked for.
     """
     for name, part in ((_JAX, Path()), ("SWEEPER_CACHE", _part())):
         text = inherited.get(name)
@@ -51,7 +51,13 @@ def compile_cache_folder(inherited: Mapping[str, str]) -> Path:
     usual = base / "sweeper" / _part() if base else None
     if usual and cache_refusal(usual) is None:
         return usual
-    return Path(tempfile.gettempdir()).absolute() / f"sweeper-{os.getuid()}" / "cache" / _part()
+    spare = Path(tempfile.gettempdir()).absolute() / f"sweeper-{os.getuid()}" / "cache" / _part()
+    refusal = cache_refusal(spare)
+    if refusal:
+        raise HostError(
+            f"no folder for compiled programs: {refusal}; set SWEEPER_CACHE to one of your own"
+        )
+    return spare
 
 
 def _usual_base(inherited: Mapping[str, str]) -> Path | None:

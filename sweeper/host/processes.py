@@ -52,7 +52,7 @@ def boot_id() -> str:
 
 
 def host_name() -> str:
-    """This host as the journal and the lock name it."""
+    """This host as the journal and the claims name it."""
     return os.uname().nodename
 
 

@@ -45,6 +45,19 @@ def test_a_usual_folder_that_others_can_write_is_passed_over(
     assert compile_cache_folder({"HOME": str(home)}) == usual
 
 
+def test_a_spare_folder_that_somebody_else_made_first_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    spare = tmp_path / f"sweeper-{os.getuid()}"
+    spare.mkdir()
+    spare.chmod(0o777)
+    with pytest.raises(HostError, match=rf"others can write {spare}.*SWEEPER_CACHE"):
+        compile_cache_folder({})
+    spare.chmod(0o700)
+    assert compile_cache_folder({}).is_relative_to(spare)
+
+
 def test_a_folder_on_the_way_counts_unless_it_is_sticky(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir()
     folder = tmp_path / "open" / "cache"
