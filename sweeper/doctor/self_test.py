@@ -32,8 +32,8 @@ from sweeper.launch.work import Announcement, Options, Purpose
 from sweeper.plan import Plan, plan_each
 from sweeper.records import GroupFolder, GroupState
 from sweeper.records.events import Ended, Event, WaveEnded
-from sweeper.records.layout import make_folder
 from sweeper.records.outcomes import Outcome
+from sweeper.records.permissions import readable_as
 from sweeper.records.shards import WHOLE, Shard
 from sweeper.trainer import Trainer, load_trainer
 from sweeper.units import size
@@ -271,7 +271,8 @@ def try_cache(inherited: Mapping[str, str]) -> CacheTrial:
     )
     cache = Path(env["JAX_COMPILATION_CACHE_DIR"])
     try:
-        make_folder(cache)
+        with readable_as(cache):  # whatever the user's umask is
+            cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="self-test-", dir=cache) as folder:
             # The program is small: no matter how fast it compiles, it must be written.
             env |= {
