@@ -120,7 +120,7 @@ def test_a_full_records_disk_loses_no_end(bench: Bench) -> None:
         f"cp -r {records} out",
     )
     said = orderly(result.stdout + result.stderr)
-    assert "first 2" in result.stdout.splitlines(), said
+    assert "first 3" in result.stdout.splitlines(), said
     assert "No space left on device" in result.stderr
     assert json.loads((bench.path / "status.json").read_text())["running"] == []
     copy = saved(bench)
