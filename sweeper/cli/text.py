@@ -62,10 +62,7 @@ def plan_text(plan: Mapping[str, Any]) -> str:
     rows: list[tuple[str, object]] = [
         ("group", plan["group"]),
         ("runs", f"{plan['total']}: {_to_train(plan)}" + (f", {done}" if done else "")),
-        *(
-            [("left out", f"{plan['excluded']} points by `exclude` or `only`")]
-            * bool(plan["excluded"])
-        ),
+        *_excluded_row(plan),
         *([("besides", earlier_runs(plan["earlier"]))] if plan["earlier"] else []),
         *((axis["label"], _listed(axis["values"])) for axis in plan["axes"]),
         *(("zip", " with ".join(labels)) for labels in plan["zipped"]),

@@ -34,8 +34,6 @@ __all__ = [
     "watched_exits",
 ]
 
-# A workstation is shared: what runs write is for their user alone.
-
 
 def pin_process(cpus: Sequence[int]) -> None:
     """Move every thread of this process to `cpus`; threads made later inherit it.
