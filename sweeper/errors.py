@@ -6,6 +6,7 @@ SweeperError                 a message for the user: no traceback, exit status 2
 ├── RecordError              a run, group or file that isn't there or can't be read
 ├── HostError                the host can't run the sweep: no disk space, no memory, limits too low
 └── BusyError                somebody else runs this group right now
+    └── ClaimLostError       somebody else has taken over from this launch
 
 Diverged                     raised by trainings: a loss that isn't finite (data, not an error)
 """
@@ -18,6 +19,7 @@ from typing import Literal
 
 __all__ = [
     "BusyError",
+    "ClaimLostError",
     "ConfigError",
     "Diverged",
     "HostError",
@@ -107,6 +109,10 @@ class HostError(SweeperError):
 
 class BusyError(SweeperError):
     """Another launch holds the group."""
+
+
+class ClaimLostError(BusyError):
+    """Another launch has taken the group over: this one must not write any more."""
 
 
 class Diverged(Exception):  # noqa: N818  (an outcome, not an error)

@@ -46,7 +46,7 @@ def load_artifact(reference: str, *, cache: Path | None = None) -> Dataset:
 
 
 def _default_cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     return Path(base, "sweeper", "datasets")
 
 

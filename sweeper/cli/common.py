@@ -7,13 +7,14 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter, Token
 
 from sweeper.errors import SweeperError
+from sweeper.host.paths import expanded
 from sweeper.untrusted import printable
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ __all__ = [
     "USER_ERROR",
     "Json",
     "RunsDir",
+    "ShardOption",
+    "TakeOver",
     "TrainerName",
     "app",
     "complain",
@@ -60,9 +63,19 @@ app = App(
     result_action="return_value",
 )
 
+
+def _runs_dir(_type: object, tokens: Sequence[Token]) -> Path:
+    return expanded(tokens[0].value, "--runs-dir or SWEEPER_RUNS")
+
+
 RunsDir = Annotated[
     Path,
-    Parameter(name="--runs-dir", env_var="SWEEPER_RUNS", help="The folder of the records."),
+    Parameter(
+        name="--runs-dir",
+        env_var="SWEEPER_RUNS",
+        converter=_runs_dir,
+        help="The folder of the records.",
+    ),
 ]
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON for programs.")]
 TrainerName = Annotated[
@@ -71,6 +84,22 @@ TrainerName = Annotated[
         name="--trainer",
         help="The trainer of these runs, if it isn't the default one. No trainer is imported just "
         "because a record names it.",
+    ),
+]
+TakeOver = Annotated[
+    bool,
+    Parameter(
+        name="--take-over",
+        negative=(),
+        help="You know that the launches of this group on other hosts are dead: close what they "
+        "left open, and take their place.",
+    ),
+]
+ShardOption = Annotated[
+    str | None,
+    Parameter(
+        name="--shard",
+        help="Only part i of n (`1/4` say), so that several hosts can train one sweep.",
     ),
 ]
 DEFAULT_RUNS = Path("runs")

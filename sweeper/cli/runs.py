@@ -19,6 +19,8 @@ from sweeper.cli.common import (
     STOPPED,
     Json,
     RunsDir,
+    ShardOption,
+    TakeOver,
     TrainerName,
     app,
     complain,
@@ -32,6 +34,7 @@ from sweeper.errors import SweeperError
 
 if TYPE_CHECKING:
     from sweeper.launch.work import Options, Prepared, View
+    from sweeper.records import Shard
 
 
 def _options(
@@ -57,6 +60,7 @@ def plan(
     cpus: int | None = None,
     cpus_per_run: int | None = None,
     runs_per_wave: int | None = None,
+    shard: ShardOption = None,
     runs_dir: RunsDir = DEFAULT_RUNS,
     json: Json = False,
 ) -> None:
@@ -78,10 +82,17 @@ def plan(
     from sweeper.cli.text import plan_text
     from sweeper.launch.launch import prepare
 
-    prepared = prepare(file, runs_dir, _options(cpus, cpus_per_run, runs_per_wave))
+    options = replace(_options(cpus, cpus_per_run, runs_per_wave), shard=_shard(shard))
+    prepared = prepare(file, runs_dir, options)
     _warn(prepared)
     described = _described(prepared)
     print_json(described) if json else say(plan_text(described))
+
+
+def _shard(text: str | None) -> Shard:
+    from sweeper.records import WHOLE, Shard
+
+    return WHOLE if text is None else Shard.parse(text)
 
 
 def _described(prepared: Prepared) -> dict[str, Any]:
@@ -107,6 +118,8 @@ def launch(
     runs_per_wave: int | None = None,
     brake: bool = True,
     shared: bool = False,
+    shard: ShardOption = None,
+    take_over: TakeOver = False,
     runs_dir: RunsDir = DEFAULT_RUNS,
     json: Json = False,
 ) -> int:
@@ -123,6 +136,7 @@ def launch(
     sweep launch configs/sweeps/quickstart.yaml
     sweep launch my-sweep.yaml --cpus 64 --runs-dir /data/runs
     tmux new -s sweep 'sweep launch my-sweep.yaml'
+    sweep launch my-sweep.yaml --shard 2/4
     ```
 
     Args:
@@ -139,7 +153,11 @@ def launch(
 
     reap()
     options = replace(
-        _options(cpus, cpus_per_run, runs_per_wave), brake=brake, open_to_group=shared
+        _options(cpus, cpus_per_run, runs_per_wave),
+        brake=brake,
+        open_to_group=shared,
+        shard=_shard(shard),
+        take_over=take_over,
     )
     prepared = prepare(file, runs_dir, options)
     closed = closed_on_the_way(runs_dir) if shared else None
@@ -159,6 +177,7 @@ def retry(
     dry_run: bool = False,
     cpus: int | None = None,
     brake: bool = True,
+    take_over: TakeOver = False,
     trainer: TrainerName = None,
     runs_dir: RunsDir = DEFAULT_RUNS,
     json: Json = False,
@@ -190,7 +209,7 @@ def retry(
     from sweeper.config import duration_s, size_bytes
     from sweeper.launch.retry import prepare_retry
 
-    options = replace(_options(cpus), brake=brake)
+    options = replace(_options(cpus), brake=brake, take_over=take_over)
     limits = {
         **_limit("timeout_s", "--timeout", timeout, duration_s),
         **_limit("memory_per_run", "--memory-per-run", memory_per_run, size_bytes),
@@ -237,7 +256,13 @@ def _train(
     # With --json, only the answer goes to stdout.
     stream = sys.stderr if json else sys.stdout
     end = launch_here(prepared, options, view_of=lambda now: _view(now, text_of, stream))
-    answer = ending(end.folder, end.state, reason=end.end.reason, message=end.end.message)
+    answer = ending(
+        end.folder,
+        end.state,
+        reason=end.end.reason,
+        message=end.end.message,
+        shard=prepared.work.shard,
+    )
     for problem in answer["problems"]:
         complain(problem)
     with contextlib.suppress(OSError):  # a terminal that was closed changes nothing
@@ -281,6 +306,7 @@ def evaluate(
     timeout: str | None = None,
     cpus: int | None = None,
     brake: bool = True,
+    take_over: TakeOver = False,
     trainer: TrainerName = None,
     runs_dir: RunsDir = DEFAULT_RUNS,
     json: Json = False,
@@ -312,7 +338,7 @@ def evaluate(
     names = words(datasets)
     if not targets or not names:
         raise SweeperError("sweep evaluate takes a group or run ids, and --datasets NAME,NAME")
-    options = replace(_options(cpus), brake=brake)
+    options = replace(_options(cpus), brake=brake, take_over=take_over)
     limits = _limit("timeout_s", "--timeout", timeout, duration_s)
     prepared = prepare_evaluation(runs_dir, targets, names, options, trainer=trainer, limits=limits)
     stream = sys.stderr if json else sys.stdout

@@ -61,6 +61,7 @@ def plan_text(plan: Mapping[str, Any]) -> str:
     done = ", ".join(f"{count} {word}" for word, count in plan["done"].items() if count)
     rows: list[tuple[str, object]] = [
         ("group", plan["group"]),
+        *([("shard", plan["shard"])] if plan.get("shard") else []),
         ("runs", f"{plan['total']}: {_to_train(plan)}" + (f", {done}" if done else "")),
         *_excluded_row(plan),
         *([("besides", earlier_runs(plan["earlier"]))] if plan["earlier"] else []),
@@ -205,7 +206,21 @@ def status_text(status: Mapping[str, Any]) -> str:
     )
     if bad:
         lines.append(f"Why: sweep crashed {status['group']}")
+    if len(status["launches"]) > 1:
+        lines += ["launches:", _grid([_launch_row(launch) for launch in status["launches"]])]
+    lines += [doubt["message"] for doubt in status["in_doubt"]]
     return _rendered(*lines)
+
+
+def _launch_row(launch: Mapping[str, Any]) -> tuple[str, ...]:
+    shard, job = launch["shard"], launch["job"]
+    return (
+        f"  {launch['id']}",
+        f"host {launch['host']}, process {launch['pid']}" + (f", job {job}" if job else ""),
+        f"shard {shard}" if shard else "",
+        f"{launch['slots']} slots",
+        "" if launch["alive"] else "can't tell whether it lives",
+    )
 
 
 def crashed_text(answer: Mapping[str, Any], *, everything: bool = False) -> str:
@@ -214,8 +229,11 @@ def crashed_text(answer: Mapping[str, Any], *, everything: bool = False) -> str:
     At most 20 runs of a cause are listed, the others counted, unless `everything` is asked for.
     """
     group, causes = answer["group"], answer["causes"]
+    doubts = [doubt["message"] for doubt in answer["in_doubt"]]
     if not causes:
-        return f"{group}: every run that has ended is finished{_earlier(answer)}\n"
+        return _rendered(
+            f"{group}: every run that has ended is finished{_earlier(answer)}", *doubts
+        )
     runs = {run["id"]: run for run in answer["runs"]}
     number = f"{len(causes)} causes" if len(causes) > 1 else "1 cause"
     parts = [f"{group}: {len(runs)} runs without a good outcome, {number}{_earlier(answer)}"]
@@ -250,7 +268,7 @@ def crashed_text(answer: Mapping[str, Any], *, everything: bool = False) -> str:
     parts += ["", f"Look closer: {', '.join(look)}"]
     if answer["retry"]:
         parts.append(f"Try again: sweep retry {group} --dry-run{trainer}")
-    return _rendered(*parts)
+    return _rendered(*parts, *doubts)
 
 
 def _cause_words(item: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from sweeper.records import GroupFolder, Outcome, crashed, snapshot
 from sweeper.records.layout import is_run_id
 from sweeper.records.lookup import run_name
 from sweeper.records.parameters import varying_values
-from sweeper.records.queries import BadEnd
+from sweeper.records.queries import BadEnd, doubts
 from sweeper.records.state import INTERRUPTED, STANDINGS, WORTH_RETRYING, RunState
 from sweeper.trainer import DEFAULT_TRAINER
 
@@ -50,10 +50,12 @@ def crash_groups(folder: GroupFolder, *, everything: bool = False) -> dict[str, 
     Returns `group`, `trainer` (None for the default one), `causes` (see `explained`), `runs`
     (those of `records.crashed` as mappings), both of the same moment, `earlier` (how many runs of
     earlier sweep files are left out), and what works next: `show` and `rerun` name a run for these
-    commands, `retry` says whether that has anything to do. Raises `RecordError` for a group without
-    records.
+    commands, `retry` says whether that has anything to do. `in_doubt` are launches of which this
+    host can't tell whether they live (see `records.queries.doubts`). Raises `RecordError` for a
+    group without records.
     """
-    found = snapshot(folder).state
+    seen = snapshot(folder)
+    found = seen.state
     state = found if everything else found.as_planned()
     runs = crashed(folder, state)
     causes = explained(by_cause(runs), list(state.runs.values()))
@@ -64,6 +66,7 @@ def crash_groups(folder: GroupFolder, *, everything: bool = False) -> dict[str, 
         "trainer": None if trainer == DEFAULT_TRAINER else trainer,
         "causes": causes,
         "runs": [run.plain() for run in runs],
+        "in_doubt": doubts(seen),
         "earlier": 0 if everything else len(found.earlier),
         **_next(folder, causes, runs),
     }

@@ -49,7 +49,9 @@ def checks(runs_dir: Path) -> Generator[Check, None, None]:
     yield self_test.ray_check(wave)
     yield self_test.worker_check(wave)
     yield self_test.aftermath_check(wave)
-    yield self_test.cache_check(self_test.try_cache(os.environ))
+    yield from _looked(
+        "compile cache", lambda: self_test.cache_check(self_test.try_cache(os.environ))
+    )
 
 
 def _looked(name: str, look: Callable[[], Check]) -> Iterator[Check]:

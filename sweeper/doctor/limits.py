@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sweeper.engine.budgets import WAVE_THREADS, WORKER_THREADS, thread_shortage
-from sweeper.host.facts import Room
+from sweeper.host.facts import NETWORK_FILE_SYSTEMS, Room
 from sweeper.units import GIB, MIB, size
 
 __all__ = [
@@ -44,11 +44,6 @@ OBJECT_STORE = 80 * MIB
 # A heuristic: a worker that compiles a toy reserves 1.9 GiB, real programs and many CPUs more.
 ADDRESS_SPACE = 8 * GIB
 
-# File systems that other hosts write to as well, as /proc/self/mountinfo names them.
-NETWORK_FILE_SYSTEMS = frozenset(
-    {"9p", "afs", "beegfs", "ceph", "cifs", "fuse.glusterfs", "fuse.sshfs", "glusterfs", "gpfs"}
-    | {"lustre", "ncpfs", "nfs", "nfs4", "orangefs", "panfs", "smb3", "smbfs", "virtiofs"}
-)
 MEMORY_FILE_SYSTEMS = frozenset({"ramfs", "tmpfs"})
 
 
@@ -230,7 +225,7 @@ def runs_folder(
     kind: str,
     locks: bool,
 ) -> Check:
-    """The runs folder: why it can't be written (`refusal`), its room, whether flock works there."""
+    """The runs folder: why it can't be written (`refusal`), its room, and whether flock works."""
     data = {
         "path": str(path),
         "writable": refusal is None,
@@ -243,16 +238,9 @@ def runs_folder(
         fix = "choose another place with --runs-dir or SWEEPER_RUNS"
         return Check("runs folder", "problem", f"{path} can't be written: {refusal}", fix, data)
     findings = _no_room(free, inodes, "make room, or choose another place with --runs-dir")
-    if not locks:
-        fix = "no flock here: start each group on one host at a time, or use another --runs-dir"
-        findings.append(("warning", fix))
     shared = ""
     if kind in NETWORK_FILE_SYSTEMS:
-        shared = (
-            "; flock here may reach only this host, so launch a group from one host at a time"
-            if locks
-            else "; shared with other hosts"
-        )
+        shared = "; other hosts may share it: train parts of a sweep there with --shard i/n"
     found = f"{path} is writable, {size(free)} free ({kind}{shared})"
     return judged("runs folder", found, findings, data)
 

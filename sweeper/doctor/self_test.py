@@ -20,6 +20,7 @@ from sweeper.config import Resources, RunSpec
 from sweeper.doctor import probe_trainer
 from sweeper.doctor.limits import Check, Finding, judged
 from sweeper.engine.budgets import WORKER_THREADS
+from sweeper.engine.compile_cache import compile_cache_folder, remove_spoilt
 from sweeper.engine.environment import wave_environment
 from sweeper.engine.policy import Policy
 from sweeper.engine.scratch import scratch_folders
@@ -32,6 +33,8 @@ from sweeper.plan import Plan, plan_each
 from sweeper.records import GroupFolder, GroupState
 from sweeper.records.events import Ended, Event, WaveEnded
 from sweeper.records.outcomes import Outcome
+from sweeper.records.permissions import readable_as
+from sweeper.records.shards import WHOLE, Shard
 from sweeper.trainer import Trainer, load_trainer
 from sweeper.units import size
 
@@ -85,6 +88,7 @@ class _SelfTest:
     datasets: None = None
     warnings: tuple[str, ...] = ()
     purpose: Purpose = "train"
+    shard: Shard = WHOLE
 
     def plan(self, state: GroupState) -> Plan:
         return plan_each([RunSpec(_RUN, probe_trainer.Config(), {})], self.trainer)
@@ -257,6 +261,7 @@ def try_cache(inherited: Mapping[str, str]) -> CacheTrial:
     In a new folder inside the cache, so that the first process finds nothing; it is deleted.
     """
     tmp = Path(tempfile.gettempdir())
+    remove_spoilt(compile_cache_folder(inherited))
     env = wave_environment(
         inherited,
         mark=str(ProcessMark.of_this_process(_RUN)),
@@ -266,7 +271,8 @@ def try_cache(inherited: Mapping[str, str]) -> CacheTrial:
     )
     cache = Path(env["JAX_COMPILATION_CACHE_DIR"])
     try:
-        cache.mkdir(parents=True, exist_ok=True)
+        with readable_as(cache):  # whatever the user's umask is
+            cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="self-test-", dir=cache) as folder:
             # The program is small: no matter how fast it compiles, it must be written.
             env |= {

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
 
+from sweeper.engine.compile_cache import compile_cache_folder
 from sweeper.host.processes import MARK_VARIABLE
 
 __all__ = [
-    "compile_cache_folder",
     "run_environment",
     "wave_environment",
     "withheld",
@@ -87,7 +85,10 @@ def worker_environment(wave: Mapping[str, str]) -> dict[str, str]:
 
 
 def run_environment(inherited: Mapping[str, str], *, cpus_per_run: int) -> dict[str, str]:
-    """Thread caps and caches of a training; what `inherited` sets already is left out."""
+    """Thread caps and caches of a training; what `inherited` sets already is left out.
+
+    Raises `HostError` where compiled programs would come from a folder that others can write.
+    """
     threads = str(cpus_per_run)
     wanted = {
         # NumPy's and SciPy's pools; XLA's follow the affinity.
@@ -99,25 +100,3 @@ def run_environment(inherited: Mapping[str, str], *, cpus_per_run: int) -> dict[
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # several runs share a GPU
     }
     return {name: value for name, value in wanted.items() if name not in inherited}
-
-
-def compile_cache_folder(inherited: Mapping[str, str]) -> Path:
-    """Where compiled programs are kept between processes, separate for each CPU model and jaxlib.
-
-    A program compiled for another CPU's instructions may be rejected or, worse, accepted.
-    """
-    base = inherited.get("SWEEPER_CACHE") or (
-        (inherited.get("XDG_CACHE_HOME") or f"{inherited.get('HOME', '/tmp')}/.cache") + "/sweeper"
-    )
-    try:
-        jaxlib = importlib.metadata.version("jaxlib")
-    except importlib.metadata.PackageNotFoundError:
-        jaxlib = "none"
-    return Path(base) / "xla" / f"{jaxlib}-{_cpu_fingerprint()}"
-
-
-def _cpu_fingerprint() -> str:
-    """Short hash of the CPU's model and instruction sets."""
-    lines = Path("/proc/cpuinfo").read_text().split("\n\n", 1)[0].splitlines()
-    telling = [line for line in lines if line.startswith(("model name", "flags", "Features"))]
-    return hashlib.sha256("\n".join(telling).encode()).hexdigest()[:8]

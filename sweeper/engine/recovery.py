@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from sweeper.engine.results import died_result, ended_event, own_result
@@ -9,30 +10,43 @@ from sweeper.records import json_fields as read
 from sweeper.records.events import Ended, Event, Started
 from sweeper.records.layout import GroupFolder, is_run_id, read_json
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
+from sweeper.records.shards import WHOLE, Shard
 from sweeper.records.state import Attempt, GroupState
 
 __all__ = ["interrupted_ends"]
 
 
-def interrupted_ends(folder: GroupFolder, state: GroupState) -> list[Event]:
-    """The missing events of attempts that a dead launch left without an end.
+def interrupted_ends(
+    folder: GroupFolder,
+    state: GroupState,
+    *,
+    is_dead: Callable[[str], bool],
+    shard: Shard = WHOLE,
+) -> list[Event]:
+    """The missing events of attempts that dead launches left without an end.
 
-    Must be called under the group's lock and after the dead launch's processes were reaped. A run
-    that had written its result keeps it; any other was lost. An attempt may even be
-    unknown to the journal, if the launch died between its start and the next line.
+    Only of runs in `shard`, and of writers that are known to be dead: what runs elsewhere stays
+    open. Must be called under a claim on the shard and after the dead launches' processes on this
+    host were reaped. A run that had written its result keeps it; any other was lost. An
+    attempt may even be unknown to the journal, if the launch died between its start and the next
+    line.
     """
     events: list[Event] = [
         _end(folder, run.id, attempt)
         for run in state.runs.values()
         for attempt in run.attempts
         if attempt.outcome is None and is_run_id(run.id)
+        if shard.holds(run.id) and is_dead(attempt.writer)
     ]
-    for run_id in folder.run_ids():
+    for run_id in filter(shard.holds, folder.run_ids()):
         run = state.runs.get(run_id)
         known = max((attempt.number for attempt in run.attempts), default=0) if run else 0
         progress = read_json(folder.run(run_id).progress_file) or {}
         begun = read.integer(progress, "attempt")
-        if run is not None and begun is not None and begun > known:
+        runs_elsewhere = run is not None and any(
+            attempt.running and not is_dead(attempt.writer) for attempt in run.attempts
+        )
+        if run is not None and begun is not None and begun > known and not runs_elsewhere:
             attempt = Attempt(number=begun, writer="", started=read.real(progress, "time"))
             events.append(Started(run=run_id, attempt=begun))
             events.append(_end(folder, run_id, attempt))

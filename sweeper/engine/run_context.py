@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.errors import Diverged
-from sweeper.records.layout import RunFolder, write_atomically
+from sweeper.records.jsonl import sync
+from sweeper.records.layout import RunFolder, read_json, write_atomically
 from sweeper.records.metrics import append_rows
 
 __all__ = ["RunContext"]
@@ -53,6 +55,36 @@ class RunContext:
         self._rows: list[dict[str, Any]] = []
         self._note_step = note_step
         self._owner = os.getpid()
+        self._token = os.urandom(8).hex()
+
+    def begin(self) -> None:
+        """Take possession of the folder: an attempt that comes back from the dead sees it."""
+        begun = self._said(fraction=None)
+        write_atomically(self.record.progress_file, json.dumps(begun), durable=False)
+
+    @property
+    def displaced(self) -> bool:
+        """Whether another attempt at this run has begun in the folder.
+
+        Its host took this one's for dead, wrongly: two attempts must not share files.
+        """
+        owner = (read_json(self.record.progress_file) or {}).get("owner", self._token)
+        return bool(owner != self._token)
+
+    def _check_folder(self) -> None:
+        if self.displaced:
+            raise OSError(
+                errno.EBUSY, "another attempt at this run has begun here", str(self.folder)
+            )
+
+    def _said(self, *, fraction: float | None) -> dict[str, Any]:
+        return {
+            "fraction": fraction,
+            "step": self.last_step,
+            "time": time.time(),
+            "attempt": self._attempt,
+            "owner": self._token,
+        }
 
     @property
     def folder(self) -> Path:
@@ -86,12 +118,14 @@ class RunContext:
             raise ValueError(
                 f"save() can't write {name!r}, which is a file of the records; choose another name"
             )
-        # The suffix stays: writers such as numpy.savez look at it.
-        temporary = self.folder / f".{os.getpid()}-{name}"
+        self._check_folder()
+        # The suffix stays: writers such as numpy.savez look at it. A pid alone isn't unique among
+        # hosts that share the folder.
+        temporary = self.folder / f".{os.getpid()}-{os.urandom(4).hex()}-{name}"
         try:
             writer(temporary)
             with temporary.open("rb") as written:
-                os.fsync(written.fileno())
+                sync(written.fileno())
             os.replace(temporary, target)  # noqa: PTH105  (the same on all Pythons)
         finally:
             temporary.unlink(missing_ok=True)
@@ -108,12 +142,8 @@ class RunContext:
         now = self._clock()
         if now - self._reported >= _PROGRESS_S:
             self._reported = now
-            progress = {
-                "fraction": min(1.0, max(0.0, float(fraction))),
-                "step": self.last_step,
-                "time": time.time(),
-                "attempt": self._attempt,
-            }
+            progress = self._said(fraction=min(1.0, max(0.0, float(fraction))))
+            self._check_folder()
             # Not synced: it is worth nothing after a crash.
             write_atomically(self.record.progress_file, json.dumps(progress), durable=False)
 
@@ -122,4 +152,5 @@ class RunContext:
         rows, self._rows = self._rows, []
         self._flushed = self._clock()
         if rows:
+            self._check_folder()
             append_rows(self.record.metrics_file, rows)

@@ -12,13 +12,21 @@ import secrets
 import shutil
 import stat
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
 from sweeper.errors import HostError
-from sweeper.host.processes import ProcessMark, holders_of_files, kill_all, marked_processes
+from sweeper.host.facts import is_on_network
+from sweeper.host.paths import expanded
+from sweeper.host.processes import (
+    ProcessMark,
+    boot_id,
+    holders_of_files,
+    kill_all,
+    marked_processes,
+)
 
 __all__ = [
     "Leftovers",
@@ -87,6 +95,7 @@ class Scratch:
 
     path: Path
     mark: ProcessMark
+    token: str = field(repr=False)
 
     @classmethod
     def create(cls, launch: str) -> Scratch:
@@ -95,26 +104,51 @@ class Scratch:
         Raises `HostError` when no temp folder is short enough, writable and ours alone.
         """
         mark = ProcessMark.of_this_process(launch)
-        path = _base() / launch
+        scratch = cls(_base() / launch, mark, secrets.token_hex(32))
         try:
-            path.mkdir(mode=0o700)
-            (path / "owner").write_text(f"{mark}\n")
-            token = os.open(path / "token", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            with os.fdopen(token, "w") as file:
-                file.write(secrets.token_hex(32))
+            scratch.path.mkdir(mode=0o700)
+            scratch.restore()
         except OSError as error:
-            raise HostError(f"can't write scratch files below {path}: {error.strerror}") from error
-        return cls(path, mark)
+            raise HostError(
+                f"can't write scratch files below {scratch.path}: {error.strerror}"
+            ) from error
+        return scratch
+
+    def restore(self) -> None:
+        """Write the files of the launch that are missing, and touch the others.
+
+        Cleaners of the temp folder delete what nobody has touched for some days. Raises OSError.
+        """
+        for file, text in ((self.path / "owner", f"{self.mark}\n"), (self.token_file, self.token)):
+            try:
+                descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            except FileExistsError:
+                os.utime(file)
+                continue
+            with os.fdopen(descriptor, "w") as out:
+                out.write(text)
 
     @property
     def token_file(self) -> Path:
         return self.path / "token"
 
     def wave(self, number: int) -> WaveScratch:
-        """Make the scratch of wave `number`."""
+        """Make the scratch of wave `number`. Raises `HostError` once the launch's is gone."""
         wave = WaveScratch(self.path / f"w{number}")
-        for folder in (wave.path, wave.tmp, wave.path / "stacks"):
-            folder.mkdir(mode=0o700)
+        try:
+            self.restore()
+            for folder in (wave.path, wave.tmp, wave.path / "stacks"):
+                folder.mkdir(mode=0o700)
+        except FileNotFoundError as error:
+            raise HostError(
+                f"the scratch folder {self.path} was deleted while the launch used it, by a "
+                f"cleaner of the temp folder perhaps: set {BASE_VARIABLE} to a place that none "
+                f"cleans, and launch again"
+            ) from error
+        except OSError as error:
+            raise HostError(
+                f"can't write scratch files below {self.path}: {error.strerror}"
+            ) from error
         return wave
 
     def remove(self) -> None:
@@ -126,7 +160,9 @@ def _base_candidates() -> list[Path]:
     """Candidates for the base folder, best first."""
     asked = os.environ.get(BASE_VARIABLE)
     name = f"sweeper-{os.getuid()}"
-    return [Path(asked)] if asked else [Path(tempfile.gettempdir()) / name, Path("/tmp") / name]
+    if asked is not None:
+        return [expanded(asked, BASE_VARIABLE)]
+    return [Path(tempfile.gettempdir()) / name, Path("/tmp") / name]
 
 
 def _base() -> Path:
@@ -187,14 +223,21 @@ def reap_dead_launches() -> Leftovers:
 
 
 def _dead_launches(base: Path) -> list[Path]:
-    """Our folders below `base` whose owner is provably dead."""
+    """Our folders below `base` whose owner is provably dead.
+
+    On a network file system another machine of this name may have made a folder: names of
+    containers are chosen freely. So another boot id proves nothing there.
+    """
     found = []
+    shared = is_on_network(base)
     for owner in base.glob("*/owner"):
         try:
             mark = ProcessMark.parse(owner.read_text())
             ours = owner.lstat().st_uid == os.getuid()
         except OSError:
             continue
-        if mark is not None and ours and mark.is_provably_dead():
+        if mark is None or (shared and mark.boot != boot_id()):
+            continue
+        if ours and mark.is_provably_dead():
             found.append(owner.parent)
     return found

@@ -451,8 +451,10 @@ class Supervisor:
             self._end_wave(wave, "the launch gave up")
         self._settle_terminated(math.inf)
         self._kill_strays()
-        self._write_events()
-        self._backend.close()
+        try:
+            self._write_events()
+        finally:
+            self._backend.close()
 
     def _kill_strays(self) -> int:
         """End what runs have left behind outside of their wave, once no wave is active."""

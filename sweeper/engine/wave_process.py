@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from sweeper.engine.backend import Usage
+from sweeper.engine.compile_cache import compile_cache_folder, remove_spoilt
 from sweeper.engine.environment import wave_environment
 from sweeper.engine.protocol import Command, LineReader, Message, WaveSpec, send
 from sweeper.engine.scratch import Scratch, WaveScratch
@@ -40,9 +41,13 @@ _STACK_WAIT_S = 0.3
 
 
 class RayBackend:
-    """Starts waves below a launch's scratch; this process becomes the parent of their orphans."""
+    """Starts waves below a launch's scratch; this process becomes the parent of their orphans.
+
+    Raises `HostError` where compiled programs would come from a folder that others can write.
+    """
 
     def __init__(self, scratch: Scratch) -> None:
+        remove_spoilt(compile_cache_folder(os.environ))
         become_subreaper()
         self._scratch = scratch
         self._not_ours = {child.pid for child in psutil.Process().children()}

@@ -6,7 +6,6 @@ Nothing here imports Ray: `sweeper.engine.fork_server` forks the process and cal
 from __future__ import annotations
 
 import functools
-import json
 import os
 import shutil
 import socket
@@ -108,7 +107,10 @@ class Worker:
             _result(attempt, end, run, began, usage)
             for attempt, end, run in zip(attempts, ends, runs, strict=True)
         ]
-        written = [_write(f, r) for f, r in zip(folders, results, strict=True)]
+        written = [
+            result if run.displaced else _write(folder, result)
+            for folder, result, run in zip(folders, results, runs, strict=True)
+        ]
         return [replace(result, spoilt=spent is not None) for result in written]
 
     def _open(self, attempt: Task, folder: RunFolder) -> RunContext:
@@ -123,15 +125,15 @@ class Worker:
         ):
             file.unlink(missing_ok=True)
         write_atomically(folder.config_file, to_yaml(attempt.config), durable=False)
-        begun = {"fraction": None, "step": None, "time": time.time(), "attempt": attempt.attempt}
-        write_atomically(folder.progress_file, json.dumps(begun), durable=False)
-        return RunContext(
+        run = RunContext(
             attempt.run,
             folder,
             self._scratch.stop_flag,
             attempt=attempt.attempt,
             note_step=functools.partial(self._status_table.note_step, attempt.row),
         )
+        run.begin()
+        return run
 
     def _train(
         self, attempts: Sequence[Task], runs: Sequence[RunContext]

@@ -18,12 +18,14 @@ from pathlib import Path
 from sweeper.host.cgroups import CGROUPS, PROC, folders, number
 
 __all__ = [
+    "NETWORK_FILE_SYSTEMS",
     "Disk",
     "Room",
     "address_space_limit",
     "disk",
     "file_system",
     "folder_size",
+    "is_on_network",
     "memory_now",
     "nearest_existing",
     "open_files_limit",
@@ -32,6 +34,12 @@ __all__ = [
     "thread_rooms",
     "write_refusal",
 ]
+
+# File systems that other hosts write to as well, as /proc/self/mountinfo names them.
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"9p", "afs", "beegfs", "ceph", "cifs", "fuse.glusterfs", "fuse.sshfs", "glusterfs", "gpfs"}
+    | {"lustre", "ncpfs", "nfs", "nfs4", "orangefs", "panfs", "smb3", "smbfs", "virtiofs"}
+)
 
 _CAP_SYS_ADMIN, _CAP_SYS_RESOURCE = 21, 24
 
@@ -169,6 +177,14 @@ def file_system(path: Path, mountinfo: str) -> str:
         if path.is_relative_to(point) and len(point.parts) >= best:
             best, kind = len(point.parts), rest.split()[0]
     return kind
+
+
+def is_on_network(path: Path) -> bool:
+    """Whether other hosts may write to this folder's file system; True where nobody can say."""
+    try:
+        return disk(path.resolve()).kind in NETWORK_FILE_SYSTEMS | {"unknown"}
+    except OSError:
+        return True
 
 
 def _unescaped(text: str) -> str:

@@ -24,6 +24,7 @@ __all__ = [
     "MARK_VARIABLE",
     "ProcessMark",
     "become_subreaper",
+    "boot_id",
     "die_with_parent",
     "die_with_supervisor",
     "holders_of_files",
@@ -31,6 +32,7 @@ __all__ = [
     "kill_all",
     "kill_tree",
     "marked_processes",
+    "pid_namespace",
     "process_lives",
     "process_start",
     "reap_adopted",
@@ -44,16 +46,18 @@ _PR_SET_CHILD_SUBREAPER = 36
 _LIBC = ctypes.CDLL(None)
 
 
-def _boot_id() -> str:
+def boot_id() -> str:
+    """The kernel's name for its present start: the same in every container on it."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def host_name() -> str:
-    """This host as the journal and the lock name it."""
+    """This host as the journal and the claims name it."""
     return os.uname().nodename
 
 
-def _pid_namespace() -> str:
+def pid_namespace() -> str:
+    """The set of pids that this process sees; a container usually has its own."""
     return os.readlink("/proc/self/ns/pid")  # noqa: PTH115  (a text, not a path)
 
 
@@ -88,7 +92,7 @@ class ProcessMark:
         """The mark of a launch that this process supervises."""
         ticks = start_ticks(os.getpid())
         assert ticks is not None  # this process lives
-        return cls(launch, os.getpid(), ticks, host_name(), _boot_id(), _pid_namespace())
+        return cls(launch, os.getpid(), ticks, host_name(), boot_id(), pid_namespace())
 
     def __str__(self) -> str:
         return " ".join(map(str, astuple(self)))
@@ -108,9 +112,9 @@ class ProcessMark:
         """
         if self.host != host_name():
             return False
-        if self.boot != _boot_id():
+        if self.boot != boot_id():
             return True
-        return self.namespace == _pid_namespace() and start_ticks(self.pid) != self.ticks
+        return self.namespace == pid_namespace() and start_ticks(self.pid) != self.ticks
 
 
 def become_subreaper() -> None:
@@ -255,7 +259,7 @@ def process_start(pid: int) -> str | None:
     """
     ticks = start_ticks(pid)
     try:
-        return None if ticks is None else f"{_boot_id()[:8]}-{ticks}"
+        return None if ticks is None else f"{boot_id()[:8]}-{ticks}"
     except OSError:
         return None
 

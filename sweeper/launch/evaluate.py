@@ -17,6 +17,7 @@ from sweeper.launch.work import Announcement, Options, Prepared, Purpose
 from sweeper.plan import Plan, plan_each
 from sweeper.records import GroupFolder, GroupState, Outcome, find_run, fold, groups, read_events
 from sweeper.records.lookup import find_group
+from sweeper.records.shards import WHOLE, Shard
 from sweeper.trainer import Trainer
 
 __all__ = ["Evaluation", "prepare_evaluation"]
@@ -38,6 +39,7 @@ class Evaluation:
     left_out: int
     unusable: tuple[str, ...] = ()
     purpose: Purpose = "evaluate"
+    shard: Shard = WHOLE  # a model that is trained again meanwhile can't be evaluated
 
     @property
     def warnings(self) -> tuple[str, ...]:

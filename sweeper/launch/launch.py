@@ -18,29 +18,31 @@ from sweeper.engine.recovery import interrupted_ends
 from sweeper.engine.scratch import Scratch, reap_dead_launches
 from sweeper.engine.supervisor import End, Limits, Supervisor
 from sweeper.engine.wave_process import RayBackend
-from sweeper.errors import HostError
+from sweeper.errors import ClaimLostError, HostError
 from sweeper.host.cpus import cpu_offer, cut_slots
 from sweeper.host.facts import thread_rooms
-from sweeper.host.processes import host_name, process_start
+from sweeper.host.identity import Host, batch_job, this_host
 from sweeper.launch.work import LaunchEnd, Options, Prepared, SweepFile, View, Work
 from sweeper.records import (
+    Claim,
     GroupFolder,
     GroupReader,
     GroupState,
     JournalWriter,
+    claim,
 )
-from sweeper.records.events import Launched, LaunchEnded
-from sweeper.records.lock import acquire
+from sweeper.records.events import Event, Launched, LaunchEnded
 from sweeper.records.permissions import readable_as
+from sweeper.records.queries import corrected, who_lives
 
-__all__ = ["careful", "compare", "launch", "prepare"]
+__all__ = ["ClaimedLog", "announce", "careful", "compare", "launch", "prepare", "recovered"]
 
 
 def prepare(file: Path, runs_dir: Path, options: Options) -> Prepared:
     """Read the sweep file, the records and the host. Raises `ConfigError`, `HostError`."""
     sweep = read_sweep(file, search=[Path.cwd()])
     sweep = replace(sweep, resources=options.upon(sweep.resources))
-    return compare(SweepFile(sweep, GroupFolder(runs_dir, sweep.group)), options)
+    return compare(SweepFile(sweep, GroupFolder(runs_dir, sweep.group), options.shard), options)
 
 
 def compare(work: Work, options: Options) -> Prepared:
@@ -49,6 +51,7 @@ def compare(work: Work, options: Options) -> Prepared:
     _check_threads(len(slots))
     records = GroupReader(work.folder.journal_dir)
     state = records.state()
+    state = corrected(state, who_lives(work.folder, state, take_over=options.take_over))
     return Prepared(work, records, state, work.plan(state), slots)
 
 
@@ -69,44 +72,89 @@ def launch(
     """Execute what was prepared and is still missing: every kind of launch goes through here.
 
     `view_of` gets what is to be done, right before the first wave, and returns the view. Raises
-    `BusyError` while another launch holds the group, `HostError` if the host can't go on; the
-    records are complete either way.
+    `BusyError` while another launch holds the group or the part of it, `ClaimLostError` when
+    another has taken it over, `HostError` if the host can't go on; the records are complete either
+    way.
     """
-    work, records = prepared.work, prepared.records
-    folder = work.folder
+    work = prepared.work
+    folder, here = work.folder, this_host()
+    launch_id = launch_id or secrets.token_hex(4)
     folder.make(shared=options.open_to_group)
-    with acquire(folder.lock_file), readable_as(folder.path):
+    with (
+        claim(
+            folder,
+            launch_id,
+            here=here,
+            shard=work.shard,
+            job=batch_job(os.environ),
+            take_over=options.take_over,
+        ) as held,
+        readable_as(folder.path),
+    ):
         reap_dead_launches()
-        launch_id = launch_id or secrets.token_hex(4)
-        after = records.state().last_time or 0.0
-        writer = f"{host_name()}-{launch_id}"
-        with JournalWriter(folder.journal_dir, writer, after=after) as journal:
-            # Under the lock: attempts that are open now were left by a dead launch.
-            lost = interrupted_ends(folder, records.state())
-            if lost:
-                journal.append(*lost)
-            if records.state() is not prepared.state:
-                state = records.state()
-                prepared = replace(prepared, state=state, plan=work.plan(state))
-            _announce(prepared, journal, launch_id)
-            with _journalled_end(journal, launch_id) as ending, contextlib.ExitStack() as stack:
+        after = prepared.records.state().last_time or 0.0
+        with JournalWriter(folder.journal_dir, held.owner.writer, after=after) as journal:
+            log = ClaimedLog(journal, held)
+            prepared = recovered(prepared, log, here, options)
+            announce(prepared, log)
+            with _journalled_end(log) as ending, contextlib.ExitStack() as stack:
                 view = view_of(prepared)
                 stack.callback(careful(view.close))
-                end = _supervise(prepared, journal, launch_id, view, options)
+                end = _supervise(prepared, log, view, options)
                 ending.append(end)
-        return LaunchEnd(launch_id, folder, records.state(), end)
+        return LaunchEnd(launch_id, folder, prepared.records.state(), end)
 
 
-def _announce(prepared: Prepared, journal: JournalWriter, launch_id: str) -> None:
+class ClaimedLog:
+    """The journal of a launch, which writes nothing once another launch has taken over."""
+
+    def __init__(self, journal: JournalWriter, held: Claim) -> None:
+        self.claim = held
+        self._journal = journal
+
+    def append(self, *events: Event) -> None:
+        """As `JournalWriter.append`. Raises `ClaimLostError` with nothing appended."""
+        self.claim.check()
+        self._journal.append(*events)
+
+
+def recovered(prepared: Prepared, log: ClaimedLog, here: Host, options: Options) -> Prepared:
+    """What there is to do, once the ends that dead launches left open are journalled.
+
+    Under the claim: nobody else closes or starts a run of this part.
+    """
+    work, records = prepared.work, prepared.records
+    alive = who_lives(work.folder, records.state(), here, take_over=options.take_over)
+    lost = interrupted_ends(
+        work.folder,
+        records.state(),
+        is_dead=lambda writer: alive.get(writer, False) is False,
+        shard=work.shard,
+    )
+    if lost:
+        log.append(*lost)
+    state = corrected(records.state(), alive)
+    if state is prepared.state:
+        return prepared
+    return replace(prepared, state=state, plan=work.plan(state))
+
+
+def announce(prepared: Prepared, log: ClaimedLog) -> None:
     """Journal what is planned."""
-    work = prepared.work
+    work, owner = prepared.work, log.claim.owner
     announced = work.announce(prepared.plan, prepared.state)
     launched = Launched(
-        launch=launch_id,
+        launch=owner.launch,
         purpose=work.purpose,
-        host=host_name(),
-        pid=os.getpid(),
-        pid_start=process_start(os.getpid()),
+        host=owner.process.host,
+        pid=owner.process.pid,
+        pid_start=owner.process.start,
+        boot=owner.process.boot,
+        namespace=owner.process.namespace,
+        machine=owner.process.machine,
+        job=owner.job,
+        shard=None if owner.shard.is_whole else str(owner.shard),
+        claim=log.claim.number,
         cpus=sum(len(slot.cpus) for slot in prepared.slots),
         slots=len(prepared.slots),
         version=version("sweeper"),
@@ -115,27 +163,36 @@ def _announce(prepared: Prepared, journal: JournalWriter, launch_id: str) -> Non
         total=announced.total,
         sweep_sha=announced.sweep_sha,
     )
-    journal.append(launched, *announced.events)
+    log.append(launched, *announced.events)
 
 
 @contextlib.contextmanager
-def _journalled_end(journal: JournalWriter, launch_id: str) -> Iterator[list[End]]:
-    """Journal the end of the launch in any case: the last one in the list, else an error."""
+def _journalled_end(log: ClaimedLog) -> Iterator[list[End]]:
+    """Journal the end of the launch, in any case: the last one in the list, else an error.
+
+    Once another launch has taken over, the end of this one is no news.
+    """
     ends: list[End] = []
     try:
         yield ends
     finally:
         reason, message = (ends[-1].reason, ends[-1].message) if ends else ("error", "")
-        journal.append(LaunchEnded(launch=launch_id, reason=reason, message=message or None))
+        ended = LaunchEnded(launch=log.claim.owner.launch, reason=reason, message=message or None)
+        with contextlib.suppress(ClaimLostError):
+            log.append(ended)
 
 
-def _supervise(
-    prepared: Prepared, journal: JournalWriter, launch_id: str, view: View, options: Options
-) -> End:
+def _supervise(prepared: Prepared, log: ClaimedLog, view: View, options: Options) -> End:
     work, state = prepared.work, prepared.state
     if not prepared.plan.waves:
         return End("done")
-    scratch = Scratch.create(launch_id)
+    scratch = Scratch.create(log.claim.owner.launch)
+    show = careful(view.tick)
+
+    def tick() -> None:
+        log.claim.check()  # what runs must not write on beside whoever has taken over
+        show()
+
     try:
         return Supervisor(
             group=work.folder,
@@ -148,10 +205,10 @@ def _supervise(
                 memory_per_run=work.resources.memory_per_run,
                 peaks=_known_peaks(state),
             ),
-            journal=journal,
+            journal=log,
             backend=RayBackend(scratch),
             observe=careful(view.observe),
-            tick=careful(view.tick),
+            tick=tick,
             datasets=work.datasets,
         ).run(_jobs(prepared))
     finally:

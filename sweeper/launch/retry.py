@@ -16,6 +16,8 @@ from sweeper.launch.recorded_trainer import trainer_of
 from sweeper.launch.work import Announcement, Options, Prepared, Purpose, training_policy
 from sweeper.plan import Plan, plan_runs
 from sweeper.records import GroupFolder, GroupState, crashed, snapshot
+from sweeper.records.queries import doubts
+from sweeper.records.shards import WHOLE, Shard
 from sweeper.records.state import WORTH_RETRYING
 from sweeper.trainer import Trainer
 
@@ -28,7 +30,8 @@ class FailedRuns:
 
     `causes` are those of `specs`, `others` those that were not asked for or would end the same way
     again, `without_config` counts runs whose folder holds none, and `unusable` says of those that
-    hold one why it is left out.
+    hold one why it is left out. `doubts` are sentences about launches of which this host can't tell
+    whether they live.
     """
 
     folder: GroupFolder
@@ -39,12 +42,14 @@ class FailedRuns:
     others: tuple[CauseGroup, ...]
     without_config: int
     unusable: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
     purpose: Purpose = "retry"
+    shard: Shard = WHOLE  # what failed may be in any part
     datasets: None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        left_out = tuple(f"left out: {reason}" for reason in self.unusable)
+        left_out = (*self.doubts, *(f"left out: {reason}" for reason in self.unusable))
         if not self.without_config:
             return left_out
         return (
@@ -112,14 +117,16 @@ def prepare_retry(
     replace what the sweep was launched with. Raises `RecordError` where nothing fits,
     `ConfigError` for a stored config that no longer fits its trainer, `HostError`.
     """
-    state = snapshot(folder).state.as_planned()
+    seen = snapshot(folder, take_over=options.take_over)
+    state = seen.state.as_planned()
     if state.last_training is None:
         raise RecordError(f"the journal of group `{folder.group}` holds no launch of it")
     groups = by_cause(crashed(folder, state))
     useful = [group for group in groups if group.outcome in WORTH_RETRYING]
     chosen = [group for group in useful if _is_meant(group, causes)]
+    doubtful = tuple(doubt["message"] for doubt in doubts(seen))
     if not chosen:
-        raise RecordError(_nothing(folder.group, groups, causes))
+        raise RecordError("\n".join([_nothing(folder.group, groups, causes), *doubtful]))
     loaded = trainer_of(folder.group, state, trainer)
     wanted = [run for group in chosen for run in group.runs]
     recorded = recorded_specs(folder, state, loaded, wanted)
@@ -137,6 +144,7 @@ def prepare_retry(
         others=tuple(group for group in groups if group not in chosen),
         without_config=recorded.without_config,
         unusable=recorded.unusable,
+        doubts=doubtful,
     )
     return compare(work, options)
 

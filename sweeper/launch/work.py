@@ -17,6 +17,7 @@ from sweeper.plan import Plan, describe, invalid_cause, remaining
 from sweeper.records import GroupFolder, GroupReader, GroupState, write_atomically
 from sweeper.records.events import Ended, Event, Planned
 from sweeper.records.outcomes import Outcome
+from sweeper.records.shards import WHOLE, Shard
 from sweeper.trainer import Trainer
 
 __all__ = [
@@ -45,6 +46,9 @@ class Options:
     runs_per_wave: int | None = None
     brake: bool = True
     open_to_group: bool = False
+    shard: Shard = WHOLE
+    take_over: bool = False
+    """Whether the user says that other hosts' launches of this group are dead."""
 
     def upon(self, resources: Resources) -> Resources:
         """What a run gets, with these options."""
@@ -84,6 +88,10 @@ class Work(Protocol):
         """What each run gets."""
 
     @property
+    def shard(self) -> Shard:
+        """The part of the group that it claims: nobody else works on that meanwhile."""
+
+    @property
     def datasets(self) -> tuple[str, ...] | None:
         """On which datasets runs are evaluated; None where they are trained."""
 
@@ -103,7 +111,7 @@ class Work(Protocol):
     def announce(self, plan: Plan, state: GroupState) -> Announcement:
         """What the journal says at the start.
 
-        Called once, under the group's lock, right before the first wave.
+        Called once, under the claim, right before the first wave.
         """
 
 
@@ -121,10 +129,11 @@ def training_policy(resources: Resources, state: GroupState, options: Options) -
 
 @dataclass(frozen=True)
 class SweepFile:
-    """The runs of a sweep file that have no settled outcome yet."""
+    """The runs of a sweep file, or of a part of it, that have no settled outcome yet."""
 
     sweep: Sweep
     folder: GroupFolder
+    shard: Shard = WHOLE
     purpose: Purpose = "train"
     datasets: None = None
 
@@ -141,14 +150,14 @@ class SweepFile:
         return tuple(problem.render() for problem in self.sweep.warnings)
 
     def plan(self, state: GroupState) -> Plan:
-        return remaining(self.sweep, state)
+        return remaining(self.sweep, state, self.shard)
 
     def policy(self, state: GroupState, options: Options) -> Policy:
         return training_policy(self.resources, state, options)
 
     def describe(self, plan: Plan) -> dict[str, Any]:
         groups = [group.plain() for group in invalid_groups(plan)]
-        return describe(plan, self.sweep, invalid_groups=groups)
+        return describe(plan, self.sweep, invalid_groups=groups, shard=self.shard)
 
     def announce(self, plan: Plan, state: GroupState) -> Announcement:
         """Also writes the sweep file and the plan to the group's folder."""

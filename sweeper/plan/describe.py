@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sweeper.plan.planner import Plan
+from sweeper.records.shards import WHOLE, Shard
 
 if TYPE_CHECKING:
     from sweeper.config import Sweep
@@ -16,10 +17,15 @@ FIRST_SHOWN = 10
 
 
 def describe(
-    plan: Plan, sweep: Sweep, *, invalid_groups: Sequence[Mapping[str, Any]] = ()
+    plan: Plan,
+    sweep: Sweep,
+    *,
+    invalid_groups: Sequence[Mapping[str, Any]] = (),
+    shard: Shard = WHOLE,
 ) -> dict[str, Any]:
     """What the plan says, ready for JSON.
 
+    `shard` is the part of the sweep (``i/n``) that all of this is about, None for all of it.
     `total` = `to_train` + the sum of `done` + the length of `invalid`. `invalid_groups` are the
     invalid runs by reason, as mappings. `waves` counts the runs of each.
     `earlier` counts the runs that the group has from other sweep files, or from this one before it
@@ -33,6 +39,7 @@ def describe(
     labels = {axis.key: axis.label for axis in sweep.axes}
     return {
         "group": sweep.group,
+        "shard": None if shard.is_whole else str(shard),
         "total": plan.total,
         "to_train": plan.to_train,
         "done": dict(plan.done),

@@ -15,6 +15,8 @@ from sweeper.plan.estimates import Estimator, Finished
 from sweeper.plan.preflight import failure, invalid_cause, reasons_against
 from sweeper.plan.programs import Programs
 from sweeper.records.outcomes import SETTLED, Outcome
+from sweeper.records.shards import WHOLE, Shard
+from sweeper.records.state import RUNNING
 
 if TYPE_CHECKING:
     from sweeper.config import RunSpec, Sweep
@@ -87,7 +89,8 @@ class Plan:
     """What a launch would do: every run of the sweep is done, invalid or in exactly one wave.
 
     `invalid` holds every run that can't work, with the reasons, recorded or not; `done` counts
-    the runs whose records are left alone by outcome, invalid ones not among them.
+    the runs whose records are left alone by outcome, invalid ones not among them, but those that
+    another launch is training right now, as ``running``.
     """
 
     total: int
@@ -124,12 +127,14 @@ class Plan:
         return sum(known) if known else None
 
 
-def remaining(sweep: Sweep, state: GroupState) -> Plan:
-    """What a launch of `sweep` would do for a group in this state. Raises `TrainerError`."""
+def remaining(sweep: Sweep, state: GroupState, shard: Shard = WHOLE) -> Plan:
+    """What a launch of a part of `sweep` would do for a group in this state.
+
+    Raises `TrainerError`.
+    """
     specs = {spec.id: spec for spec in sweep}
-    plan = plan_runs(
-        specs.values(), state, sweep.trainer, runs_per_wave=sweep.resources.runs_per_wave
-    )
+    own = [spec for spec in specs.values() if shard.holds(spec.id)]
+    plan = plan_runs(own, state, sweep.trainer, runs_per_wave=sweep.resources.runs_per_wave)
     tried = {run.id for run in state.runs.values() if run.attempts}
     outside = [
         wave.startup_s + (wave.shutdown_s or 0.0)
@@ -152,11 +157,11 @@ def plan_runs(
 ) -> Plan:
     """Plan `runs` by what the records say of them.
 
-    Runs that finished or diverged are left alone. All others are checked and then cut into packs of
-    at most `trainer.pack_size` runs of one program, ordered longest first (which ends a wave with
-    short runs, so that no slot idles for long) but what failed before behind all that didn't, and
-    filled into waves of at most `runs_per_wave` runs. None means one wave, or equal ones of at most
-    `RUNS_PER_WAVE`: a heuristic. Packs are
+    Runs that finished or diverged are left alone, and so are those that run elsewhere. All others
+    are checked and then cut into packs of at most `trainer.pack_size` runs of one program, ordered
+    longest first (which ends a wave with short runs, so that no slot idles for long) but what
+    failed before behind all that didn't, and filled into waves of at most `runs_per_wave` runs.
+    None means one wave, or equal ones of at most `RUNS_PER_WAVE`: a heuristic. Packs are
     never cut, so a wave holds at least one pack. Raises `TrainerError` for a `pack_size` below 1.
     """
     if trainer.pack_size < 1:
@@ -193,7 +198,7 @@ def plan_runs(
     return Plan(
         total=len(specs),
         invalid=tuple(invalid),
-        done=dict(Counter(str(state.runs[spec.id].outcome) for spec in settled)),
+        done=dict(Counter(_left_alone_as(state.runs[spec.id]) for spec in settled)),
         waves=_waves(_packs(planned, trainer.pack_size), runs_per_wave),
         settled=tuple(settled),
         recorded=frozenset(
@@ -225,8 +230,17 @@ def plan_each(
 
 
 def _is_done(run: RunState | None) -> bool:
-    """Whether a second attempt would end the same way. What was invalid may have been fixed."""
-    return run is not None and run.outcome in SETTLED and run.outcome is not Outcome.INVALID
+    """Whether a second attempt would end the same way, or the first one goes on elsewhere.
+
+    What was invalid may have been fixed.
+    """
+    if run is None or run.running:
+        return run is not None
+    return run.outcome in SETTLED and run.outcome is not Outcome.INVALID
+
+
+def _left_alone_as(run: RunState) -> str:
+    return RUNNING if run.running else str(run.outcome)
 
 
 def _has_failed(run: RunState | None) -> bool:

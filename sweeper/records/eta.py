@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sweeper.records.outcomes import SETTLED, Outcome
-from sweeper.records.state import GroupState, Launch
+from sweeper.records.state import GroupState, Launch, RunState
 
 __all__ = ["eta_s"]
 
@@ -15,14 +15,14 @@ LEAST_FRACTION = 0.02
 
 
 def eta_s(
-    state: GroupState, launch: Launch, *, now: float, fractions: Mapping[str, float]
+    state: GroupState, launches: Sequence[Launch], *, now: float, fractions: Mapping[str, float]
 ) -> float | None:
-    """Seconds until `launch` has nothing left to do, or None without data to estimate from.
+    """Seconds until `launches` have nothing left to do, or None without data to estimate from.
 
     A heuristic. Every run still to come is taken to last as long as the finished ones did on
     average (before any has finished: as the running ones will, by their `fractions`, which map run
     ids to [0, 1]). A running one lasts by its fraction, else for the rest of that average. The sum
-    is spread evenly over the launch's slots, but nothing ends before the longest running one.
+    is spread evenly over the launches' slots, but nothing ends before the longest running one.
     Retries aren't foreseen.
     """
     elapsed: dict[str, float] = {}
@@ -31,7 +31,7 @@ def eta_s(
         if run.running:
             starts = [a.started for a in run.attempts if a.running and a.started is not None]
             elapsed[run.id] = max(now - max(starts, default=now), 0.0)
-        elif run.outcome not in SETTLED and all(a.writer != launch.writer for a in run.attempts):
+        elif run.outcome not in SETTLED and any(_will_train(launch, run) for launch in launches):
             to_come += 1
     rests = {
         run_id: elapsed[run_id] * (1 - fraction) / fraction
@@ -51,6 +51,11 @@ def eta_s(
     typical = sum(walls) / len(walls)
     left = [rests.get(run_id, max(typical - spent, 0.0)) for run_id, spent in elapsed.items()]
     # A pack trains several runs on one slot.
-    at_once = max(launch.slots or 1, len(elapsed), 1)
+    at_once = max(sum(launch.slots or 1 for launch in launches), len(elapsed), 1)
     rest = max((sum(left) + to_come * typical) / at_once, max(left, default=0.0))
     return rest if math.isfinite(rest) else None  # a damaged journal may hold any time
+
+
+def _will_train(launch: Launch, run: RunState) -> bool:
+    """Whether the run is in the launch's part, and not behind it."""
+    return launch.shard.holds(run.id) and all(a.writer != launch.writer for a in run.attempts)

@@ -32,15 +32,24 @@ __all__ = [
 class Launched:
     """A launch begins. `purpose` is ``train``, ``retry`` or ``evaluate``.
 
-    `pid_start` distinguishes a process from a later one with the same `pid`; `total` counts the
-    runs of the sweep; `resources` are what each run gets, as plain data; `sweep_sha` is a hash of
-    the ids of its runs, so that it changes with whatever changes one of them.
+    `pid_start` distinguishes a process from a later one with the same `pid`; `boot`, `namespace`
+    and `machine` say where that pid can be seen (see `sweeper.host.identity`). `job` is that of a
+    batch system, `shard` the part of the sweep (``i/n``), `claim` the number of the file that
+    claims it. `total` counts the runs of the whole sweep; `resources` are what each run gets, as
+    plain data; `sweep_sha` is a hash of the ids of its runs, so that it changes with whatever
+    changes one of them.
     """
 
     launch: str
     host: str | None = None
     pid: int | None = None
     pid_start: str | None = None
+    boot: str | None = None
+    namespace: str | None = None
+    machine: str | None = None
+    job: str | None = None
+    shard: str | None = None
+    claim: int | None = None
     cpus: int | None = None
     slots: int | None = None
     version: str | None = None

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
+from sweeper.host.identity import ProcessIdentity
 from sweeper.records.event_codec import ordered
 from sweeper.records.events import (
     Ended,
@@ -26,6 +27,7 @@ from sweeper.records.events import (
     WaveStarted,
 )
 from sweeper.records.outcomes import Outcome
+from sweeper.records.shards import Shard
 from sweeper.records.state import EVALUATE, Attempt, GroupState, Launch, RunState, Wave
 
 __all__ = ["fold"]
@@ -101,9 +103,12 @@ def _launches(events: _Events) -> tuple[Launch, ...]:
             id=event.launch,
             writer=recorded.writer,
             started=recorded.time,
-            host=event.host,
-            pid=event.pid,
-            pid_start=event.pid_start,
+            process=ProcessIdentity(
+                event.host, event.boot, event.namespace, event.machine, event.pid, event.pid_start
+            ),
+            job=event.job,
+            shard=Shard.read(event.shard),
+            claim=event.claim,
             cpus=event.cpus,
             slots=event.slots,
             version=event.version,

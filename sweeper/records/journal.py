@@ -5,8 +5,8 @@ and without locks; the state is the fold over all files (`sweeper.records.fold`)
 event as JSON: `v` (the version of the format), `event` (its kind), `writer`, `seq`, `time` and the
 fields of its dataclass in `sweeper.records.events`, those left out that are unknown or empty:
 
-- ``launched``: launch, host, pid, pid_start, cpus, slots, version, trainer, purpose, resources,
-  total, sweep_sha
+- ``launched``: launch, host, pid, pid_start, boot, namespace, machine, job, shard, claim, cpus,
+  slots, version, trainer, purpose, resources, total, sweep_sha
 - ``planned``: runs, fixed, headline, maximise, units
 - ``wave_started``: wave, runs, slots
 - ``started``: run, attempt, wave, slot

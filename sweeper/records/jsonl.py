@@ -6,6 +6,7 @@ JSON can't write numbers that are not finite, so they are written as the strings
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -16,8 +17,9 @@ from typing import Any
 
 from sweeper.untrusted import plain_file
 
-__all__ = ["append_bytes", "encode", "finite", "number", "parse", "read_lines"]
+__all__ = ["append_bytes", "encode", "finite", "number", "parse", "read_lines", "sync"]
 
+_WITHOUT_SYNC = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
@@ -97,6 +99,18 @@ def read_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
         return [], 0
 
 
+def sync(descriptor: int) -> None:
+    """As fsync(2), but where the file system has none (CIFS, vboxsf, some FUSE) go on without.
+
+    Raises OSError for a real failure, such as a broken disk.
+    """
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _WITHOUT_SYNC:
+            raise
+
+
 def append_bytes(descriptor: int, lines: Iterable[str], *, durable: bool) -> None:
     """Append `lines` to a file opened with O_APPEND and O_RDWR in one write.
 
@@ -115,7 +129,7 @@ def append_bytes(descriptor: int, lines: Iterable[str], *, durable: bool) -> Non
         while rest:
             rest = rest[os.write(descriptor, rest) :]
         if durable:
-            os.fsync(descriptor)
+            sync(descriptor)
     except OSError:
         with suppress(OSError):
             os.ftruncate(descriptor, size)

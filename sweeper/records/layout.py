@@ -3,7 +3,7 @@
     <runs dir>/<group>/
         sweep.yaml          the sweep file as it was launched last
         plan.json           what the last launch planned
-        lock                held by the launch that runs now
+        claims/             who may train which part of it, see `sweeper.records.claims`
         journal/*.jsonl     the events, one file per writer: they decide
         results/            tables and figures
         runs/<id>/          what a person opens: config, metrics, result, log
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.errors import RecordError
+from sweeper.records.jsonl import sync
 from sweeper.records.permissions import (
     PRIVATE_FOLDER,
     SHARED_FOLDER,
@@ -197,8 +198,8 @@ class GroupFolder:
         return self.path / "journal"
 
     @property
-    def lock_file(self) -> Path:
-        return self.path / "lock"
+    def claims_dir(self) -> Path:
+        return self.path / "claims"
 
     @property
     def results_dir(self) -> Path:
@@ -268,7 +269,7 @@ def write_atomically(path: Path, data: str | bytes, *, durable: bool = True) -> 
             file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
             if durable:
-                os.fsync(file.fileno())
+                sync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -278,10 +279,10 @@ def write_atomically(path: Path, data: str | bytes, *, durable: bool = True) -> 
 
 
 def sync_folder(path: Path) -> None:
-    """Make a folder's new entries durable."""
+    """Make a folder's new entries durable, where its file system knows how to."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        sync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -6,14 +6,15 @@ Everything is answered from the records alone, while a launch works or long afte
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sweeper.errors import RecordError
-from sweeper.host.processes import host_name, process_lives
-from sweeper.records import lock
+from sweeper.host.identity import Host, this_host
+from sweeper.records.claims import Claims, owner_lives, read_claims
 from sweeper.records.eta import eta_s
 from sweeper.records.fold import fold
 from sweeper.records.journal import read_journal
@@ -30,7 +31,17 @@ from sweeper.records.state import (
     RunState,
 )
 
-__all__ = ["BadEnd", "Snapshot", "crashed", "launch_lives", "progress_of", "snapshot", "status"]
+__all__ = [
+    "BadEnd",
+    "Snapshot",
+    "corrected",
+    "crashed",
+    "doubts",
+    "progress_of",
+    "snapshot",
+    "status",
+    "who_lives",
+]
 
 
 @dataclass(frozen=True)
@@ -41,35 +52,76 @@ class Snapshot:
     alive: Mapping[str, bool | None]  # by writer; None where this host can't know
     damaged_lines: int
 
+    @property
+    def open_launches(self) -> tuple[Launch, ...]:
+        """The launches that live, or of which this host can't know it."""
+        return tuple(it for it in self.state.launches if self.alive[it.writer] is not False)
 
-def snapshot(folder: GroupFolder) -> Snapshot:
-    """Read the journal and look which of its launches live. Raises `RecordError` without one."""
+    @property
+    def in_doubt(self) -> tuple[Launch, ...]:
+        """The launches with runs under way of which this host can't know whether they live."""
+        running = _running_writers(self.state)
+        doubtful = (it for it in self.open_launches if self.alive[it.writer] is None)
+        return tuple(launch for launch in doubtful if launch.writer in running)
+
+
+def snapshot(folder: GroupFolder, here: Host | None = None, *, take_over: bool = False) -> Snapshot:
+    """Read the journal and look which of its launches live. Raises `RecordError` without one.
+
+    With `take_over` those of which this host can't know it are dead: the user says so.
+    """
     if not folder.journal_dir.is_dir():
         raise RecordError(f"no records of a group `{folder.group}` in {folder.runs_dir.absolute()}")
     journal = read_journal(folder.journal_dir)
     state = fold(journal.events)
-    alive: dict[str, bool | None] = {}
-    for launch in state.launches:
-        # Launches are in the order of their start: the last of a writer counts.
-        alive[launch.writer] = launch_lives(launch, folder.lock_file)
-    running = {a.writer for run in state.runs.values() for a in run.attempts if a.running}
-    for writer in running - alive.keys():
-        # Its `launched` line is torn; only the lock can say.
-        alive[writer] = lock.is_held(folder.lock_file)
-    dead = {writer for writer in running if alive[writer] is False}
-    return Snapshot(state.without_writers(dead), alive, journal.damaged_lines)
+    alive = who_lives(folder, state, here, take_over=take_over)
+    return Snapshot(corrected(state, alive), alive, journal.damaged_lines)
 
 
-def launch_lives(launch: Launch, lock_file: Path) -> bool | None:
-    """Whether a launch still works; None if it ran on another host, which this one can't ask."""
+def who_lives(
+    folder: GroupFolder,
+    state: GroupState,
+    here: Host | None = None,
+    *,
+    take_over: bool = False,
+) -> dict[str, bool | None]:
+    """Which launches of a group still live, by writer; None where this host can't know.
+
+    With `take_over` False stands there instead of None.
+    """
+    here, claims = here or this_host(), read_claims(folder)
+    # Launches are in the order of their start: the last of a writer counts.
+    alive = {it.writer: _launch_lives(it, claims, folder, here) for it in state.launches}
+    for writer in _running_writers(state) - alive.keys():
+        # Its `launched` line is torn; only its claim can say.
+        owner = next((owner for owner in claims.owners if owner.writer == writer), None)
+        alive[writer] = False if owner is None else owner_lives(owner, folder, here)
+    return {writer: lives or False for writer, lives in alive.items()} if take_over else alive
+
+
+def corrected(state: GroupState, alive: Mapping[str, bool | None]) -> GroupState:
+    """The state once it is known which launches are dead."""
+    dead = {writer for writer in _running_writers(state) if alive.get(writer) is False}
+    return state.without_writers(dead)
+
+
+def _running_writers(state: GroupState) -> set[str]:
+    return {a.writer for run in state.runs.values() for a in run.attempts if a.running}
+
+
+def _launch_lives(launch: Launch, claims: Claims, folder: GroupFolder, here: Host) -> bool | None:
+    """Whether a launch still works; None where this host can't know.
+
+    It is over once its claim is, be it that another launch has taken over.
+    """
     if launch.ended is not None:
         return False
-    owner = lock.owner(lock_file)
-    if owner and (owner.host, owner.pid) == (launch.host, launch.pid) and lock.is_held(lock_file):
-        return launch.pid_start in (None, owner.pid_start)
-    if launch.host != host_name():
-        return None
-    return launch.pid is not None and process_lives(launch.pid, launch.pid_start)
+    owner = claims.owner(launch.id)
+    if owner is not None:
+        return owner_lives(owner, folder, here)
+    if launch.claim is not None and claims.number >= launch.claim:
+        return False
+    return here.lives(launch.process)
 
 
 def status(
@@ -81,8 +133,9 @@ def status(
     Returns `group`, `total`, `counts` (by standing, zeroes included, adding up to `total`),
     `running` (a list), `eta_s` (an estimate, see `eta_s`, or None), `wall_s` (how long the last
     launch has worked: until its end, now, or the last thing it wrote), `launch` (the last one, with
-    `alive`: True, False, or None for unknown), `headline`, `earlier` (how many runs of earlier
-    sweep files are left out), `damaged_lines` of the journal.
+    `alive`: True, False, or None for unknown), `launches` (all that live or may live, likewise),
+    `in_doubt` (see `doubts`), `headline`, `earlier` (how many runs of earlier sweep files are left
+    out), `damaged_lines` of the journal.
     Raises `RecordError` for a group without records.
     """
     now = time.time() if now is None else now
@@ -93,20 +146,64 @@ def status(
     running = [run for run in state.runs.values() if run.running]
     progress = {run.id: progress_of(folder, run) for run in running}
     fractions = {key: item.fraction for key, item in progress.items() if item.fraction is not None}
-    works = launch is not None and launch.ended is None and alive is not False
-    trains = works and launch is not None and launch.purpose != EVALUATE
+    writers = _running_writers(state)
+    training = [
+        item
+        for item in seen.open_launches
+        if item.purpose != EVALUATE
+        and (seen.alive[item.writer] or item is launch or item.writer in writers)
+    ]
     return {
         "group": folder.group,
         "total": state.total,
         "counts": state.counts(),
         "running": [_running(run, progress[run.id], now) for run in running],
-        "eta_s": eta_s(state, launch, now=now, fractions=fractions) if launch and trains else None,
+        "eta_s": eta_s(state, training, now=now, fractions=fractions) if training else None,
         "wall_s": _wall_s(state, launch, now if alive else None) if launch else None,
         "launch": _launch(launch, alive) if launch else None,
+        "launches": [_launch(item, seen.alive[item.writer]) for item in seen.open_launches],
+        "in_doubt": doubts(seen),
         "headline": state.headline,
         "earlier": 0 if everything else len(seen.state.earlier),
         "damaged_lines": seen.damaged_lines,
     }
+
+
+def doubts(seen: Snapshot) -> list[dict[str, Any]]:
+    """The launches of which this host can't tell whether they live, with how many runs of theirs.
+
+    Returns `launch`, `host`, `pid`, `job`, `started` (unix time), `running` and `message`, which
+    says it all, for each.
+    """
+    counts = Counter(
+        attempt.writer
+        for run in seen.state.runs.values()
+        if run.running
+        for attempt in run.attempts
+        if attempt.running
+    )
+    return [
+        {
+            "launch": launch.id,
+            "host": launch.host,
+            "pid": launch.pid,
+            "job": launch.job,
+            "started": launch.started,
+            "running": counts[launch.writer],
+            "message": _doubt(launch, counts[launch.writer]),
+        }
+        for launch in seen.in_doubt
+        if counts[launch.writer]
+    ]
+
+
+def _doubt(launch: Launch, running: int) -> str:
+    job = f", job {launch.job}" if launch.job else ""
+    runs = "1 run of it counts" if running == 1 else f"{running} runs of it count"
+    return (
+        f"can't tell whether the launch on host {launch.host} (process {launch.pid}{job}) still "
+        f"lives: {runs} as running; if you know that it is dead, launch with --take-over"
+    )
 
 
 @dataclass(frozen=True)
@@ -214,6 +311,8 @@ def _launch(launch: Launch, alive: bool | None) -> dict[str, Any]:
         "id": launch.id,
         "host": launch.host,
         "pid": launch.pid,
+        "job": launch.job,
+        "shard": None if launch.shard.is_whole else str(launch.shard),
         "alive": alive,
         "started": launch.started,
         "ended": launch.ended,

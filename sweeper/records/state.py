@@ -6,7 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sweeper.host.identity import ProcessIdentity
 from sweeper.records.outcomes import Cause, Outcome
+from sweeper.records.shards import WHOLE, Shard
 
 __all__ = ["STANDINGS", "WORTH_RETRYING", "Attempt", "GroupState", "Launch", "RunState", "Wave"]
 
@@ -112,9 +114,10 @@ class Launch:
     id: str
     writer: str
     started: float
-    host: str | None = None
-    pid: int | None = None
-    pid_start: str | None = None  # with the pid it names one process, see `process_start`
+    process: ProcessIdentity = field(default_factory=ProcessIdentity)
+    job: str | None = None
+    shard: Shard = WHOLE
+    claim: int | None = None  # the number of the file that claims it; None before there were such
     cpus: int | None = None
     slots: int | None = None
     version: str | None = None
@@ -125,6 +128,14 @@ class Launch:
     resources: Mapping[str, Any] = field(default_factory=dict)  # as the journal has them, unchecked
     ended: float | None = None
     reason: str | None = None
+
+    @property
+    def host(self) -> str | None:
+        return self.process.host
+
+    @property
+    def pid(self) -> int | None:
+        return self.process.pid
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,11 @@ from typing import Any
 
 from sweeper.errors import RecordError
 from sweeper.records import (
+    WHOLE,
     GroupFolder,
     GroupState,
     Outcome,
+    Shard,
     make_folder,
     write_atomically,
 )
@@ -34,11 +36,17 @@ _ENDINGS: Mapping[Format, str] = {"markdown": "md", "csv": "csv"}
 
 
 def ending(
-    folder: GroupFolder, state: GroupState, *, reason: str, message: str = ""
+    folder: GroupFolder,
+    state: GroupState,
+    *,
+    reason: str,
+    message: str = "",
+    shard: Shard = WHOLE,
 ) -> dict[str, Any]:
     """What a launch says at its end, as data; writes table and figures to the results folder.
 
     It speaks of the sweep as it was launched; `earlier` counts runs that only earlier files had.
+    `all_finished` is about the launch's own `shard`, all else about every part.
     Whatever can't be gathered, drawn or written is left out, with a line each in `problems`.
     """
     everything, earlier = state, len(state.earlier)
@@ -54,7 +62,7 @@ def ending(
         "total": state.total,
         "counts": counts,
         "earlier": earlier,
-        "all_finished": finished == state.total,
+        "all_finished": finished == state.total or (not shard.is_whole and _is_done(state, shard)),
         "reason": reason,
         "message": message,
         "headline": state.headline or "loss",
@@ -65,6 +73,11 @@ def ending(
         "problems": report.problems,
         "runs_folder": str(folder.runs_folder),
     }
+
+
+def _is_done(state: GroupState, shard: Shard) -> bool:
+    own = [run for run in state.runs.values() if shard.holds(run.id)]
+    return all(run.standing == Outcome.FINISHED for run in own)
 
 
 class _Report:

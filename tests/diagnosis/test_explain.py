@@ -346,6 +346,7 @@ def test_runs_without_axis_values_and_groups_without_crashes(
         "trainer": None,
         "causes": [],
         "runs": [],
+        "in_doubt": [],
         "earlier": 0,
         "show": None,
         "rerun": None,

@@ -208,12 +208,11 @@ def test_runs_folder() -> None:
 
 
 def test_runs_folder_on_a_network_file_system() -> None:
-    line = runs_folder(kind="nfs4")
-    assert line.verdict == "ok"
-    assert "one host at a time" in line.found
-    without = runs_folder(kind="lustre", locks=False)
-    assert without.verdict == "warning"
-    assert "no flock" in (without.fix or "")
+    for locks in (True, False):  # claims need none
+        line = runs_folder(kind="nfs4", locks=locks)
+        assert line.verdict == "ok"
+        assert "--shard i/n" in line.found
+    assert "--shard" not in runs_folder().found
 
 
 def test_cpus() -> None:

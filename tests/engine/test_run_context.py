@@ -102,3 +102,34 @@ def test_progress_is_told_at_most_once_a_second(run: RunContext, clock: Clock) -
     clock.now = 1.0
     run.progress(7.0)
     assert json.loads(run.record.progress_file.read_text())["fraction"] == 1.0
+
+
+def test_two_attempts_that_meet_in_a_folder_share_no_file(tmp_path: Path, clock: Clock) -> None:
+    ghost = RunContext("abc", RunFolder(tmp_path), tmp_path / "stop", clock=clock)
+    ghost.begin()
+    ghost.log(1, loss=1.0)
+    ghost.flush()
+    successor = RunContext("abc", RunFolder(tmp_path), tmp_path / "stop", attempt=2, clock=clock)
+    successor.begin()
+    assert (ghost.displaced, successor.displaced) == (True, False)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    ghost.log(2, loss=1.0)
+    for write in (
+        ghost.flush,
+        lambda: ghost.progress(0.5),
+        lambda: ghost.save("model.txt", lambda path: path.write_text("old")),
+    ):
+        with pytest.raises(OSError, match="another attempt at this run has begun here"):
+            write()
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+    clock.now = 5.0
+    successor.progress(0.5)
+    assert json.loads(successor.record.progress_file.read_text())["attempt"] == 2
+
+
+def test_a_folder_that_the_training_cleared_is_still_its_own(run: RunContext) -> None:
+    run.begin()
+    run.record.progress_file.unlink()
+    run.log(1, loss=1.0)
+    run.flush()
+    assert [row["step"] for row in read_rows(run.record.metrics_file)] == [1]

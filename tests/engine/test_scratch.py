@@ -1,15 +1,69 @@
-"""What dead launches leave on a host is ended and removed, and nothing else is."""
+"""The scratch of a launch: what cleaners of the temp folder and dead launches do to it."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from support import Bench
 
+from sweeper.engine import scratch as scratch_module
 from sweeper.engine.scratch import Scratch, reap_dead_launches
+from sweeper.errors import HostError
+
+
+@pytest.fixture
+def scratch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scratch]:
+    base = Path(f"/tmp/sw-scratch-{os.getpid()}")  # short, for Ray's sockets
+    monkeypatch.setenv("SWEEPER_SCRATCH", str(base))
+    yield Scratch.create("abcdef01")
+    shutil.rmtree(base)
+
+
+def test_files_that_a_cleaner_deleted_are_written_again(scratch: Scratch) -> None:
+    token = scratch.token_file.read_text()
+    scratch.token_file.unlink()
+    (scratch.path / "owner").unlink()
+    scratch.wave(1)
+    assert scratch.token_file.read_text() == token
+    assert scratch.token_file.stat().st_mode & 0o777 == 0o600
+    assert (scratch.path / "owner").read_text() == f"{scratch.mark}\n"
+
+
+def test_each_wave_touches_the_files_that_cleaners_look_at(scratch: Scratch) -> None:
+    os.utime(scratch.token_file, (0, 0))
+    scratch.wave(1)
+    assert scratch.token_file.stat().st_mtime > 1e9
+
+
+def test_a_scratch_that_is_gone_is_named_with_the_fix(scratch: Scratch) -> None:
+    shutil.rmtree(scratch.path)
+    with pytest.raises(HostError, match=rf"{scratch.path} was deleted.*cleaner.*SWEEPER_SCRATCH"):
+        scratch.wave(1)
+
+
+@pytest.mark.parametrize("text", ["", "$HOME/s", "~/"])
+def test_the_place_is_expanded_or_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("SWEEPER_SCRATCH", text)
+    monkeypatch.setenv("HOME", "/proc/none")
+    with pytest.raises(HostError, match=r"SWEEPER_SCRATCH|/proc/none"):
+        Scratch.create("abcdef02")
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_shared_scratch_of_a_machine_of_the_same_name_is_left_alone(
+    scratch: Scratch, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    monkeypatch.setattr(scratch_module, "is_on_network", lambda path: shared)
+    (scratch.path / "owner").write_text(f"{replace(scratch.mark, boot='another')}\n")
+    reap_dead_launches()
+    assert scratch.path.exists() is shared
 
 
 def test_an_orphan_that_lost_its_mark_is_known_by_its_open_files(

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 from support import SWEEP, TRAINERS, Bench
 
-from sweeper.records import GroupFolder
+from sweeper.records import GroupFolder, read_claims
 
 
 def foreign(bench: Bench, run: str = "abcdefgh23", trainer: str = "evil") -> GroupFolder:
@@ -174,10 +174,14 @@ def test_nothing_is_written_through_links_among_records(bench: Bench) -> None:
     assert bench.sweep("launch", file, "--cpus", 1).returncode == 3
     (run,) = bench.state("some").runs
     folder = bench.group("some")
-    outside = {name: bench.path / f"precious-{name}" for name in ("lock", "config")}
-    for link, name in ((folder.lock_file, "lock"), (folder.run(run).config_file, "config")):
+    outside = {name: bench.path / f"precious-{name}" for name in ("claim", "config")}
+    claim = folder.claims_dir / f"{read_claims(folder).number + 1:06}.json"
+    for link, name in ((claim, "claim"), (folder.run(run).config_file, "config")):
         outside[name].write_text("mine")
-        link.unlink()
+        link.unlink(missing_ok=True)
         link.symlink_to(outside[name])
-    bench.sweep("launch", file, "--cpus", 1)
+    refused = bench.sweep("launch", file, "--cpus", 1)
+    assert refused.returncode == 2
+    assert "--take-over" in refused.stderr
+    assert bench.sweep("launch", file, "--cpus", 1, "--take-over").returncode == 3
     assert {file.read_text() for file in outside.values()} == {"mine"}

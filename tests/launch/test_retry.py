@@ -116,7 +116,7 @@ def test_shared_records_can_be_read_by_the_group_and_by_nobody_else(launched: Be
     """Also what was made after the launch that shared them."""
     folder = launched.group("fickle").path
     paths = [folder, *folder.rglob("*")]
-    assert {path.name for path in paths} >= {"lock", "result.json", "log.txt", "table.csv"}
+    assert {path.name for path in paths} >= {"000001.json", "result.json", "log.txt", "table.csv"}
     for path in paths:
         mode = stat.S_IMODE(path.stat().st_mode)
         assert mode & 0o007 == 0, path

@@ -263,7 +263,7 @@ def check_launch(folder: GroupFolder) -> None:
     state = fold(read_journal(folder.journal_dir).events)
     assert sum(state.counts().values()) == max(state.total, len(state.runs))
     with contextlib.suppress(SweeperError):
-        ends = interrupted_ends(folder, state)
+        ends = interrupted_ends(folder, state, is_dead=lambda writer: True)
         with JournalWriter(folder.journal_dir, "new") as journal:
             journal.append(*ends)
         mended = fold(read_journal(folder.journal_dir).events)

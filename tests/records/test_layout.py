@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -10,7 +11,16 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sweeper.errors import RecordError
-from sweeper.records import GroupFolder, RunFolder, groups, read_json, write_atomically
+from sweeper.records import (
+    GroupFolder,
+    JournalWriter,
+    RunFolder,
+    groups,
+    read_events,
+    read_json,
+    write_atomically,
+)
+from sweeper.records.events import LaunchEnded
 from sweeper.records.layout import LONGEST_FOLDER_NAME, folder_name, group_name
 
 NASTY = [
@@ -131,3 +141,30 @@ def test_a_small_file_that_cannot_be_read_is_none(tmp_path: Path, content: str) 
 def test_a_run_folder_knows_its_group(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / folder_name("a b") / "runs" / "x")
     assert run.group == GroupFolder(tmp_path, "a b")
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_share_that_cannot_sync_folders_or_files_will_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def no_sync(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", no_sync)
+    folder = GroupFolder(tmp_path / "runs", "g").make()
+    write_atomically(folder.sweep_file, "text")
+    with JournalWriter(folder.journal_dir, "w") as journal:
+        journal.append(LaunchEnded(launch="L", reason="done"))
+    assert len(read_events(folder.journal_dir)) == 1
+    assert folder.sweep_file.read_text() == "text"
+
+
+def test_a_disk_that_fails_to_sync_is_no_such_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        write_atomically(tmp_path / "file", "text")

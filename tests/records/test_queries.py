@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 
+from sweeper.cli.text import status_text
 from sweeper.errors import RecordError
+from sweeper.host.identity import this_host
 from sweeper.host.processes import host_name, process_start
 from sweeper.records import (
     GroupFolder,
     JournalWriter,
-    acquire,
+    claim,
     crashed,
     snapshot,
     status,
@@ -141,6 +143,7 @@ def test_eta_counts_runs_that_an_earlier_launch_left_crashed(recorder: Recorder)
     recorder.end("run1", "crashed")
     # This launch won't touch run1 again; the next one will.
     assert status(recorder.folder, now=START)["eta_s"] == 0.0
+    recorder.journal.append(LaunchEnded(launch="L1", reason="done"))
     with JournalWriter(recorder.folder.journal_dir, "w2", clock=lambda: START + 9) as second:
         second.append(Launched(launch="L2", total=2, slots=1, host=host_name(), pid=os.getpid()))
     assert status(recorder.folder, now=START + 10)["eta_s"] == pytest.approx(10.0)
@@ -156,14 +159,14 @@ def test_progress_of_an_earlier_attempt_does_not_count(recorder: Recorder) -> No
 LAUNCH = """
 import os, sys
 from pathlib import Path
-from sweeper.host.processes import host_name, process_start
-from sweeper.records import GroupFolder, JournalWriter, acquire
+from sweeper.host.identity import this_host
+from sweeper.records import GroupFolder, JournalWriter, claim
 from sweeper.records.events import Launched, Planned, Started
 folder = GroupFolder(Path(sys.argv[1]), "heads").make()
-lock = acquire(folder.lock_file)
-me = {"host": host_name(), "pid": os.getpid(), "pid_start": process_start(os.getpid())}
-with JournalWriter(folder.journal_dir, "w") as journal:
-    journal.append(Launched(launch="L1", total=2, **me))
+held = claim(folder, "L1", here=this_host())
+me = held.owner.process
+with JournalWriter(folder.journal_dir, held.owner.writer) as journal:
+    journal.append(Launched(launch="L1", total=2, host=me.host, pid=me.pid, claim=held.number))
     journal.append(Planned(runs={"run0": {"lr": 1}, "run1": {"lr": 2}}))
     journal.append(Started(run="run0", attempt=1))
 print("ready", flush=True)
@@ -199,8 +202,8 @@ def test_a_launch_that_was_killed_leaves_interrupted_runs(tmp_path: Path) -> Non
     assert (after["counts"]["interrupted"], after["counts"]["waiting"]) == (1, 1)
     (item,) = crashed(folder)
     assert (item.id, item.outcome, item.last_step) == ("run0", "interrupted", 7)
-    # Another launch that holds the lock doesn't bring the dead one back to life.
-    with acquire(folder.lock_file):
+    # Another launch that holds the claim doesn't bring the dead one back to life.
+    with claim(folder, "L2", here=this_host()):
         assert status(folder)["counts"]["running"] == 0
 
 
@@ -213,11 +216,57 @@ def test_a_launch_on_another_host_may_live(recorder: Recorder) -> None:
     assert report["wall_s"] == 0.0  # until the last thing it is known to have done
 
 
-def test_a_writer_whose_launch_is_torn_away_lives_by_the_lock(recorder: Recorder) -> None:
+def test_a_writer_whose_launch_is_torn_away_lives_by_its_claim(tmp_path: Path) -> None:
+    folder = GroupFolder(tmp_path, "heads").make()
+    held = claim(folder, "L1", here=this_host())
+    with JournalWriter(folder.journal_dir, held.owner.writer) as journal:
+        journal.append(Started(run="run0", attempt=1))
+    assert snapshot(folder).state.counts()["running"] == 1
+    held.release()
+    assert snapshot(folder).state.counts()["interrupted"] == 1
+
+
+def test_a_launch_that_was_taken_over_is_dead_on_every_host(tmp_path: Path) -> None:
+    folder = GroupFolder(tmp_path, "heads").make()
+    held = claim(folder, "L1", here=this_host())
+    with JournalWriter(folder.journal_dir, held.owner.writer) as journal:
+        journal.append(
+            Launched(launch="L1", host="elsewhere", pid=1, claim=held.number),
+            Started(run="run0", attempt=1),
+        )
+    assert status(folder)["counts"]["running"] == 1
+    held.release()
+    found = status(folder)
+    assert (found["launch"]["alive"], found["counts"]["interrupted"]) == (False, 1)
+
+
+def test_a_claim_that_this_host_cannot_see_yet_is_no_death(recorder: Recorder) -> None:
+    claim(recorder.folder, "L0", here=this_host()).release()
+    recorder.launch(host="elsewhere", pid=1, claim=3)
     recorder.start("run0")
-    assert snapshot(recorder.folder).state.counts()["interrupted"] == 1
-    with acquire(recorder.folder.lock_file):
-        assert snapshot(recorder.folder).state.counts()["running"] == 1
+    assert status(recorder.folder)["launch"]["alive"] is None
+
+
+def test_several_launches_are_listed_and_add_up(recorder: Recorder) -> None:
+    recorder.launch(total=4, slots=1, shard="1/2")
+    with JournalWriter(recorder.folder.journal_dir, "w2", clock=lambda: START + 1) as second:
+        second.append(
+            Launched(launch="L2", total=4, slots=3, host="node8", pid=7, job="12_3", shard="2/2"),
+            Started(run="run0", attempt=1),
+        )
+    found = status(recorder.folder, now=START + 5)
+    listed = [(it["id"], it["host"], it["shard"], it["alive"]) for it in found["launches"]]
+    assert listed == [("L1", host_name(), "1/2", True), ("L2", "node8", "2/2", None)]
+    (doubt,) = found["in_doubt"]
+    assert (doubt["launch"], doubt["job"], doubt["running"]) == ("L2", "12_3", 1)
+    assert doubt["message"] == (
+        "can't tell whether the launch on host node8 (process 7, job 12_3) still lives: 1 run of "
+        "it counts as running; if you know that it is dead, launch with --take-over"
+    )
+    text = status_text(found)
+    assert doubt["message"] in text
+    assert "L1  host" in text
+    assert "shard 2/2" in text
 
 
 def test_crashed_lists_every_bad_end_by_cause(recorder: Recorder) -> None:

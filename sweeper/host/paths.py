@@ -1,0 +1,28 @@
+"""Paths as people set them in variables and options: expanded, or refused with the reason."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from sweeper.errors import HostError
+
+__all__ = ["expanded"]
+
+
+def expanded(text: str, name: str) -> Path:
+    """The path that `text` means; `name` is the variable or option that it comes from.
+
+    No shell expands what stands in a Dockerfile's ENV, a systemd unit or an .env file. A leading
+    ``~`` is the home folder; an empty path and one with a ``$VARIABLE`` raise `HostError`.
+    """
+    if not text.strip():
+        raise HostError(f"{name} is empty: give it a path, or unset it")
+    if re.match(r"(.*/)?\$(\w|\{)", text):
+        raise HostError(f"{name}={text}: nothing has expanded the variable in it; give the path")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise HostError(
+            f"{name}={text}: the home folder that `~` stands for isn't known; give the whole path"
+        ) from error
