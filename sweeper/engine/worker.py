@@ -5,6 +5,7 @@ Nothing here imports Ray: `sweeper.engine.fork_server` forks the process and cal
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import os
 import shutil
@@ -149,7 +150,8 @@ class Worker:
             )
             configs = [from_plain(trainer.Config, attempt.config) for attempt in attempts]
             state = ProcessState()
-            return self._call(trainer, attempts, configs, runs)
+            # In a context of its own: decimal, NumPy and others keep settings in the current one.
+            return contextvars.copy_context().run(self._call, trainer, attempts, configs, runs)
 
         ends = ends_of(train, runs)
         if os.getpid() != self._pid:
