@@ -21,6 +21,7 @@ import psutil
 
 from sweeper.engine.module_state import ModuleState
 from sweeper.engine.restored_parts import BY_MODULE, RESTORED
+from sweeper.host.processes import removes_shared_memory
 
 __all__ = ["ProcessState", "kill_children"]
 
@@ -36,6 +37,16 @@ _JAX_DEFAULTS: Mapping[str, Any] = {
     "jax_numpy_rank_promotion": "allow",
     "jax_default_prng_impl": "threefry2x32",
     "jax_threefry_partitionable": True,
+    "jax_random_seed_offset": 0,
+    "jax_default_device": None,
+    "jax_disable_most_optimizations": False,
+    "jax_enable_compilation_cache": True,
+    "jax_check_tracer_leaks": False,
+    "jax_log_compiles": False,
+    **dict.fromkeys(
+        f"jax_transfer_guard{way}"
+        for way in ("", "_host_to_device", "_device_to_host", "_device_to_device")
+    ),
 }
 
 
@@ -166,10 +177,12 @@ def _same(now: Any, before: Any) -> bool:
 
 
 def kill_children() -> None:
-    """SIGKILL every process below this one."""
+    """SIGKILL every process below this one, but for trackers of shared memory."""
     if _children():
         for child in psutil.Process().children(recursive=True):
             try:
+                if removes_shared_memory(child.pid):
+                    continue
                 child.kill()
             except psutil.Error:
                 continue

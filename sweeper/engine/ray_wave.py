@@ -107,14 +107,16 @@ class _Wave:
                 self._finish(call)
 
     def _look_after_ray(self) -> None:
-        """Give up when one of Ray's own processes has died.
+        """Give up when one of Ray's own processes has died, or its files are gone.
 
-        Without its raylet a session makes no new workers, and reports nothing.
+        Without them a session makes no new workers, and reports nothing.
         """
         now = time.monotonic()
         if now - self._looked < _RAY_LOOK_S:
             return
         self._looked = now
+        if not self._scratch.fork_server.exists():
+            raise _SickHostError("its folder for temporary files was deleted")
         for name, (pid, ticks) in self._servers.items():
             if start_ticks(pid) != ticks:
                 raise _SickHostError(f"Ray's {name} died")

@@ -36,7 +36,7 @@ from sweeper.engine.sandbox import (
 from sweeper.engine.scratch import WaveScratch
 from sweeper.engine.status_table import StatusTable
 from sweeper.records.layout import RunFolder, write_atomically
-from sweeper.records.outcomes import Cause, Outcome
+from sweeper.records.outcomes import Cause, CauseKind, Outcome
 from sweeper.records.permissions import umask_in
 from sweeper.trainer import Trainer, load_trainer
 
@@ -95,22 +95,22 @@ class Worker:
                     attempt.row, os.getpid(), time.monotonic(), time.process_time()
                 )
             state, ends = self._train(attempts, runs)
+            results = [
+                _result(attempt, end, run, began, usage)
+                for attempt, end, run in zip(attempts, ends, runs, strict=True)
+            ]
+            # First the results: then a process that can't be cleaned up costs nothing but itself.
+            written = list(map(_write, folders, results, runs))
             for attempt in attempts:
                 self._status_table.end(attempt.row)
-            spent = state.restore()
-            if spent:
-                sys.stdout.write(f"[this process is not used for another run: {spent}]\n")
-            kill_children()
+            spent = self._stacks.limited(lambda: _clean_up(state))
         cap_log(folders[0].log_file)
         for attempt in attempts[1:]:
             shutil.copyfile(folders[0].log_file, RunFolder(Path(attempt.folder)).log_file)
-        results = [
-            _result(attempt, end, run, began, usage)
-            for attempt, end, run in zip(attempts, ends, runs, strict=True)
-        ]
+        # Again where a limit that the training had set was in the way.
         written = [
-            result if run.displaced else _write(folder, result)
-            for folder, result, run in zip(folders, results, runs, strict=True)
+            result if result.outcome == kept.outcome else _write(folder, result, run)
+            for folder, result, kept, run in zip(folders, results, written, runs, strict=True)
         ]
         return [replace(result, spoilt=spent is not None) for result in written]
 
@@ -204,11 +204,25 @@ def _result(
     )
 
 
-def _write(folder: RunFolder, result: Result) -> Result:
+def _clean_up(state: ProcessState) -> str | None:
+    """Put back what the training has changed; why the process must not be used again, if so."""
+    spent = state.restore()
+    if spent:
+        sys.stdout.write(f"[this process is not used for another run: {spent}]\n")
+    kill_children()
+    return spent
+
+
+def _write(folder: RunFolder, result: Result, run: RunContext) -> Result:
     """Write result.json; a result that can't be written is no success."""
+    if run.displaced:
+        return result
     try:
         write_result(folder, result)
     except OSError as error:
         outcome, cause = cause_of_exception(error)
+        if not folder.path.is_dir():
+            said = f"the run's folder is gone, something deleted or moved it: {folder.path}"
+            cause = Cause(CauseKind.EXCEPTION, said, cause.type)
         return replace(result, outcome=outcome, cause=cause)
     return result
