@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import reprlib
 import sys
@@ -34,7 +35,8 @@ def ends_of(train: Callable[[], Results], runs: Sequence[RunContext]) -> Ends:
         divergence = _divergence(runs) or (error if is_divergence(error) else None)
         if divergence is not None:
             return _ends_of_divergence(divergence, runs)
-        traceback.print_exc()
+        with contextlib.suppress(OSError, ValueError):  # closed, or over a limit of the training's
+            traceback.print_exc()
         return [cause_of_exception(error)] * len(runs)
     divergence = _divergence(runs)
     if divergence is not None:

@@ -70,10 +70,11 @@ def result_of_death(
     written to the run's folder. `exit_status` and `detail` are what the wave says of it, `usage`
     what the attempt had used when it was last looked at, `now` the supervisor's clock.
     """
-    own = own_result(folder, running.run, running.attempt)
+    status = process.status(running.run)
+    # Before the training has returned, a result in its folder is the training's own invention.
+    own = own_result(folder, running.run, running.attempt) if status.ended else None
     if own is not None:
         return own, True
-    status = process.status(running.run)
     stack = ""
     if status.pid is not None:
         stack = _take_stack(process.stack_file(status.pid), folder.stack_file)

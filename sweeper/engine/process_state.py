@@ -13,7 +13,7 @@ import locale
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -99,11 +99,21 @@ class ProcessState:
         self._threads, self._children = _threads(), _children()
         self._descriptors, self._jax = _descriptors(), _jax()
 
+    def restore_limits(self) -> None:
+        """Put back what may keep this process itself from working; see `restore`."""
+        self._put_back(("user", "limits", "timers"))
+
     def restore(self) -> str | None:
         """Put back what has changed; returns why the process must not be used again, if so."""
         spent = self._spent()
-        for name, part in RESTORED.items():
-            before = self._values[name]
+        stuck = self._put_back(RESTORED)
+        return spent or stuck
+
+    def _put_back(self, names: Iterable[str]) -> str | None:
+        """Put back these parts; says which one can't be."""
+        spent = None
+        for name in names:
+            before, part = self._values[name], RESTORED[name]
             if before is None and BY_MODULE.get(name, "sys") not in sys.modules:
                 continue
             try:

@@ -181,6 +181,8 @@ class _Wave:
             if "node has died" in str(error) or "raylet" in type(error).__name__.lower():
                 # Not the run's own death: the whole session is broken.
                 raise _SickHostError(f"Ray's raylet died: {detail}") from None
+            if isinstance(error, OSError):  # see `SlotActor.execute`
+                raise _SickHostError("the parent of its workers died") from None
             self._drop_actor(index)
             self._note_death(attempts, detail)
             send(self._messages, WorkerDied(runs, detail))

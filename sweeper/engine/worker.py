@@ -67,14 +67,19 @@ class Worker:
         self._stacks = Stacks(self._scratch.stack(os.getpid()))
         self._memory_per_run = setup.memory_per_run
         self._trainer: Trainer | None = None
+        self._written: list[Result] = []
+        """The results of the pack that is executed, once they are written."""
 
     def execute(self, attempts: Sequence[Task]) -> list[Result]:
         """Train a pack and return one result per attempt; raises nothing."""
         began = time.time()
         usage = UsageMeter()
+        self._written = []
         try:
             return self._execute(attempts, began, usage)
         except BaseException as error:  # a full disk, a folder that the training took away
+            if self._written:  # what went wrong afterwards changes no result
+                return [replace(result, spoilt=True) for result in self._written]
             end = cause_of_exception(error)
             return [_result(attempt, end, None, began, usage) for attempt in attempts]
 
@@ -95,24 +100,20 @@ class Worker:
                     attempt.row, os.getpid(), time.monotonic(), time.process_time()
                 )
             state, ends = self._train(attempts, runs)
+            state.restore_limits()  # they would be in our way too
+            for attempt in attempts:
+                self._status_table.end(attempt.row)
             results = [
                 _result(attempt, end, run, began, usage)
                 for attempt, end, run in zip(attempts, ends, runs, strict=True)
             ]
             # First the results: then a process that can't be cleaned up costs nothing but itself.
-            written = list(map(_write, folders, results, runs))
-            for attempt in attempts:
-                self._status_table.end(attempt.row)
+            self._written = list(map(_write, folders, results, runs))
             spent = self._stacks.limited(lambda: _clean_up(state))
         cap_log(folders[0].log_file)
         for attempt in attempts[1:]:
             shutil.copyfile(folders[0].log_file, RunFolder(Path(attempt.folder)).log_file)
-        # Again where a limit that the training had set was in the way.
-        written = [
-            result if result.outcome == kept.outcome else _write(folder, result, run)
-            for folder, result, kept, run in zip(folders, results, written, runs, strict=True)
-        ]
-        return [replace(result, spoilt=spent is not None) for result in written]
+        return [replace(result, spoilt=spent is not None) for result in self._written]
 
     def _open(self, attempt: Task, folder: RunFolder) -> RunContext:
         """Clear what an earlier attempt left and write the config."""
@@ -160,7 +161,7 @@ class Worker:
             try:
                 run.flush()
             except OSError as error:
-                ends[index] = cause_of_exception(error)
+                ends[index] = _unwritable(error, run.record)
         return state or ProcessState(), ends
 
     def _call(
@@ -220,9 +221,15 @@ def _write(folder: RunFolder, result: Result, run: RunContext) -> Result:
     try:
         write_result(folder, result)
     except OSError as error:
-        outcome, cause = cause_of_exception(error)
-        if not folder.path.is_dir():
-            said = f"the run's folder is gone, something deleted or moved it: {folder.path}"
-            cause = Cause(CauseKind.EXCEPTION, said, cause.type)
+        outcome, cause = _unwritable(error, folder)
         return replace(result, outcome=outcome, cause=cause)
     return result
+
+
+def _unwritable(error: OSError, folder: RunFolder) -> tuple[Outcome, Cause | None]:
+    """The end of a run whose own records can't be written."""
+    outcome, cause = cause_of_exception(error)
+    if not folder.path.is_dir():
+        said = f"the run's folder is gone, something deleted or moved it: {folder.path}"
+        cause = replace(cause, kind=CauseKind.EXCEPTION, message=said, place=None)
+    return outcome, cause
