@@ -232,3 +232,18 @@ def test_a_computation_with_jax_does_not_spend_the_process() -> None:
     change = "import jax; jax.jit(lambda x: x + 1)(1.0).block_until_ready()"
     assert tried(change)[0] == "None"
     assert tried(change, before="import jax")[0] == "None"
+
+
+def test_a_process_that_gets_stuck_in_its_clean_up_ends(tmp_path: Path) -> None:
+    """Also where a thread keeps the interpreter's lock, as native code may."""
+    code = f"""
+import ctypes
+from pathlib import Path
+from sweeper.engine import sandbox
+sandbox._CLEAN_UP_S = 0.2
+stuck = ctypes.PyDLL(None).sleep  # doesn't let go of the lock
+sandbox.Stacks(Path({str(tmp_path / "stack")!r})).limited(lambda: stuck(60))
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, timeout=30)
+    assert done.returncode == 1
+    assert "Timeout" in (tmp_path / "stack").read_text()
