@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 import sysconfig
+from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from operator import is_
 from pathlib import Path
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
 __all__ = ["ModuleState", "is_library"]
 
 _FUNCTIONS = (FunctionType, BuiltinFunctionType, MethodType, type)
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
+_NAMESPACES = (SimpleNamespace, Namespace)
 _PATHS = sysconfig.get_paths()
 _LIBRARIES = tuple(
     f"{place}/"
@@ -51,6 +53,23 @@ def _is_plain(value: Any, depth: int = 3) -> bool:
     return all(_is_plain(item, depth - 1) for item in inner)
 
 
+def _plain_data(value: Any) -> dict[str, str]:
+    """Plain data as text: the value itself, or attributes of a class or object of the user's."""
+    if _is_plain(value):
+        return {"": repr(value)}
+    kind = value if isinstance(value, type) else type(value)
+    module = sys.modules.get(str(kind.__module__))
+    own = kind in _NAMESPACES or (type(module) is ModuleType and _is_own(module))
+    if not own or not hasattr(value, "__dict__"):
+        return {}
+    inner = dict(vars(value))
+    return {
+        f".{name}": repr(item)
+        for name, item in inner.items()
+        if not str(name).startswith("__") and _is_plain(item)
+    }
+
+
 class ModuleState:
     """Public functions and classes of all modules now, and plain data in the user's own modules.
 
@@ -66,11 +85,11 @@ class ModuleState:
             if type(module) is ModuleType and (name.count(".") < 2 or _is_own(module))
         }
         self._plain = {
-            (name, item): repr(value)
+            (name, item): _plain_data(value)
             for name, (module, names, values) in self._seen.items()
             if _is_own(module)
             for item, value in zip(names, values, strict=True)
-            if not item.startswith("__") and _is_plain(value)
+            if not item.startswith("__")
         }
 
     def changed(self) -> str | None:
@@ -79,6 +98,8 @@ class ModuleState:
 
     def _changes(self) -> Iterator[str]:
         for name, (module, names, values) in self._seen.items():
+            if sys.modules.get(name, module) is not module:
+                yield f"it has replaced the module {name}"
             now = vars(module)
             if all(map(is_, values, now.values())) and len(now) >= len(values):
                 continue
@@ -89,7 +110,8 @@ class ModuleState:
                     and now.get(item) is not value
                 ):
                     yield f"it has replaced {name}.{item}"
-        for (name, item), text in self._plain.items():
-            value = vars(self._seen[name][0]).get(item)
-            if _is_plain(value) and repr(value) != text:
-                yield f"it has changed {name}.{item}"
+        for (name, item), before in self._plain.items():
+            later = _plain_data(vars(self._seen[name][0]).get(item))
+            for attribute, text in before.items():
+                if later.get(attribute, text) != text:
+                    yield f"it has changed {name}.{item}{attribute}"

@@ -195,6 +195,10 @@ def test_what_cannot_be_put_back_spends_the_process(change: str, why: str) -> No
         ("sys.excepthook = lambda *_: None", "it has replaced sys.excepthook"),
         ("own.SCALE = 2.0", "it has changed own.SCALE"),
         ("own.SETTINGS['layers'].append(8)", "it has changed own.SETTINGS"),
+        ("own.Options.depth = 2", "it has changed own.Options.depth"),
+        ("own.options.width = 2", "it has changed own.options.width"),
+        ("sys.modules['time'] = own", "it has replaced the module time"),
+        ("own.options.model = object()", "None"),
         ("own.DATA = object()", "None"),  # loaded once: a cache
         ("own.CACHE[3] = object()", "None"),
         ("own.NEW = 1", "None"),  # nothing that a run before it could have seen
@@ -203,7 +207,11 @@ def test_what_cannot_be_put_back_spends_the_process(change: str, why: str) -> No
 def test_settings_in_modules_spend_the_process_but_caches_do_not(
     tmp_path: Path, change: str, why: str
 ) -> None:
-    source = "SCALE = 1.0; SETTINGS = {'layers': [8]}; DATA = None; CACHE = {}"
+    source = (
+        "SCALE = 1.0; SETTINGS = {'layers': [8]}; DATA = None; CACHE = {}\n"
+        "class Options: depth = 1\n"
+        "options = Options(); options.width = 1; options.model = None\n"
+    )
     (tmp_path / "own.py").write_text(source)
     before = f"import builtins, sys, time; sys.path.append({str(tmp_path)!r}); import own"
     assert tried(change, before=before)[0] == why
