@@ -22,12 +22,13 @@ LAYERS = [
     {"engine", "diagnosis"},
     {"plan"},
     {"records", "config"},
-    {"trainer", "host"},
-    {"imports"},
+    {"trainer", "imports", "host"},
     {"errors", "suggest", "units", "keys", "untrusted"},
 ]
 # Within a layer only these imports are allowed.
 BESIDE = {
+    # How a trainer's module is found; nobody else needs it.
+    ("trainer", "sweeper.imports"),
     # Pure functions on failures, which the brake and the reports share.
     ("engine", "sweeper.diagnosis.failure_groups"),
     # The self-test is a launch of one run.
