@@ -164,6 +164,7 @@ def announce(prepared: Prepared, log: ClaimedLog) -> None:
         resources=plain(work.resources),
         total=announced.total,
         sweep_sha=announced.sweep_sha,
+        renamed=work.trainer.renamed,
     )
     log.append(launched, *announced.events)
 

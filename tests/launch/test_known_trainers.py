@@ -201,3 +201,26 @@ def test_a_trainer_beside_the_sweep_file_is_found_from_anywhere_whatever_lies_be
     assert (again.returncode, again.stdout) == (0, "loss 0.5\n"), again.stderr
     retried = elsewhere.sweep("retry", "g", "--dry-run", *records)
     assert retried.returncode == 0, retried.stderr
+
+    # The parameter is renamed: the runs keep their ids, and can be trained again as before.
+    text = (studies / "train.py").read_text().replace("rate", "speed")
+    (studies / "train.py").write_text(f'{text}\nrenamed = {{"rate": "speed"}}\n')
+    (studies / "sweep.yaml").write_text("trainer: train\ngroup: g\nspeed: [0.5, 2.0]\n")
+    planned = bench.sweep("plan", "studies/sweep.yaml", "--json")
+    said = json.loads(planned.stdout)
+    assert said["done"] == {"finished": 1}
+    assert [run["id"] for run in said["first"]] == [runs[Outcome.CRASHED].id]
+    again = elsewhere.sweep("rerun", runs[Outcome.FINISHED].id, *records)
+    assert (again.returncode, again.stdout) == (0, "loss 0.5\n"), again.stderr
+    retried = elsewhere.sweep("retry", "g", "--dry-run", "--json", *records)
+    assert json.loads(retried.stdout)["to_train"] == 1, retried.stderr
+
+    # Without saying so, retry and rerun complain alike.
+    (studies / "train.py").write_text(text)
+    for command in ("rerun", runs[Outcome.CRASHED].id), ("retry", "g"):
+        refused = elsewhere.sweep(*command, *records)
+        assert refused.returncode == 2
+        assert refused.stderr == (
+            f"{bench.path}/runs/g/runs/{runs[Outcome.CRASHED].id}/config.yaml no longer fits "
+            f"trainer 'train':\nrate: unknown key\nlaunch the sweep file again\n"
+        )

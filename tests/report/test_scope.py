@@ -88,6 +88,14 @@ def test_a_parameter_that_a_config_lacks_is_a_dash_and_not_null() -> None:
     assert [line.split()[0] for line in lines[2:4]] == ["–", "null"]
 
 
+def test_runs_from_before_a_rename_are_replicates_of_those_since() -> None:
+    before = launch(1, seeds("a", [0, 1], alpha=1))
+    since = launch(2, seeds("b", [2], penalty=1))
+    since[0]["renamed"] = {"alpha": "penalty"}
+    table = results_table({"g": folded([*before, *since])}, by=["penalty"], everything=True)
+    assert cells(table) == [({"penalty": 1}, 3)]
+
+
 def test_seeds_of_several_launches_are_replicates() -> None:
     state = folded([*launch(1, seeds("a", [0]), seed=0), *launch(2, seeds("b", [1, 2]))])
     assert cells(results_table({"g": state}, everything=True)) == [({}, 3)]
