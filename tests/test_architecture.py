@@ -37,7 +37,9 @@ SLOW = {"ray", "jax", "jaxlib", "matplotlib", "wandb", "diffrax", "equinox", "op
 
 
 def modules(package: str) -> list[Path]:
-    return sorted((ROOT / package).rglob("*.py"))
+    """Its files, without those that `sweep init` copies."""
+    found = sorted((ROOT / package).rglob("*.py"))
+    return [file for file in found if file.parent.name != "templates"]
 
 
 def package_of(file: Path) -> str:
