@@ -83,8 +83,8 @@ TrainerName = Annotated[
     str | None,
     Parameter(
         name="--trainer",
-        help="The trainer of these runs, if it isn't the default one. No trainer is imported just "
-        "because a record names it.",
+        help="The trainer of these runs, if you haven't launched the group yourself. No trainer is "
+        "imported just because a record names it.",
     ),
 ]
 TakeOver = Annotated[

@@ -16,7 +16,7 @@ from sweeper.cli.common import ALL_FINISHED, NOT_FINISHED, RUN, STOPPED, Json, a
 from sweeper.errors import SweeperError
 
 if TYPE_CHECKING:
-    from sweeper.launch.one_run import OneRun, Progress
+    from sweeper.launch.one_run import OneRun, ProgressView
 
 _LINE_S = 5.0
 _DRAW_S = 0.2
@@ -47,8 +47,8 @@ def run(file: Path, /, *, pdb: bool = False, folder: Path | None = None, json: J
     from sweeper.config import read_sweep
     from sweeper.launch.known_trainers import search_folders
     from sweeper.launch.one_run import run_here
-    from sweeper.report.format import axis_words
     from sweeper.records import Outcome
+    from sweeper.report.format import axis_words
 
     sweep = read_sweep(file, search=search_folders(file))
     [spec] = islice(sweep, 1)
@@ -95,7 +95,7 @@ def _text(done: OneRun, *, kept: Path | None) -> str:
     return "\n".join([*rows, f"files {where}: {names}", ""])
 
 
-def _progress() -> Progress:
+def _progress() -> ProgressView:
     return _Bar() if sys.stderr.isatty() else _Lines()
 
 

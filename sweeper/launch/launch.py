@@ -22,6 +22,7 @@ from sweeper.errors import ClaimLostError, HostError
 from sweeper.host.cpus import cpu_offer, cut_slots
 from sweeper.host.facts import thread_rooms
 from sweeper.host.identity import Host, batch_job, this_host
+from sweeper.launch.known_trainers import remember, search_folders
 from sweeper.launch.recorded_trainer import check_installed
 from sweeper.launch.work import LaunchEnd, Options, Prepared, SweepFile, View, Work
 from sweeper.records import (
@@ -41,7 +42,7 @@ __all__ = ["ClaimedLog", "announce", "careful", "compare", "launch", "prepare", 
 
 def prepare(file: Path, runs_dir: Path, options: Options) -> Prepared:
     """Read the sweep file, the records and the host. Raises `ConfigError`, `HostError`."""
-    sweep = read_sweep(file, search=[Path.cwd()])
+    sweep = read_sweep(file, search=search_folders(file))
     sweep = replace(sweep, resources=options.upon(sweep.resources))
     return compare(SweepFile(sweep, GroupFolder(runs_dir, sweep.group), options.shard), options)
 
@@ -94,6 +95,7 @@ def launch(
         readable_as(folder.path),
     ):
         reap_dead_launches()
+        remember(folder.path, work.trainer, os.environ)
         after = prepared.records.state().last_time or 0.0
         with JournalWriter(folder.journal_dir, held.owner.writer, after=after) as journal:
             log = ClaimedLog(journal, held)

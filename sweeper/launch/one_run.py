@@ -21,10 +21,10 @@ from sweeper.records import RunFolder
 from sweeper.records.outcomes import Cause, Outcome
 from sweeper.trainer import Trainer
 
-__all__ = ["OneRun", "Progress", "run_here", "train_once"]
+__all__ = ["OneRun", "ProgressView", "run_here", "train_once"]
 
 
-class Progress(Protocol):
+class ProgressView(Protocol):
     """Shows how far the run is."""
 
     def show(self, step: int | None, fraction: float | None, metrics: Mapping[str, float]) -> None:
@@ -47,7 +47,9 @@ class OneRun:
 class _WatchedRun(RunContext):
     """A run that shows its progress on the terminal."""
 
-    def __init__(self, run_id: str, folder: RunFolder, stop_flag: Path, progress: Progress) -> None:
+    def __init__(
+        self, run_id: str, folder: RunFolder, stop_flag: Path, progress: ProgressView
+    ) -> None:
         super().__init__(run_id, folder, stop_flag)
         self._shown = progress
         self._fraction: float | None = None
@@ -65,7 +67,7 @@ class _WatchedRun(RunContext):
 
 
 def run_here(
-    spec: RunSpec, trainer: Trainer, folder: Path, progress: Progress, *, debugger: bool = False
+    spec: RunSpec, trainer: Trainer, folder: Path, progress: ProgressView, *, debugger: bool = False
 ) -> OneRun:
     """Train a run with its files in `folder`, which exists. No records are read or written.
 

@@ -37,7 +37,7 @@ def rerun_here(
     state = fold(read_events(run.group.journal_dir))
     # Thread limits and caches as in a worker, so that the compiled program is found in the cache.
     os.environ.update(run_environment(os.environ, cpus_per_run=1))
-    loaded = trainer_of(run.group.group, state, trainer)
+    loaded = trainer_of(run.group, state, trainer)
     check_installed(loaded)
     from_plain(loaded.Config, config)
     outcome, cause, metrics = rerun(run.id, loaded, config, debugger=debugger)
