@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from sweeper.errors import TrainerError
+from sweeper.extras import extra_of, how_to_install
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -84,6 +85,8 @@ def _target(name: str, module_name: str, declared: _Declared | None, folders: Se
         raise
     except ModuleNotFoundError as error:
         missing = error.name or ""
+        if extra_of(missing.partition(".")[0]):
+            raise TrainerError(f"trainer {name!r}: {how_to_install(missing)}") from error
         unknown = declared is None and f"{module_name}.".startswith(f"{missing}.")
         meant = _meant(name) if unknown else ""
         raise TrainerError(

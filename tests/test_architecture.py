@@ -22,13 +22,12 @@ LAYERS = [
     {"engine", "diagnosis"},
     {"plan"},
     {"records", "config"},
-    {"trainer", "imports", "host"},
-    {"errors", "suggest", "units", "keys", "untrusted"},
+    {"trainer", "host"},
+    {"imports"},
+    {"errors", "extras", "suggest", "units", "keys", "untrusted"},
 ]
 # Within a layer only these imports are allowed.
 BESIDE = {
-    # How a trainer's module is found; nobody else needs it.
-    ("trainer", "sweeper.imports"),
     # Pure functions on failures, which the brake and the reports share.
     ("engine", "sweeper.diagnosis.failure_groups"),
     # The self-test is a launch of one run.
@@ -39,7 +38,9 @@ SLOW = {"ray", "jax", "jaxlib", "matplotlib", "wandb", "diffrax", "equinox", "op
 
 
 def modules(package: str) -> list[Path]:
-    return sorted((ROOT / package).rglob("*.py"))
+    """Its files, without those that `sweep init` copies."""
+    found = sorted((ROOT / package).rglob("*.py"))
+    return [file for file in found if file.parent.name != "templates"]
 
 
 def package_of(file: Path) -> str:

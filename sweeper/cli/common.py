@@ -24,6 +24,7 @@ __all__ = [
     "ALL_FINISHED",
     "DEFAULT_RUNS",
     "HOST",
+    "NOT_FINISHED",
     "PAUSED",
     "RUN",
     "SEE",
@@ -46,7 +47,7 @@ __all__ = [
     "words",
 ]
 
-ALL_FINISHED, USER_ERROR, SOME_BAD, PAUSED, STOPPED = 0, 2, 3, 4, 130
+ALL_FINISHED, NOT_FINISHED, USER_ERROR, SOME_BAD, PAUSED, STOPPED = 0, 1, 2, 3, 4, 130
 
 SEE = Group.create_ordered("See")
 RUN = Group.create_ordered("Run")

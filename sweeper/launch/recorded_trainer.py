@@ -6,12 +6,29 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweeper.errors import RecordError
+from sweeper.errors import RecordError, TrainerError
+from sweeper.extras import how_to_install, missing
 from sweeper.launch.known_trainers import MOST_FOLDERS, remember, remembered
 from sweeper.records import GroupFolder, GroupState
 from sweeper.trainer import DEFAULT_TRAINER, Trainer, canonical_name, load_trainer
 
-__all__ = ["trainer_of"]
+__all__ = ["check_installed", "lacking", "trainer_of"]
+
+
+def lacking(trainer: Trainer) -> str | None:
+    """What to do about the first package that the trainer's runs import and that is missing."""
+    name = missing(trainer.preload)
+    return None if name is None else f"trainer {trainer.name!r}: {how_to_install(name)}"
+
+
+def check_installed(trainer: Trainer) -> None:
+    """Raise `TrainerError` if a package is missing that the trainer's runs import.
+
+    Without this, a sweep would be planned well and each of its runs crash.
+    """
+    problem = lacking(trainer)
+    if problem is not None:
+        raise TrainerError(problem)
 
 
 def trainer_of(folder: GroupFolder, state: GroupState, named: str | None) -> Trainer:

@@ -15,7 +15,7 @@ from sweeper.engine.environment import run_environment
 from sweeper.engine.run_context import RunContext
 from sweeper.errors import RecordError
 from sweeper.launch.recorded_runs import fitting_config
-from sweeper.launch.recorded_trainer import trainer_of
+from sweeper.launch.recorded_trainer import check_installed, trainer_of
 from sweeper.records import RunFolder, find_run, fold, read_events
 from sweeper.records.outcomes import Cause, Outcome
 from sweeper.trainer import Trainer
@@ -38,6 +38,7 @@ def rerun_here(
     # Thread limits and caches as in a worker, so that the compiled program is found in the cache.
     os.environ.update(run_environment(os.environ, cpus_per_run=1))
     loaded = trainer_of(run.group, state, trainer)
+    check_installed(loaded)
     config = fitting_config(run.config_file, loaded)
     outcome, cause, metrics = rerun(run.id, loaded, config, debugger=debugger)
     for name, value in metrics.items():
