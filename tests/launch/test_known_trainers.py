@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Bench
+from support import Bench, folded
 
+from sweeper.errors import RecordError
 from sweeper.launch import known_trainers
 from sweeper.launch.known_trainers import Remembered, remember, remembered, search_folders
-from sweeper.records import Outcome
+from sweeper.launch.recorded_trainer import trainer_of
+from sweeper.records import GroupFolder, Outcome
 from sweeper.trainer import Trainer, load_trainer
 
 HILL = """
@@ -146,6 +148,27 @@ def test_the_oldest_notes_are_dropped(home: Home, monkeypatch: pytest.MonkeyPatc
 def _number(note: Path) -> int:
     said: dict[str, Any] = json.loads(note.read_text())
     return int(Path(said["group"]).name)
+
+
+def test_a_trainer_that_was_named_once_is_found_without_its_name_until_others_can_write_there(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(home.path / "state"))
+    folder = GroupFolder(home.path / "runs", "g")
+    state = folded([{"event": "launched", "launch": "l", "trainer": "known_hill"}])
+    project = home.path / "project"
+    monkeypatch.chdir(home.path)
+    with pytest.raises(RecordError, match="records name it: if you trust it, add"):
+        trainer_of(folder, state, None)
+    monkeypatch.chdir(project)
+    assert trainer_of(folder, state, "known_hill").search == (project,)
+    monkeypatch.chdir(home.path)
+    assert trainer_of(folder, state, None).search == (project,)
+    assert trainer_of(folder, state, "known_hill").search == (home.path, project)
+    project.chmod(0o777)
+    said = rf"name it, nor from where you launched it \(others can write {project}\): if you trust"
+    with pytest.raises(RecordError, match=said):
+        trainer_of(folder, state, None)
 
 
 def test_a_trainer_is_looked_for_beside_the_sweep_file_but_not_where_anybody_writes(

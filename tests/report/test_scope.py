@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support import folded
 
+from sweeper.records.parameters import varying_values
 from sweeper.report.aggregate import results_table
 from sweeper.report.tables import render
 
@@ -108,6 +109,8 @@ def test_a_parameter_is_an_axis_in_one_file_and_fixed_in_another() -> None:
     )
     table = results_table({"g": state}, everything=True)
     assert cells(table) == [({"steps": 3}, 2), ({"steps": 200}, 2)]
+    values = varying_values(list(state.runs.values()))
+    assert [row["steps"] for row in values] == [3, 3, 200, 200]
 
 
 def test_a_section_is_one_value_in_one_file_and_has_an_axis_inside_in_another() -> None:
