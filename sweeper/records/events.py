@@ -37,7 +37,7 @@ class Launched:
     batch system, `shard` the part of the sweep (``i/n``), `claim` the number of the file that
     claims it. `total` counts the runs of the whole sweep; `resources` are what each run gets, as
     plain data; `sweep_sha` is a hash of the ids of its runs, so that it changes with whatever
-    changes one of them.
+    changes one of them. `renamed` has the trainer's new keys of parameters by their old ones.
     """
 
     launch: str
@@ -58,6 +58,7 @@ class Launched:
     resources: Mapping[str, Any] = field(default_factory=dict)
     total: int | None = None
     sweep_sha: str | None = None
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -126,6 +126,7 @@ class Launch:
     trainer: str | None = None
     sweep_sha: str | None = None
     resources: Mapping[str, Any] = field(default_factory=dict)  # as the journal has them, unchecked
+    renamed: Mapping[str, str] = field(default_factory=dict)  # new keys of parameters by old ones
     ended: float | None = None
     reason: str | None = None
 
@@ -173,6 +174,11 @@ class GroupState:
     maximise: bool = False  # whether the largest headline is the best, not the smallest
     units: Mapping[str, str] = field(default_factory=dict)  # of metrics, by name or pattern
     last_time: float | None = None  # of the last event
+
+    @property
+    def renamed(self) -> Mapping[str, str]:
+        """The new keys of renamed parameters; the runs have them already, their files don't."""
+        return self.launches[-1].renamed if self.launches else {}
 
     @property
     def last_training(self) -> Launch | None:

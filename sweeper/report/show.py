@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sweeper.errors import ConfigError, RecordError
+from sweeper.keys import moved
 from sweeper.records import RunFolder, RunState, last_values, snapshot
 from sweeper.records.jsonl import finite
 from sweeper.records.queries import progress_of
@@ -28,7 +30,8 @@ def show(run_folder: RunFolder) -> dict[str, Any]:
     journal doesn't know.
     """
     group = run_folder.group
-    run = snapshot(group).state.runs.get(run_folder.id)
+    state = snapshot(group).state
+    run = state.runs.get(run_folder.id)
     if run is None:
         raise RecordError(f"the journal of group `{group.group}` knows no run `{run_folder.id}`")
     files = {
@@ -56,7 +59,7 @@ def show(run_folder: RunFolder) -> dict[str, Any]:
             "started": attempt.started,
             "ended": attempt.ended,
             "attempts": [_attempt(run, index) for index in range(len(run.attempts))],
-            "config": _config(run_folder.config_file),
+            "config": _config(run_folder.config_file, state.renamed),
             "paths": {name: _if_there(path) for name, path in files.items()},
             "files": _files(run_folder.path),
         }
@@ -95,11 +98,11 @@ def _attempt(run: RunState, index: int) -> dict[str, Any]:
     }
 
 
-def _config(file: Path) -> dict[str, Any] | None:
+def _config(file: Path, renamed: Mapping[str, str]) -> dict[str, Any] | None:
     from sweeper.config.run_config import read_config
 
     try:
-        return read_config(file)
+        return moved(read_config(file), renamed)
     except ConfigError:
         return None
 
