@@ -55,11 +55,13 @@ def histories(draw: st.DrawFn, *, again: bool = False) -> list[Line]:
         time = draw(st.integers(0, 30))
         for seq in range(draw(st.integers(0, 14))):
             time += draw(st.integers(-2, 5))
-            run = draw(st.sampled_from(RUNS))
+            run = draw(st.sampled_from(RUNS[: 1 if again else 4]))
             attempt = draw(st.integers(1, 3))
+            first = [launched(again=True)] if again and not seq else []
             event = draw(
                 st.sampled_from(
-                    [
+                    first
+                    or [
                         launched(
                             draw(st.integers(0, 6)),
                             sweep_sha=draw(st.sampled_from("xy")),
