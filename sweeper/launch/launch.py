@@ -182,6 +182,7 @@ def announce(prepared: Prepared, log: ClaimedLog) -> None:
         sweep_sha=announced.sweep_sha,
         sources=prepared.sources.digest,
         again=work.again,
+        to_train=None if work.datasets is not None else prepared.plan.to_train,
     )
     log.append(launched, *announced.events)
 

@@ -39,7 +39,8 @@ class Launched:
     claims it. `total` counts the runs of the whole sweep; `resources` are what each run gets, as
     plain data; `sweep_sha` is a hash of the ids of its runs, so that it changes with whatever
     changes one of them. `sources` is the digest of the trainer's source files, which
-    ``sources/<digest>.json`` lists. With `again` its attempts decide once they have ended, whatever
+    ``sources/<digest>.json`` lists. `to_train` counts the runs that it was to train at its start.
+    With `again` its attempts decide once they have ended, whatever
     the earlier outcome of their runs.
     """
 
@@ -63,6 +64,7 @@ class Launched:
     sweep_sha: str | None = None
     sources: str | None = None
     again: bool = False
+    to_train: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -119,6 +119,7 @@ def _launches(events: _Events, origins: Origins) -> tuple[Launch, ...]:
             version=event.version,
             purpose=event.purpose,
             total=event.total,
+            to_train=event.to_train,
             trainer=event.trainer,
             sweep_sha=event.sweep_sha,
             sources=event.sources,

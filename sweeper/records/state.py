@@ -145,6 +145,7 @@ class Launch:
     version: str | None = None
     purpose: str = "train"  # train, retry or evaluate
     total: int | None = None
+    to_train: int | None = None  # runs that it was to train at its start
     trainer: str | None = None
     sweep_sha: str | None = None
     sources: str | None = None  # digest of the trainer's files at its start
