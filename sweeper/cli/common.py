@@ -24,6 +24,7 @@ __all__ = [
     "ALL_FINISHED",
     "DEFAULT_RUNS",
     "HOST",
+    "NOT_FINISHED",
     "PAUSED",
     "RUN",
     "SEE",
@@ -49,7 +50,7 @@ __all__ = [
     "words",
 ]
 
-ALL_FINISHED, USER_ERROR, SOME_BAD, PAUSED, STOPPED = 0, 2, 3, 4, 130
+ALL_FINISHED, NOT_FINISHED, USER_ERROR, SOME_BAD, PAUSED, STOPPED = 0, 1, 2, 3, 4, 130
 
 SEE = Group.create_ordered("See")
 RUN = Group.create_ordered("Run")
@@ -85,8 +86,8 @@ TrainerName = Annotated[
     str | None,
     Parameter(
         name="--trainer",
-        help="The trainer of these runs, if it isn't the default one. No trainer is imported just "
-        "because a record names it.",
+        help="The trainer of these runs, if you haven't launched the group yourself. No trainer is "
+        "imported just because a record names it.",
     ),
 ]
 TakeOver = Annotated[
@@ -118,6 +119,7 @@ Where = Annotated[
     tuple[str, ...],
     Parameter(
         name="--where",
+        negative=(),
         help="Only runs for which this holds: `alpha=0.1`, `head=[a,b]`, several with commas; "
         "given more than once, any of them.",
     ),
