@@ -208,7 +208,7 @@ def _is_same(file: SourceFile) -> bool:
 
 def record_sources(folder: GroupFolder, sources: Sources) -> None:
     """List the files under their digest in the group's folder, if they aren't yet."""
-    file = folder.sources_file(sources.digest) if sources.digest else None
+    file = folder.source_list(sources.digest) if sources.digest else None
     if file is None or file.exists():
         return
     with suppress(OSError):  # the journal has the digest

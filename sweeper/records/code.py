@@ -141,7 +141,7 @@ def changed_files(
 
 
 def _files(folder: GroupFolder, digest: str) -> dict[str, str]:
-    files = (read_json(folder.sources_file(digest)) or {}).get("files")
+    files = (read_json(folder.source_list(digest)) or {}).get("files")
     if not isinstance(files, dict):
         return {}
     return {name: sha for name, sha in files.items() if isinstance(sha, str)}

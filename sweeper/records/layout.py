@@ -202,9 +202,14 @@ class GroupFolder:
     def claims_dir(self) -> Path:
         return self.path / "claims"
 
-    def sources_file(self, digest: str) -> Path:
+    @property
+    def sources_dir(self) -> Path:
+        """The folder of the lists of the trainer's source files."""
+        return self.path / "sources"
+
+    def source_list(self, digest: str) -> Path:
         """What lists the trainer's source files; a journal may hold anything as their digest."""
-        return self.path / "sources" / f"{digest if is_run_id(digest) else 'unknown'}.json"
+        return self.sources_dir / f"{digest if is_run_id(digest) else 'unknown'}.json"
 
     @property
     def results_dir(self) -> Path:

@@ -43,10 +43,10 @@ def edited(writer: str, code: str, *files: str, until: float) -> Line:
 def folder(tmp_path: Path) -> GroupFolder:
     """A group whose records list the files of two states of the code."""
     folder = GroupFolder(tmp_path, "g").make()
-    make_folder(folder.sources_file("x").parent)
+    make_folder(folder.sources_dir)
     for digest, sha in (("one" * 4, "a"), ("two" * 4, "b")):
         files = {"train.py": sha, "model.py": "same"}
-        folder.sources_file(digest).write_text(json.dumps({"files": files}))
+        folder.source_list(digest).write_text(json.dumps({"files": files}))
     return folder
 
 
