@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sweeper.records.code import missing_text
-from sweeper.report.format import axis_words, code_words, earlier_runs
+from sweeper.records.code import code_words, missing_text
+from sweeper.report.format import axis_words, earlier_runs
 from sweeper.units import duration, size
 
 __all__ = [
@@ -318,7 +318,7 @@ def show_text(run: Mapping[str, Any]) -> str:
     facts = [(key, run[key]) for key in ("id", "group", "outcome", "last_step", "wall_s")]
     facts += [(key, _moment(run[key])) for key in ("started", "ended")]
     facts += [("attempts", len(run["attempts"]))]
-    facts += [("code", code_words(run["sources"]))]
+    facts += [("code", code_words(run["sources"]) or None)]
     parts: list[Table | str] = [_grid([fact for fact in facts if fact[1] is not None])]
     parts += run["code"]
     for title in ("cause", "axis_values", "metrics", "config", "paths"):

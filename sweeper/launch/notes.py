@@ -30,6 +30,8 @@ class Notes:
     other_code: tuple[tuple[str, int], ...] = ()
     changed: tuple[str, ...] = ()
     without_folder: tuple[str, ...] = ()
+    all_settled: bool = False
+    """Whether all runs that were chosen are left alone."""
 
     def plain(self) -> dict[str, Any]:
         """As a mapping for JSON."""
@@ -42,6 +44,11 @@ class Notes:
     def lines(self) -> tuple[str, ...]:
         """A sentence each, with what the user can do."""
         lines = []
+        if self.all_settled:
+            lines.append(
+                "nothing to train: each of these runs has finished, diverged or runs elsewhere; "
+                "--again trains those again that have ended"
+            )
         if self.other_code:
             total = sum(count for _, count in self.other_code)
             counts = " and ".join(f"{count} {word}" for word, count in self.other_code)
@@ -76,4 +83,5 @@ def notes_on(prepared: Prepared) -> Notes:
         if digests
         else (),
         without_folder=tuple(missing_folders(work.folder, settled)),
+        all_settled=work.chosen is not None and len(prepared.plan.settled) == prepared.plan.total,
     )

@@ -27,6 +27,8 @@ MOST_FILES = 2000
 _NAMED = 20  # changed files that the journal names
 _DIGITS = 16
 _LOOK_S = 2.0
+# A training that rewrites a source file of its own must not fill the journal.
+_MOST_CHANGES = 20
 # Folders below a package that hold none of its source.
 _FOREIGN = {"__pycache__", "node_modules", "site-packages", "dist-packages"}
 
@@ -166,6 +168,7 @@ class SourceWatch:
         self._now = now
         self._next = clock()
         self._unchanged_until: float | None = None
+        self._changes = 0
 
     def look(self) -> SourcesChanged | None:
         """What has changed since the last look, if this one is due and anything has.
@@ -173,7 +176,7 @@ class SourceWatch:
         A file that isn't there changes nothing: it is being replaced, or else the next worker that
         needs it says so itself.
         """
-        if self._clock() < self._next:
+        if self._clock() < self._next or self._changes >= _MOST_CHANGES:
             return None
         began = self._clock()
         change = self._compare(self._now())
@@ -194,6 +197,7 @@ class SourceWatch:
             self._unchanged_until = now
         if not changed:
             return None
+        self._changes += 1
         return SourcesChanged(
             sources=self.sources.digest or "", files=changed[:_NAMED], unchanged_until=until
         )

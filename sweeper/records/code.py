@@ -15,6 +15,7 @@ from sweeper.records.state import CodeChange, GroupState, Launch, RunState
 __all__ = [
     "changed_files",
     "code_of",
+    "code_words",
     "edited_text",
     "files_text",
     "is_trained",
@@ -90,6 +91,14 @@ def _edit(launch: Launch, changes: Sequence[CodeChange], state: GroupState) -> d
     }
 
 
+def code_words(sources: Sequence[str]) -> str:
+    """``1a2b3c4d or 5e6f7a8b``: the digests of the code of which one trained a run; "" for none."""
+    short = [digest[:_SHORT] for digest in sources]
+    if len(short) > 2:
+        return f"{short[0]} or one of {len(short) - 1} later states of the code"
+    return " or ".join(short)
+
+
 def edited_text(files: Sequence[str], since: float, launch: str | None = None) -> str:
     """That the trainer's code changed under a launch; without `launch` it is this one."""
     which = "this launch" if launch is None else f"launch {launch}"
@@ -115,9 +124,7 @@ def files_text(files: Sequence[str]) -> str:
 
 def _versions_text(counts: Mapping[tuple[str, ...], int], changed: Sequence[str]) -> str:
     parts = [
-        f"{runs} by {' or '.join(digest[:_SHORT] for digest in sources)}"
-        if sources
-        else f"{runs} by code that wasn't recorded"
+        f"{runs} by {code_words(sources) or 'code that was not recorded'}"
         for sources, runs in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]
     more = len(parts) - _CODES_SHOWN

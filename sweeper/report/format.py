@@ -11,7 +11,6 @@ from typing import Any
 __all__ = [
     "NOTHING",
     "axis_words",
-    "code_words",
     "distinct_heads",
     "earlier_runs",
     "short_names",
@@ -117,8 +116,3 @@ def earlier_runs(count: int) -> str:
 def axis_words(axis_values: Mapping[str, Any]) -> str:
     """``activation=tanh seed=1``: a run's axis values with the last part of each key."""
     return " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in axis_values.items())
-
-
-def code_words(sources: Sequence[str]) -> str | None:
-    """``1a2b3c4d or 5e6f7a8b``: the digests of the code of which one trained a run."""
-    return " or ".join(digest[:8] for digest in sources) or None

@@ -71,6 +71,7 @@ def test_without_it_nothing_is_trained_again(scene: Scene) -> None:
     launch = scene.launch(scene.ids[:2])
     assert launch.planned() == []
     assert launch.prepared.plan.done == {"finished": 2}
+    assert "nothing to train" in notes_on(launch.prepared).lines[0]
 
 
 def test_again_trains_all_of_them_or_those_that_are_chosen(scene: Scene) -> None:

@@ -136,6 +136,14 @@ def test_an_edit_is_reported_once_with_when_the_code_was_still_the_old_one(scene
     assert scene.watch.sources.digest == after.digest
 
 
+def test_a_file_that_always_changes_is_reported_so_many_times(scene: Scene) -> None:
+    found = []
+    for number in range(30):
+        scene.edit("helper.py", f"NUMBER = {number + 100}\n")
+        found.append(scene.look() is not None)
+    assert found == [True] * 20 + [False] * 10
+
+
 def test_looks_are_seconds_apart(scene: Scene) -> None:
     assert scene.look() is None
     scene.edit("helper.py", "NUMBER = 7\n")

@@ -12,7 +12,7 @@ import pytest
 from support import folded
 
 from sweeper.records import GroupFolder, GroupState, make_folder
-from sweeper.records.code import code_of, missing_folders, missing_text
+from sweeper.records.code import code_of, code_words, missing_folders, missing_text
 
 Line = dict[str, Any]
 
@@ -79,7 +79,7 @@ def test_runs_from_before_the_code_was_recorded_are_said_to_be(folder: GroupFold
     first, second = launch("w1", None, {"a": "finished"}), launch("w2", ONE, {"b": "finished"})
     assert code_of(folder, state_of(first))["messages"] == []
     assert code_of(folder, state_of(first, second))["messages"] == [
-        "not all runs were trained by the same code: 1 by code that wasn't recorded, 1 by oneoneon"
+        "not all runs were trained by the same code: 1 by code that was not recorded, 1 by oneoneon"
     ]
 
 
@@ -97,6 +97,10 @@ def test_an_edit_under_a_launch_is_said_as_long_as_it_leaves_runs_in_doubt(
     assert [edit["runs"] for edit in found["edits"]] == [1]  # the other had ended
     again = launch("w2", TWO, {"a": "finished", "b": "finished"}, again=True, at=2e5)
     assert code_of(folder, state_of(first, [edit], again))["messages"] == []
+    assert (
+        code_words(("a" * 16, "b" * 16, "c" * 16))
+        == "aaaaaaaa or one of 2 later states of the code"
+    )
     watched = code_of(folder, state_of(first, [edit], again), watched=["w1"])
     assert watched["messages"] == found["messages"]
 
