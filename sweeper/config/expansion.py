@@ -10,7 +10,7 @@ from typing import Any
 from sweeper.config.axes import AxisPlaceholder
 from sweeper.config.field_types import FieldType, canonical_json
 from sweeper.config.filters import Dimension
-from sweeper.config.grid import Selection
+from sweeper.config.grid import RowFilter, Selection
 from sweeper.config.renames import as_hashed
 from sweeper.config.run_config import run_id_of_json
 from sweeper.config.section_types import Schema, Section, sentence
@@ -82,6 +82,15 @@ class Expansion:
     def __iter__(self) -> Iterator[RunSpec]:
         for point in self.selection:
             yield self._run(point)
+
+    def matching(self, conditions: Sequence[RowFilter]) -> Iterator[RunSpec]:
+        """The runs whose point has the rows that any of `conditions` wants."""
+        for point in self.selection:
+            if any(
+                all(point[dimension] in rows for dimension, rows in condition.items())
+                for condition in conditions
+            ):
+                yield self._run(point)
 
     def _run(self, point: Sequence[int]) -> RunSpec:
         chosen = [0] * len(self._keys)

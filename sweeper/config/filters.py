@@ -17,7 +17,7 @@ from sweeper.errors import Mark
 from sweeper.keys import labels
 from sweeper.suggest import listed, meant, shown
 
-__all__ = ["Dimension", "Names", "dimensions", "read_conditions", "read_zip"]
+__all__ = ["Dimension", "Names", "dimensions", "read_condition", "read_conditions", "read_zip"]
 
 
 @dataclass(frozen=True)
@@ -256,10 +256,18 @@ def read_conditions(
         elif not item.entries:
             names.report.error(item.mark, f"{what}: an empty condition matches every run")
         else:
-            condition = _condition(item, names, what)
+            condition = read_condition(item, names, what, grid)
             if condition is not None:
-                found.append(_in_rows(condition, grid))
+                found.append(condition)
     return found
+
+
+def read_condition(
+    node: MappingNode, names: Names, what: str, grid: Sequence[Dimension]
+) -> RowFilter | None:
+    """One condition in terms of dimensions and rows; None with a report if it can't hold."""
+    condition = _condition(node, names, what)
+    return None if condition is None else _in_rows(condition, grid)
 
 
 def _condition(node: MappingNode, names: Names, what: str) -> Mapping[int, frozenset[int]] | None:

@@ -18,6 +18,7 @@ from sweeper.config.resources import Resources, read_resources
 from sweeper.config.schema import check_types, schema_of
 from sweeper.config.section_types import Schema, Section
 from sweeper.config.sweep_keys import RESERVED, read_group, read_seeds, read_wandb, text_of
+from sweeper.config.where import read_where
 from sweeper.config.yaml_nodes import Entry, MappingNode, parse
 from sweeper.config.yaml_text import read_text
 from sweeper.errors import ConfigError, Mark, Problem, TrainerError
@@ -47,6 +48,8 @@ class Sweep:
     wandb: Mapping[str, Any]
     zipped: tuple[tuple[str, ...], ...]
     _expansion: Expansion = field(repr=False)
+    _names: Names = field(repr=False)
+    _grid: tuple[Dimension, ...] = field(repr=False)
 
     def grid_size(self) -> int:
         """The number of points before `exclude` and `only`."""
@@ -64,6 +67,13 @@ class Sweep:
     def __iter__(self) -> Iterator[RunSpec]:
         """The runs, each point once: the first axis of the file changes slowest, seeds fastest."""
         return iter(self._expansion)
+
+    def matching(self, where: Sequence[str]) -> Iterator[RunSpec]:
+        """The runs for which any of these conditions holds, in the same order.
+
+        Raises `ConfigError` for a bad condition; see `sweeper.config.where`.
+        """
+        return self._expansion.matching(read_where(where, self._names, self._grid))
 
 
 def read_sweep(path: Path, *, search: Sequence[Path] = ()) -> Sweep:
@@ -115,6 +125,8 @@ def read_sweep(path: Path, *, search: Sequence[Path] = ()) -> Sweep:
             selection,
             renamed=trainer.renamed,
         ),
+        _names=grid.names,
+        _grid=grid.dimensions,
     )
 
 
@@ -151,6 +163,7 @@ class _Grid:
     section: Section
     dimensions: tuple[Dimension, ...]
     zipped: tuple[tuple[int, ...], ...]
+    names: Names
     excludes: Sequence[Mapping[int, frozenset[int]]]
     onlys: Sequence[Mapping[int, frozenset[int]]] | None
 
@@ -165,7 +178,7 @@ def _read_grid(section: Section, part: ConfigPart, reserved: Mapping[str, Entry]
     grid = dimensions(part.axes, zipped, part.report)
     excludes = read_conditions(reserved.get("exclude"), names, grid)
     onlys = read_conditions(reserved.get("only"), names, grid)
-    return _Grid(section, tuple(grid), tuple(zipped), excludes or (), onlys)
+    return _Grid(section, tuple(grid), tuple(zipped), names, excludes or (), onlys)
 
 
 def _select(grid: _Grid, report: Report, reserved: Mapping[str, Entry]) -> Selection:

@@ -6,12 +6,13 @@ import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
 from sweeper.errors import RecordError
 from sweeper.records import GroupFolder, GroupState, Outcome, RunState, snapshot
+from sweeper.records.code import code_of
 from sweeper.records.parameters import (
     ABSENT,
     AxisColumn,
@@ -94,6 +95,7 @@ class Table:
     averaged: tuple[AxisColumn, ...] = ()
     earlier: int = 0
     more: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what else to say of these runs, a sentence each
 
 
 def group_table(
@@ -105,10 +107,16 @@ def group_table(
     everything: bool = False,
 ) -> Table:
     """`results_table` of the group in `folder`, read from its records."""
-    states = {folder.group: snapshot(folder).state}
-    return results_table(
-        states, by=by, metrics=metrics, group_seeds=group_seeds, everything=everything
+    state = snapshot(folder).state
+    found = results_table(
+        {folder.group: state},
+        by=by,
+        metrics=metrics,
+        group_seeds=group_seeds,
+        everything=everything,
     )
+    code = code_of(folder, state if everything else state.as_planned())
+    return replace(found, notes=tuple(code["messages"]))
 
 
 def results_table(
@@ -139,8 +147,12 @@ def results_table(
     rows = [run for _, run in runs]
     per_run = by is None and not group_seeds
     varying = varying_axes(rows, with_seeds=True)
-    columns = varying_axes(rows, with_seeds=per_run) if by is None else named_columns(by, rows)
-    finished = [run for run in rows if run.outcome is Outcome.FINISHED]
+    if by is None:
+        columns = varying_axes(rows, with_seeds=per_run)
+    else:
+        new_names = {old: new for state in states.values() for old, new in state.renamed.items()}
+        columns = named_columns([new_names.get(word, word) for word in by], rows)
+    finished = [run for run in rows if run.standing == Outcome.FINISHED]
     ranking = next((state for state in states.values() if state.headline), GroupState())
     headline = ranking.headline
     logged = _metric_names(finished)
@@ -197,7 +209,7 @@ def _averaged(
     left = list(axes)
     averaged = set()
     for row in rows:
-        finished = [run for run in row if run.outcome is Outcome.FINISHED]
+        finished = [run for run in row if run.standing == Outcome.FINISHED]
         for axis in left if len(finished) > 1 else ():
             if len({parameter_key(run, axis.key) for run in finished}) > 1:
                 averaged.add(axis)
@@ -208,7 +220,7 @@ def _averaged(
 def _row(
     group: str, columns: Sequence[AxisColumn], metrics: Sequence[str], runs: list[RunState]
 ) -> Row:
-    finished = [run.metrics for run in runs if run.outcome is Outcome.FINISHED]
+    finished = [run.metrics for run in runs if run.standing == Outcome.FINISHED]
     standings = Counter(run.standing for run in runs)
     return Row(
         group=group,

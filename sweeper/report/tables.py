@@ -173,14 +173,15 @@ def _terminal(table: Table, width: int | None) -> str:
         drawn
     )
     lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
-    return "\n".join([*lines, *([legend] if legend else [])]) + "\n"
+    return "\n".join([*lines, *([legend] if legend else []), *table.notes]) + "\n"
 
 
 def _markdown(table: Table) -> str:
     heads, rows, numeric, legend = _cells(table)
     rule = ["--:" if is_number else "---" for is_number in numeric]
     lines = [_markdown_row(heads), f"| {' | '.join(rule)} |", *map(_markdown_row, rows)]
-    return "\n".join([*lines, *(["", legend] if legend else [])]) + "\n"
+    below = [line for text in (legend, *table.notes) if text for line in ("", text)]
+    return "\n".join([*lines, *below]) + "\n"
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
@@ -259,6 +260,7 @@ def _json(table: Table) -> str:
         "headline": table.headline,
         "averaged_over": [axis.key for axis in table.averaged],
         "earlier": table.earlier,
+        "notes": list(table.notes),
         "rows": rows,
     }
     return json.dumps(finite(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -95,6 +95,8 @@ def test_runs_from_before_a_rename_are_replicates_of_those_since() -> None:
     since[0]["renamed"] = {"alpha": "penalty"}
     table = results_table({"g": folded([*before, *since])}, by=["penalty"], everything=True)
     assert cells(table) == [({"penalty": 1}, 3)]
+    again = results_table({"g": folded([*before, *since])}, by=["alpha"], everything=True)
+    assert cells(again) == cells(table)
 
 
 def test_seeds_of_several_launches_are_replicates() -> None:
