@@ -11,6 +11,7 @@ from sweeper.config.axes import AxisPlaceholder
 from sweeper.config.field_types import FieldType, canonical_json
 from sweeper.config.filters import Dimension
 from sweeper.config.grid import RowFilter, Selection
+from sweeper.config.renames import as_hashed
 from sweeper.config.run_config import run_id_of_json
 from sweeper.config.section_types import Schema, Section, sentence
 from sweeper.keys import joined
@@ -61,8 +62,11 @@ class Expansion:
         axes: Sequence[tuple[str, FieldType, Sequence[Any]]],
         grid: Sequence[Dimension],
         selection: Selection,
+        *,
+        renamed: Mapping[str, str],
     ) -> None:
         self._trainer_name = trainer_name
+        self._renamed = renamed
         self._keys = [key for key, _, _ in axes]
         self._values = [list(values) for _, _, values in axes]
         self._plain = [
@@ -101,7 +105,7 @@ class Expansion:
         values = [own[index] for own, index in zip(self._values, chosen, strict=True)]
         config = self._builder.build(values, invalid)
         return RunSpec(
-            id=run_id_of_json(self._trainer_name, text),
+            id=run_id_of_json(self._trainer_name, as_hashed(text, self._renamed)),
             config=config,
             axis_values={
                 key: own[index]

@@ -53,6 +53,7 @@ class Names:
     axes: Sequence[DraftAxis]
     fixed: Section
     failed: frozenset[str] = frozenset()
+    renamed: Mapping[str, str] = field(default_factory=dict)
     _subjects: dict[str, Subject] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -84,11 +85,17 @@ class Names:
             known = labels([axis.key for axis in self.axes])
             known_words = [*known.values(), *known]
             message = f"{what}: `{shown(word)}` is not a key of the config"
-            message += meant(word, known_words) or meant(
-                word, [*self._subjects, *labels(list(self._subjects)).values()]
+            message += (
+                self._new_key(word)
+                or meant(word, known_words)
+                or meant(word, [*self._subjects, *labels(list(self._subjects)).values()])
             )
         self.report.error(mark, message)
         return None
+
+    def _new_key(self, word: str) -> str:
+        old = next((old for old in self.renamed if f".{old}".endswith(f".{word}")), None)
+        return f"; renamed to `{self.renamed[old]}`" if old else ""
 
     def _depends_on_an_error(self, word: str) -> bool:
         parts = word.split(".")

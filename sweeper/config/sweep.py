@@ -13,6 +13,7 @@ from sweeper.config.expansion import Axis, Expansion, RunSpec
 from sweeper.config.filters import Dimension, Names, dimensions, read_conditions, read_zip
 from sweeper.config.grid import EntangledError, Selection
 from sweeper.config.problems import Report
+from sweeper.config.renames import check_renamed
 from sweeper.config.resources import Resources, read_resources
 from sweeper.config.schema import check_types, schema_of
 from sweeper.config.section_types import Schema, Section
@@ -96,9 +97,9 @@ def read_sweep(path: Path, *, search: Sequence[Path] = ()) -> Sweep:
     if trainer is None:
         raise ConfigError(report.errors())
     schema = _schema(trainer)
-    defaults = read_defaults(path, trainer.name, schema)
+    defaults = read_defaults(path, trainer.name, schema, trainer.renamed)
     fields = tuple(entry for entry in root.entries if entry.key not in RESERVED)
-    part = ConfigPart(report, defaults.section, known=RESERVED)
+    part = ConfigPart(report, defaults.section, known=RESERVED, renamed=trainer.renamed)
     section = part.read(MappingNode(fields, root.mark))
     grid = _read_grid(section, part, reserved)
     problems = [*report.errors(), *defaults.errors]
@@ -122,6 +123,7 @@ def read_sweep(path: Path, *, search: Sequence[Path] = ()) -> Sweep:
             [(axis.key, axis.field_type, axis.values) for axis in part.axes],
             grid.dimensions,
             selection,
+            renamed=trainer.renamed,
         ),
         _names=grid.names,
         _grid=grid.dimensions,
@@ -146,6 +148,7 @@ def _schema(trainer: Trainer) -> Schema:
     """The schema of the trainer's Config. Raises `TrainerError`."""
     schema = schema_of(trainer.Config)
     check_types(trainer.Config)
+    check_renamed(trainer)
     taken = [name for name in schema.fields if name in RESERVED]
     if taken:
         raise TrainerError(
@@ -170,7 +173,7 @@ def _read_grid(section: Section, part: ConfigPart, reserved: Mapping[str, Entry]
     if "seeds" in reserved:
         section = read_seeds(reserved["seeds"], section, part)
     part.require(section)
-    names = Names(part.report, part.axes, section, frozenset(part.failed))
+    names = Names(part.report, part.axes, section, frozenset(part.failed), part.renamed)
     zipped = read_zip(reserved["zip"].value, names) if "zip" in reserved else []
     grid = dimensions(part.axes, zipped, part.report)
     excludes = read_conditions(reserved.get("exclude"), names, grid)

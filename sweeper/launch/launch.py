@@ -184,6 +184,7 @@ def announce(prepared: Prepared, log: ClaimedLog) -> None:
         resources=plain(work.resources),
         total=announced.total,
         sweep_sha=announced.sweep_sha,
+        renamed=work.trainer.renamed,
         sources=prepared.sources.digest,
         again=work.again,
         to_train=None if work.datasets is not None else prepared.plan.to_train,

@@ -8,9 +8,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sweeper.errors import TrainerError
+from sweeper.keys import renamed_keys
 from sweeper.plan.estimates import Estimator, Finished
 from sweeper.plan.preflight import failure, invalid_cause, reasons_against
 from sweeper.plan.programs import Programs
@@ -153,7 +154,12 @@ def remaining(
         if shard.holds(spec.id) and (chosen is None or spec.id in chosen)
     ]
     plan = plan_runs(
-        own, state, sweep.trainer, runs_per_wave=sweep.resources.runs_per_wave, again=again
+        own,
+        state,
+        sweep.trainer,
+        runs_per_wave=sweep.resources.runs_per_wave,
+        fixed=sweep.fixed,
+        again=again,
     )
     tried = {run.id for run in state.runs.values() if run.attempts}
     outside = [
@@ -174,9 +180,12 @@ def plan_runs(
     trainer: Trainer,
     *,
     runs_per_wave: int | None = None,
+    fixed: Mapping[str, Any] | None = None,
     again: bool = False,
 ) -> Plan:
     """Plan `runs` by what the records say of them.
+
+    `fixed` are the parameters that are no axes; by default those with which each was planned last.
 
     Runs that finished or diverged are left alone, unless it is for `again`, and so are those that
     run elsewhere. All others
@@ -212,7 +221,7 @@ def plan_runs(
         PlannedRun(
             spec,
             program,
-            estimator.estimate_s(spec.axis_values, program),
+            estimator.estimate_s(spec.axis_values, program, _fixed_of(spec, fixed, state)),
             _has_failed(state.runs.get(spec.id)),
             _is_settled(state.runs.get(spec.id)),
         )
@@ -298,13 +307,23 @@ def _finished(
 ) -> list[Finished]:
     """The finished runs of the group; those that this sweep holds too, with their program."""
     finished = []
+    read: dict[int, Mapping[str, Any]] = {}  # thousands of runs share one mapping
     for run in state.runs.values():
         if run.outcome is Outcome.FINISHED and run.wall_s is not None:
             spec = specs.get(run.id)
             known = spec is not None and not spec.invalid
             program = _program(spec, trainer, programs)[0] if spec and known else None
-            finished.append(Finished(run.axis_values, run.wall_s, program))
+            fixed = read.setdefault(id(run.fixed), renamed_keys(run.fixed, trainer.renamed))
+            axis_values = renamed_keys(run.axis_values, trainer.renamed)
+            finished.append(Finished(axis_values, run.wall_s, program, fixed))
     return finished
+
+
+def _fixed_of(
+    spec: RunSpec, fixed: Mapping[str, Any] | None, state: GroupState
+) -> Mapping[str, Any]:
+    run = state.runs.get(spec.id)
+    return fixed if fixed is not None else run.fixed if run is not None else {}
 
 
 def _packs(planned: Sequence[PlannedRun], pack_size: int) -> list[Pack]:

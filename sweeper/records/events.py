@@ -38,7 +38,8 @@ class Launched:
     batch system, `shard` the part of the sweep (``i/n``), `claim` the number of the file that
     claims it. `total` counts the runs of the whole sweep; `resources` are what each run gets, as
     plain data; `sweep_sha` is a hash of the ids of its runs, so that it changes with whatever
-    changes one of them. `sources` is the digest of the trainer's source files, which
+    changes one of them. `renamed` has the trainer's new keys of parameters by their old ones.
+    `sources` is the digest of the trainer's source files, which
     ``sources/<digest>.json`` lists. `to_train` counts the runs that it was to train at its start.
     With `again` its attempts decide once they have ended, whatever
     the earlier outcome of their runs.
@@ -62,6 +63,7 @@ class Launched:
     resources: Mapping[str, Any] = field(default_factory=dict)
     total: int | None = None
     sweep_sha: str | None = None
+    renamed: Mapping[str, str] = field(default_factory=dict)
     sources: str | None = None
     again: bool = False
     to_train: int | None = None

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
 from sweeper.host.identity import ProcessIdentity
+from sweeper.keys import renamed_keys
 from sweeper.records.event_codec import ordered
 from sweeper.records.events import (
     Ended,
@@ -55,6 +56,7 @@ def fold(events: Iterable[Recorded]) -> GroupState:
     launches = _launches(by_kind, origins)
     last = next((item for item in reversed(launches) if item.purpose != EVALUATE), None)
     planned, abandoned = _planned(by_kind, last.sweep_sha if last else None)
+    planned = _with_new_keys(planned, launches[-1].renamed if launches else {})
     attempts = _attempts(by_kind, origins)
     evaluations: dict[str, list[tuple[Evaluated, Recorded]]] = defaultdict(list)
     for event, recorded in _each(by_kind, Evaluated):
@@ -125,6 +127,7 @@ def _launches(events: _Events, origins: Origins) -> tuple[Launch, ...]:
             sources=event.sources,
             code_changes=origins.code_changes(recorded.writer, recorded.seq),
             resources=event.resources,
+            renamed=event.renamed,
             ended=end_recorded.time if end_recorded else None,
             reason=(end.reason or None) if end else None,
         )
@@ -147,6 +150,21 @@ def _planned(events: _Events, latest: str | None) -> tuple[dict[str, Planned], s
         if latest is None or sweep is None or sweep == latest:
             wanted.update(event.runs)
     return planned, planned.keys() - wanted
+
+
+def _with_new_keys(planned: dict[str, Planned], renamed: Mapping[str, str]) -> dict[str, Planned]:
+    """The plans with the keys that parameters have now, by run."""
+    if not renamed:
+        return planned
+    read = {
+        id(event): replace(
+            event,
+            runs={run: renamed_keys(values, renamed) for run, values in event.runs.items()},
+            fixed=renamed_keys(event.fixed, renamed),
+        )
+        for event in {id(event): event for event in planned.values()}.values()
+    }
+    return {run: read[id(event)] for run, event in planned.items()}
 
 
 def _waves(events: _Events) -> tuple[Wave, ...]:

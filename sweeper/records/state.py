@@ -151,6 +151,7 @@ class Launch:
     sources: str | None = None  # digest of the trainer's files at its start
     code_changes: tuple[CodeChange, ...] = ()  # while it ran
     resources: Mapping[str, Any] = field(default_factory=dict)  # as the journal has them, unchecked
+    renamed: Mapping[str, str] = field(default_factory=dict)  # new keys of parameters by old ones
     ended: float | None = None
     reason: str | None = None
 
@@ -198,6 +199,11 @@ class GroupState:
     maximise: bool = False  # whether the largest headline is the best, not the smallest
     units: Mapping[str, str] = field(default_factory=dict)  # of metrics, by name or pattern
     last_time: float | None = None  # of the last event
+
+    @property
+    def renamed(self) -> Mapping[str, str]:
+        """The new keys of renamed parameters; the runs have them already, their files don't."""
+        return self.launches[-1].renamed if self.launches else {}
 
     @property
     def last_training(self) -> Launch | None:

@@ -146,7 +146,11 @@ def results_table(
     rows = [run for _, run in runs]
     per_run = by is None and not group_seeds
     varying = varying_axes(rows, with_seeds=True)
-    columns = varying_axes(rows, with_seeds=per_run) if by is None else named_columns(by, rows)
+    if by is None:
+        columns = varying_axes(rows, with_seeds=per_run)
+    else:
+        new_names = {old: new for state in states.values() for old, new in state.renamed.items()}
+        columns = named_columns([new_names.get(word, word) for word in by], rows)
     finished = [run for run in rows if run.standing == Outcome.FINISHED]
     ranking = next((state for state in states.values() if state.headline), GroupState())
     headline = ranking.headline

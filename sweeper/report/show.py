@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sweeper.errors import ConfigError, RecordError
+from sweeper.keys import moved
 from sweeper.records import (
     GroupFolder,
     GroupState,
@@ -68,7 +70,7 @@ def show(run_folder: RunFolder) -> dict[str, Any]:
             "sources": list(attempt.sources),
             "code": _code(group, state, attempt),
             "attempts": [_attempt(run, index) for index in range(len(run.attempts))],
-            "config": _config(run_folder.config_file),
+            "config": _config(run_folder.config_file, state.renamed),
             "paths": {name: _if_there(path) for name, path in files.items()},
             "files": _files(run_folder.path),
         }
@@ -120,11 +122,11 @@ def _attempt(run: RunState, index: int) -> dict[str, Any]:
     }
 
 
-def _config(file: Path) -> dict[str, Any] | None:
+def _config(file: Path, renamed: Mapping[str, str]) -> dict[str, Any] | None:
     from sweeper.config.run_config import read_config
 
     try:
-        return read_config(file)
+        return moved(read_config(file), renamed)
     except ConfigError:
         return None
 

@@ -351,6 +351,31 @@ def test_a_launch_that_only_evaluates_changes_neither_total_nor_text() -> None:
     assert folded([*trained, *story(other, writer="w2", start=900)]).runs == {}
 
 
+def test_the_last_launch_says_which_parameters_were_renamed() -> None:
+    before = story(
+        launched(2, sweep_sha="x"),
+        {
+            "event": "planned",
+            "runs": {"aaa": {"alpha": 1}, "bbb": {"alpha": 2}},
+            "fixed": {"optim.lr": 0.1, "optim.name": "adam"},
+        },
+        ended("aaa", "finished"),
+        ended("bbb", "finished"),
+    )
+    renamed = {"alpha": "penalty", "optim": "optimiser", "optim.lr": "optimiser.rate"}
+    after = story(launched(2, renamed=renamed, purpose="retry"), writer="v", start=200.0)
+    state = folded([*before, *after])
+    assert [dict(run.axis_values) for run in state.runs.values()] == [
+        {"penalty": 1},
+        {"penalty": 2},
+    ]
+    fixed = [run.fixed for run in state.runs.values()]
+    assert fixed[0] == {"optimiser.rate": 0.1, "optimiser.name": "adam"}
+    assert fixed[0] is fixed[1]  # thousands of runs share it
+    undone = story(launched(2), writer="u", start=300.0)
+    assert folded([*before, *after, *undone]).runs["aaa"].axis_values == {"alpha": 1}
+
+
 def test_an_outcome_or_cause_of_a_newer_version() -> None:
     events = story(
         started("aaa"),
