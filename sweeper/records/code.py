@@ -39,8 +39,8 @@ def code_of(
     how many; no digest where the records don't say it), `changed` (the files in which these
     differ), `edits` (launches during which the trainer's files changed: `launch`, `files`, `since`
     as unix time, `runs`, how many may be of either code), `undone` (runs that had finished, were
-    trained again and did not finish) and `messages`, which say what of this isn't as usual. Of `watched` launches every edit counts; of others those that left
-    runs in doubt.
+    trained again and did not finish) and `messages`, which say what of this isn't as usual. Of
+    `watched` launches every edit counts; of others those that left runs in doubt.
     """
     counts = Counter(trained_by(run) for run in state.runs.values() if is_trained(run))
     digests = sorted({digest for sources in counts for digest in sources})
