@@ -16,6 +16,7 @@ from sweeper.records.code import code_of
 from sweeper.records.parameters import (
     ABSENT,
     AxisColumn,
+    is_seed,
     named_columns,
     parameter,
     parameter_key,
@@ -157,10 +158,12 @@ def results_table(
     logged = _metric_names(finished)
     chosen = _metrics(logged, metrics, headline)
     places = _places(columns, rows)
-    gathered: dict[tuple[Any, ...], list[RunState]] = defaultdict(list)
+    gathered: dict[tuple[int, ...], list[RunState]] = defaultdict(list)
     for index, (group, run) in enumerate(runs):
         values = tuple(places[column.key][parameter_key(run, column.key)] for column in columns)
         gathered[list(states).index(group), *values, index if per_run else 0].append(run)
+    if by is None:
+        gathered = _without_twins(gathered, columns, [a.key for a in varying if is_seed(a.key)])
     return Table(
         groups=tuple(states),
         axes=columns,
@@ -176,6 +179,27 @@ def results_table(
         earlier=earlier,
         more=tuple(name for name in logged if name not in chosen),
     )
+
+
+def _without_twins(
+    rows: Mapping[tuple[int, ...], list[RunState]],
+    columns: Sequence[AxisColumn],
+    seeds: Sequence[str],
+) -> dict[tuple[int, ...], list[RunState]]:
+    """Rows taken apart where runs of equal seeds meet: those differ in 1 and 1.0, say.
+
+    Where no seed is there twice they may be one value, once from a file and once from a default.
+    """
+    apart: dict[tuple[int, ...], list[RunState]] = {}
+    for place, runs in rows.items():
+        if len({tuple(parameter_key(run, key) for key in seeds) for run in runs}) == len(runs):
+            apart[place] = runs
+            continue
+        exact: dict[str, list[RunState]] = defaultdict(list)
+        for run in runs:
+            exact[repr([parameter(run, column.key) for column in columns])].append(run)
+        apart |= {(*place, number): kept for number, kept in enumerate(exact.values())}
+    return apart
 
 
 def _averaged(
