@@ -118,6 +118,7 @@ def _attempt(run: RunState, index: int) -> dict[str, Any]:
         "wall_s": attempt.wall_s,
         "cpu_s": attempt.cpu_s,
         "rss_peak_bytes": attempt.rss_peak_bytes,
+        "metrics": dict(attempt.metrics),
     }
 
 
