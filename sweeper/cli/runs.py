@@ -127,7 +127,7 @@ def launch(
 
     Press Ctrl-C once: running trainings end at their next step, and finished runs are kept. Press
     it twice: everything stops now. If the first runs all fail alike, or the disk fills up, the
-    sweep pauses and says why. Exit status: 0 all runs finished, 3 some didn't, 2 an error in your
+    sweep pauses and says why; runs with a parameter value that always fails come last. Exit status: 0 all runs finished, 3 some didn't, 2 an error in your
     input or on the host, 4 paused, 130 stopped.
 
     For example:
@@ -144,7 +144,8 @@ def launch(
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
         cpus_per_run: CPUs of one run (default: the sweep file's `resources`, else 1).
         runs_per_wave: Runs in one Ray session (default: the sweep file's, else up to 5,000).
-        brake: Pause if the first eight runs all fail for the same cause.
+        brake: Pause if the first eight runs all fail for the same cause, and hold back parameter
+            values with which eight do.
         shared: Let your Unix group read the records, including all that later commands add.
     """
     from sweeper.cli.text import plan_text
@@ -203,7 +204,8 @@ def retry(
         memory_per_run: Another memory limit, such as `2 GB`.
         dry_run: Only show what would be done.
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
-        brake: Pause if the first eight runs all fail for the same cause.
+        brake: Pause if the first eight runs all fail for the same cause, and hold back parameter
+            values with which eight do.
     """
     from sweeper.cli.text import retry_text
     from sweeper.config import duration_s, size_bytes

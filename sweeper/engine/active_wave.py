@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -37,6 +38,7 @@ class ActiveWave:
     stopping: bool = False
     scratch_peak: int = 0
     limit_sent: int | None = None
+    withheld: set[str] = field(default_factory=set)
     ends: int = 0
     ends_wall_s: float = 0.0
     usage: dict[str, Usage] = field(default_factory=dict)
@@ -66,6 +68,13 @@ class ActiveWave:
     def drain(self) -> None:
         """Start nothing more; let what runs end by itself."""
         self._ask(self.process.drain)
+
+    def withhold(self, runs: set[str]) -> None:
+        """Have the wave give back those of these runs that still wait in it."""
+        if not runs <= self.withheld:
+            self.withheld |= runs
+            with contextlib.suppress(OSError):  # a full disk: then it trains them
+                self.process.withhold(self.withheld)
 
     def _ask(self, ask: Callable[[], None]) -> None:
         try:

@@ -44,6 +44,8 @@ class Policy:
     starved_retries: int = STARVED_RETRIES
     brake_after: int = BRAKE_AFTER
     """Ends in a row with one cause, none finished, that pause the sweep; 0: never."""
+    hold_after: int = BRAKE_AFTER
+    """Ends with one cause that hold back a parameter value that all of them share; 0: never."""
     pause_when_sick: bool = True
     """Pause when a run is lost as often as it is tried while none finishes."""
     fresh_processes: bool = False

@@ -171,7 +171,7 @@ class SlotReleased:
 
 @dataclass(frozen=True)
 class RunsLeft:
-    """The wave is draining: these runs go to the next one."""
+    """The wave is draining or was asked to give these runs back: it won't start them."""
 
     runs: tuple[str, ...]
 

@@ -43,9 +43,9 @@ from sweeper.engine.protocol import (
 from sweeper.engine.scratch import WaveScratch
 from sweeper.engine.slot_actor import SlotActor
 from sweeper.engine.status_table import StatusTable
+from sweeper.engine.task_queue import TaskQueue
 from sweeper.host.cpus import Slot
 from sweeper.host.processes import die_with_supervisor, start_ticks
-from sweeper.plan.queue import Queue
 from sweeper.records.outcomes import Outcome
 
 __all__ = ["main"]
@@ -72,7 +72,7 @@ class _Wave:
         self._commands = LineReader(commands)
         self._scratch = scratch
         self._status_table = StatusTable(self._scratch.status_table)
-        self._queue: Queue[tuple[Task, ...]] = Queue(spec.packs)
+        self._queue = TaskQueue(spec.packs)
         self._actor_class = ray.remote(max_restarts=0, max_task_retries=0)(SlotActor)
         self._slots: dict[int, Slot] = {}
         self._actors: dict[int, Any] = {}
@@ -81,6 +81,7 @@ class _Wave:
         self._stillborn = 0
         self._last_death = ""
         self._limit = spec.slots
+        self._asked = 0
         self._looked = 0.0
         self._servers = {
             child.name(): (child.pid, start_ticks(child.pid))
@@ -121,10 +122,23 @@ class _Wave:
 
     def _stop_if_asked(self) -> None:
         if self._scratch.stop_flag.exists() or self._scratch.drain_flag.exists():
-            left = [a.run for _, attempts in self._queue for a in attempts]
-            self._queue.clear()
-            if left:
-                send(self._messages, RunsLeft(tuple(left)))
+            left = self._queue.take_back()
+        else:
+            left = self._withheld()
+        if left:
+            send(self._messages, RunsLeft(left))
+
+    def _withheld(self) -> tuple[str, ...]:
+        """The waiting runs that the supervisor wants back, once for each time that it asks."""
+        try:
+            asked = self._scratch.withheld.stat().st_ino
+            if asked == self._asked:
+                return ()
+            runs = frozenset(self._scratch.withheld.read_text().split())
+        except FileNotFoundError:
+            return ()
+        self._asked = asked
+        return self._queue.take_back(runs)
 
     def _obey(self) -> None:
         for command in self._commands.read():

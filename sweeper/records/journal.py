@@ -15,6 +15,7 @@ fields of its dataclass in `sweeper.records.events`, those left out that are unk
 - ``evaluation_started``: run, attempt, wave, slot
 - ``evaluated``: run, attempt, outcome, cause, wave, last_step, wall_s, cpu_s, rss_peak_bytes,
   metrics
+- ``held_back``: where, reason, released
 - ``wave_ended``: wave, reason, processes_reaped, startup_s, training_s, shutdown_s,
   scratch_peak_bytes
 - ``launch_ended``: launch, reason, message

@@ -317,6 +317,7 @@ def _launch(launch: Launch, alive: bool | None) -> dict[str, Any]:
         "started": launch.started,
         "ended": launch.ended,
         "reason": launch.reason,
+        "message": launch.message,
         "cpus": launch.cpus,
         "slots": launch.slots,
         "version": launch.version,

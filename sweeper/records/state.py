@@ -128,6 +128,7 @@ class Launch:
     resources: Mapping[str, Any] = field(default_factory=dict)  # as the journal has them, unchecked
     ended: float | None = None
     reason: str | None = None
+    message: str | None = None  # what it said at its end
 
     @property
     def host(self) -> str | None:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given, settings
@@ -65,6 +65,7 @@ class Stage:
     free_disk: Callable[[Path], int] = lambda path: ENOUGH
     scratch_budget: int = ENOUGH
     datasets: tuple[str, ...] | None = None
+    proven: Sequence[Mapping[str, Any]] = ()
     signals: Mapping[float, str] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
@@ -85,6 +86,7 @@ class Stage:
             observe=lambda event: None,
             datasets=self.datasets,
             clock=self.backend.now,
+            proven=self.proven,
         )
 
     def append(self, *events: Event) -> None:
