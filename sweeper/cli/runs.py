@@ -127,8 +127,9 @@ def launch(
 
     Press Ctrl-C once: running trainings end at their next step, and finished runs are kept. Press
     it twice: everything stops now. If the first runs all fail alike, or the disk fills up, the
-    sweep pauses and says why; runs with a parameter value that always fails come last. Exit status: 0 all runs finished, 3 some didn't, 2 an error in your
-    input or on the host, 4 paused, 130 stopped.
+    sweep pauses and says why; runs with a parameter value that always fails come
+    last. Exit status: 0 all runs finished, 3 some didn't, 2 an error in your input or on the host,
+    4 paused, 130 stopped.
 
     For example:
 
