@@ -64,9 +64,16 @@ class _Wave:
     """The running state of one wave child."""
 
     def __init__(
-        self, ray: Any, spec: WaveSpec, scratch: WaveScratch, commands: int, messages: int
+        self,
+        ray: Any,
+        spec: WaveSpec,
+        scratch: WaveScratch,
+        fork_server: subprocess.Popen[bytes],
+        pipes: tuple[int, int],
     ) -> None:
+        commands, messages = pipes
         self._ray = ray
+        self._fork_server = fork_server
         self._spec = spec
         self._messages = messages
         self._commands = LineReader(commands)
@@ -110,15 +117,26 @@ class _Wave:
     def _look_after_ray(self) -> None:
         """Give up when one of Ray's own processes has died.
 
-        Without its raylet a session makes no new workers, and reports nothing.
+        Without its raylet a session makes no new workers, and reports nothing; without the fork
+        server no run can begin.
         """
         now = time.monotonic()
         if now - self._looked < _RAY_LOOK_S:
             return
         self._looked = now
+        self._look_after_fork_server()
         for name, (pid, ticks) in self._servers.items():
             if start_ticks(pid) != ticks:
                 raise _SickHostError(f"Ray's {name} died")
+
+    def _look_after_fork_server(self) -> None:
+        status = self._fork_server.poll()
+        if status is not None:
+            ended = f"signal {-status}" if status < 0 else f"status {status}"
+            imports = (
+                f", which imports {', '.join(names)}," if (names := self._spec.preload) else ""
+            )
+            raise _SickHostError(f"the parent of the workers{imports} died with {ended}")
 
     def _stop_if_asked(self) -> None:
         if self._scratch.stop_flag.exists() or self._scratch.drain_flag.exists():
@@ -189,6 +207,7 @@ class _Wave:
         try:
             reply = self._ray.get(call)
         except Exception as error:
+            self._look_after_fork_server()
             detail = _last_line(error)
             if "node has died" in str(error) or "raylet" in type(error).__name__.lower():
                 # Not the run's own death: the whole session is broken.
@@ -229,7 +248,7 @@ def _last_line(error: Exception) -> str:
 
 
 class _SickHostError(Exception):
-    """Workers die before their runs begin."""
+    """Workers die before their runs begin, or what they need is gone."""
 
 
 def _start_fork_server(spec: WaveSpec, scratch: WaveScratch) -> subprocess.Popen[bytes]:
@@ -278,7 +297,7 @@ def main(spec_file: str, commands: int, messages: int) -> int:
         return 1
     send(messages, Ready(time.monotonic() - began))
     try:
-        _Wave(ray, spec, scratch, commands, messages).run()
+        _Wave(ray, spec, scratch, server, (commands, messages)).run()
     except _SickHostError as error:
         send(messages, WaveFailed(str(error)))
         return 1

@@ -430,7 +430,8 @@ class Supervisor:
     def _watch(self, now: float) -> None:
         """Once a second: note the starts, end what runs too long, look after room."""
         for wave in self._waves:
-            late = start_is_late(wave.ready, now - wave.born, wave.running, now)
+            age_s = now - wave.born
+            late = start_is_late(wave.ready, age_s, wave.running, now, len(self._slots))
             late = late or end_is_late(wave.silent_s(now))
             if late:
                 wave.give_up(late)

@@ -385,7 +385,7 @@ def test_a_second_stop_kills_what_does_not_obey(tmp_path: Path) -> None:
 def test_a_stop_does_not_wait_for_workers_that_never_begin(tmp_path: Path) -> None:
     stage = Stage(
         tmp_path,
-        fates=lambda task, wave, slot: Fate(began_after_s=250.0, obeys=False),
+        fates=lambda task, wave, slot: Fate(began_after_s=100.0, obeys=False),
         signals={30.0: "INT"},
     )
     assert stage.run(wave_of(*names(2))) == End("stopped")
@@ -395,15 +395,19 @@ def test_a_stop_does_not_wait_for_workers_that_never_begin(tmp_path: Path) -> No
 def test_a_ray_that_does_not_start_is_given_up(tmp_path: Path) -> None:
     stage = Stage(tmp_path, wave_fate=lambda number: WaveFate(hangs_at_start=number == 1))
     assert stage.run(wave_of(*names(2))) == End("done")
-    assert stage.of(WaveEnded)[0].reason == "Ray hadn't started after 300 s"
+    assert stage.of(WaveEnded)[0].reason == "Ray hadn't started after 122 s"
     assert stage.outcomes() == {run: [Outcome.FINISHED] for run in names(2)}
-    assert 300.0 < stage.backend.now() < 320.0
+    assert 122.0 < stage.backend.now() < 142.0
 
 
 def test_a_worker_that_does_not_start_is_given_up(tmp_path: Path) -> None:
-    stage = Stage(tmp_path, fates=lambda task, wave, slot: Fate(began_after_s=1e4 * (wave == 1)))
+    stage = Stage(
+        tmp_path,
+        fates=lambda task, wave, slot: Fate(began_after_s=1e4 * (wave == 1)),
+        slots=100,
+    )
     assert stage.run(wave_of("r00")) == End("done")
-    assert stage.of(WaveEnded)[0].reason == "the worker of run r00 hadn't started after 300 s"
+    assert stage.of(WaveEnded)[0].reason == "the worker of run r00 hadn't started after 220 s"
     assert stage.outcomes() == {"r00": [Outcome.LOST, Outcome.FINISHED]}
 
 
