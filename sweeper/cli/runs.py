@@ -186,9 +186,9 @@ def retry(
 ) -> int:
     """Train runs again that crashed, timed out, were lost or stopped; lists them first.
 
-    They get the configs and resources from the records. Their files are kept until they start. A
-    launch of the sweep file would train these runs and all that are missing. The exit status is
-    that of a launch.
+    They get the configs and resources from the records. What the failed attempt left is
+    kept in the run's folder. A launch of the sweep file would train these runs and all that are
+    missing. The exit status is that of a launch.
 
     For example:
 

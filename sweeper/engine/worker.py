@@ -18,6 +18,7 @@ from typing import Any
 
 from sweeper.config import from_plain, to_yaml
 from sweeper.engine.budgets import cap_log
+from sweeper.engine.earlier_attempts import clear, set_aside
 from sweeper.engine.endings import Results, ends_of
 from sweeper.engine.failures import cause_of_exception
 from sweeper.engine.process_state import ProcessState, kill_children
@@ -114,16 +115,12 @@ class Worker:
         return [replace(result, spoilt=spent is not None) for result in written]
 
     def _open(self, attempt: Task, folder: RunFolder) -> RunContext:
-        """Clear what an earlier attempt left and write the config."""
+        """Set aside what an earlier attempt left and write the config."""
         folder.make()
-        for file in (
-            folder.metrics_file,
-            folder.result_file,
-            folder.progress_file,
-            folder.stack_file,
-            folder.log_file,
-        ):
-            file.unlink(missing_ok=True)
+        if attempt.datasets is None:
+            set_aside(folder, attempt.attempt)
+        else:
+            clear(folder)
         write_atomically(folder.config_file, to_yaml(attempt.config), durable=False)
         run = RunContext(
             attempt.run,
@@ -174,7 +171,11 @@ class Worker:
         if evaluate is None:
             raise TypeError(f"trainer {self._trainer_name!r} has no `evaluate`")
         return [
-            evaluate(config, Path(attempt.folder).parent, list(attempt.datasets or ()))
+            evaluate(
+                config,
+                RunFolder(Path(attempt.folder).parent).trained().path,
+                list(attempt.datasets or ()),
+            )
             for attempt, config in zip(attempts, configs, strict=True)
         ]
 

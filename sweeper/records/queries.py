@@ -328,6 +328,9 @@ def _launch(launch: Launch, alive: bool | None) -> dict[str, Any]:
 def _bad_end(folder: GroupFolder, run: RunState) -> BadEnd:
     files = _run_folder(folder, run)
     interrupted = run.standing == INTERRUPTED
+    attempt = run.attempts[-1] if interrupted else run.deciding
+    if attempt is not None:
+        files = files.of_attempt(attempt.number)
     return BadEnd(
         id=run.id,
         outcome=run.standing,
