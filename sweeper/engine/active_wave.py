@@ -80,7 +80,7 @@ class ActiveWave:
         try:
             ask()
         except OSError as error:  # a full disk, just when the sweep wants to stop
-            self.give_up(f"can't ask the wave to stop: {error.strerror}")
+            self.give_up(f"can't ask the wave to stop: {error.filename}: {error.strerror}")
 
     def give_up(self, failure: str) -> None:
         """Kill the wave, once, for a reason to record."""

@@ -5,11 +5,13 @@ Nothing here imports Ray: `sweeper.engine.fork_server` forks the process and cal
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.config import from_plain, to_yaml
-from sweeper.engine.budgets import cap_log
+from sweeper.engine.budgets import cap_log, free_bytes
 from sweeper.engine.earlier_attempts import clear, set_aside
 from sweeper.engine.endings import Results, ends_of
-from sweeper.engine.failures import cause_of_exception
+from sweeper.engine.failures import cause_of_exception, full_disk_named
 from sweeper.engine.process_state import ProcessState, kill_children
 from sweeper.engine.protocol import Channel, PackEnded, Task, TrainPack, WorkerSetup
 from sweeper.engine.results import Result, write_result
@@ -36,7 +38,7 @@ from sweeper.engine.sandbox import (
 from sweeper.engine.scratch import WaveScratch
 from sweeper.engine.status_table import StatusTable
 from sweeper.records.layout import RunFolder, write_atomically
-from sweeper.records.outcomes import Cause, Outcome
+from sweeper.records.outcomes import Cause, CauseKind, Outcome
 from sweeper.records.permissions import umask_in
 from sweeper.trainer import Trainer, load_trainer
 
@@ -155,7 +157,8 @@ class Worker:
             try:
                 run.flush()
             except OSError as error:
-                ends[index] = cause_of_exception(error)
+                if ends[index][0] is Outcome.FINISHED:  # else its own reason counts
+                    ends[index] = cause_of_exception(error)
         return state or ProcessState(), ends
 
     def _call(
@@ -180,6 +183,15 @@ class Worker:
         ]
 
 
+def _free_bytes(attempt: Task) -> dict[Path, int]:
+    """What is left where the run writes: in its folder and in the folder for temporary files."""
+    found = {}
+    for place in (Path(attempt.folder), Path(tempfile.gettempdir())):
+        with contextlib.suppress(OSError):  # the training took it away
+            found[place] = free_bytes(place)
+    return found
+
+
 def _result(
     attempt: Task,
     end: tuple[Outcome, Cause | None],
@@ -188,6 +200,8 @@ def _result(
     usage: UsageMeter,
 ) -> Result:
     outcome, cause = end
+    if cause is not None and cause.kind is CauseKind.NO_DISK_SPACE:
+        cause = full_disk_named(cause, _free_bytes(attempt))
     ended = time.time()
     return Result(
         id=attempt.run,
@@ -208,6 +222,7 @@ def _write(folder: RunFolder, result: Result) -> Result:
     try:
         write_result(folder, result)
     except OSError as error:
-        outcome, cause = cause_of_exception(error)
-        return replace(result, outcome=outcome, cause=cause)
+        if result.outcome is Outcome.FINISHED:  # else its own reason counts
+            outcome, cause = cause_of_exception(error)
+            return replace(result, outcome=outcome, cause=cause)
     return result

@@ -34,7 +34,7 @@ from sweeper.errors import RecordError
 from sweeper.records.event_codec import VERSION, decode, encode
 from sweeper.records.events import Event, Recorded
 from sweeper.records.json_fields import sequence_of
-from sweeper.records.jsonl import append_bytes, read_lines
+from sweeper.records.jsonl import append_bytes, naming, read_lines
 from sweeper.records.layout import folder_name, make_folder, sync_folder
 from sweeper.records.permissions import file_mode, folder_mode
 
@@ -89,7 +89,8 @@ class JournalWriter:
             encode(Recorded(event, self.writer, seq, self._floor))
             for seq, event in enumerate(events, start=self._next)
         ]
-        append_bytes(self._descriptor, lines, durable=True)
+        with naming(self.path):
+            append_bytes(self._descriptor, lines, durable=True)
         self._next += len(lines)
 
     def close(self) -> None:

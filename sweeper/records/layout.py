@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.errors import RecordError
-from sweeper.records.jsonl import sync
+from sweeper.records.jsonl import naming, sync
 from sweeper.records.outcomes import Outcome
 from sweeper.records.permissions import (
     PRIVATE_FOLDER,
@@ -306,7 +306,7 @@ def write_atomically(path: Path, data: str | bytes, *, durable: bool = True) -> 
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file_mode(path))
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with naming(path), os.fdopen(descriptor, "wb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
             if durable:
@@ -323,7 +323,8 @@ def sync_folder(path: Path) -> None:
     """Make a folder's new entries durable, where its file system knows how to."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        sync(descriptor)
+        with naming(path):
+            sync(descriptor)
     finally:
         os.close(descriptor)
 
