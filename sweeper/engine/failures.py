@@ -24,6 +24,7 @@ __all__ = ["DeathTraces", "Terminated", "cause_of_death", "cause_of_exception", 
 
 _MESSAGE_LIMIT = 500
 _LAST_LINE_LIMIT = 160
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _FATAL = re.compile(r"Fatal Python error: (?P<what>[^\n]+)")
 # The words of Python's faulthandler for the signals that it catches.
 _FATAL_SIGNALS = {
@@ -42,8 +43,9 @@ class Terminated(BaseException):
 
 def cause_of_exception(error: BaseException) -> tuple[Outcome, Cause]:
     """Outcome and cause of a training that raised `error`."""
-    if isinstance(error, RecordError) and isinstance(error.__cause__, OSError):
-        error = error.__cause__.with_traceback(error.__traceback__)  # it says which errno
+    below = error.__cause__
+    if isinstance(error, RecordError) and isinstance(below, OSError) and below.errno in _NO_SPACE:
+        error = below.with_traceback(error.__traceback__)
     message = _one_line(error)
     place = _place(error.__traceback__)
     name = _qualified_name(type(error))
@@ -59,7 +61,7 @@ def cause_of_exception(error: BaseException) -> tuple[Outcome, Cause]:
         case MemoryError():
             text = message or "memory_per_run reached"
             return Outcome.CRASHED, Cause(CauseKind.OUT_OF_MEMORY, text, name, place)
-        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+        case OSError(errno=number) if number in _NO_SPACE:
             return Outcome.CRASHED, Cause(CauseKind.NO_DISK_SPACE, message, name, place)
         case OSError(errno=errno.ENOMEM):
             return Outcome.CRASHED, Cause(CauseKind.OUT_OF_MEMORY, message, name, place)
