@@ -31,15 +31,18 @@ __all__ = [
     "SOME_BAD",
     "STOPPED",
     "USER_ERROR",
+    "Again",
     "Json",
     "RunsDir",
     "ShardOption",
     "TakeOver",
     "TrainerName",
+    "Where",
     "app",
     "complain",
     "group_folder",
     "guarded",
+    "limit",
     "main",
     "print_json",
     "reap",
@@ -101,6 +104,24 @@ ShardOption = Annotated[
     Parameter(
         name="--shard",
         help="Only part i of n (`1/4` say), so that several hosts can train one sweep.",
+    ),
+]
+Again = Annotated[
+    bool,
+    Parameter(
+        name="--again",
+        negative=(),
+        help="Train runs again that have finished or diverged too. The earlier outcome stays until "
+        "the new attempt has ended, which then decides, also if it was stopped.",
+    ),
+]
+Where = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--where",
+        negative=(),
+        help="Only runs for which this holds: `alpha=0.1`, `head=[a,b]`, several with commas; "
+        "given more than once, any of them.",
     ),
 ]
 DEFAULT_RUNS = Path("runs")
@@ -193,3 +214,19 @@ def reap() -> None:
 def words(text: str | None) -> list[str] | None:
     """The words between commas; None for None."""
     return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
+
+
+def limit(
+    field: str, option: str, text: str | None, read: Callable[[str], float]
+) -> dict[str, float]:
+    """A limit as people write it, for the field of `Resources`; nothing for None."""
+    if text is None:
+        return {}
+    try:
+        found = read(text)
+    except (ValueError, OverflowError):
+        found = 0.0
+    if not 0 < found < 1e18:
+        example = "20 min" if field == "timeout_s" else "2 GB"
+        raise SweeperError(f"{option}: expected an amount such as `{example}`, got {text!r}")
+    return {field: found}

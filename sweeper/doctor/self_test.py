@@ -89,6 +89,7 @@ class _SelfTest:
     warnings: tuple[str, ...] = ()
     purpose: Purpose = "train"
     shard: Shard = WHOLE
+    again: bool = False
 
     def plan(self, state: GroupState) -> Plan:
         return plan_each([RunSpec(_RUN, probe_trainer.Config(), {})], self.trainer)

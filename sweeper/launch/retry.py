@@ -45,6 +45,7 @@ class FailedRuns:
     doubts: tuple[str, ...] = ()
     purpose: Purpose = "retry"
     shard: Shard = WHOLE  # what failed may be in any part
+    again: bool = False  # what finished stays as it is
     datasets: None = None
 
     @property
