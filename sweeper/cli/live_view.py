@@ -19,6 +19,7 @@ from sweeper.records.events import (
     Evaluated,
     EvaluationStarted,
     Event,
+    HeldBack,
     SourcesChanged,
     Started,
     WaveEnded,
@@ -73,6 +74,8 @@ def describe_event(event: Event, names: Mapping[str, str], headline: str) -> str
             return f"started   {event.run}{again}  {names.get(event.run, '')}".rstrip()
         case Ended() | Evaluated():
             return _describe_end(event, names, headline)
+        case HeldBack():
+            return _describe_held(event)
         case WaveStarted():
             return f"wave {event.wave}: {event.runs} runs on {event.slots} slots"
         case WaveEnded():
@@ -86,6 +89,12 @@ def describe_event(event: Event, names: Mapping[str, str], headline: str) -> str
             return _describe_edit(event)
         case _:
             return None
+
+
+def _describe_held(event: HeldBack) -> str:
+    if event.released:
+        return f"go on    runs with {event.where}: one has finished"
+    return f"hold back runs with {event.where}: {event.reason}"
 
 
 def _describe_edit(event: SourcesChanged) -> str:
@@ -169,6 +178,9 @@ class LiveView:
             style = _STYLES.get(event.outcome, "")
             text = printable(_describe_end(event, self._names, self._headline))
             self._recent.append(Text(text, style=style, overflow="ellipsis", no_wrap=True))
+        elif isinstance(event, HeldBack):
+            text = printable(_describe_held(event))
+            self._recent.append(Text(text, style="yellow", overflow="ellipsis", no_wrap=True))
         if isinstance(event, SourcesChanged):
             self._warning = [Text(printable(_describe_edit(event)), style="yellow")]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.errors import Diverged
-from sweeper.records.jsonl import sync
+from sweeper.records.jsonl import naming, sync
 from sweeper.records.layout import RunFolder, read_json, write_atomically
 from sweeper.records.metrics import append_rows
 
@@ -129,9 +129,10 @@ class RunContext:
         # hosts that share the folder.
         temporary = self.folder / f".{os.getpid()}-{os.urandom(4).hex()}-{name}"
         try:
-            writer(temporary)
-            with temporary.open("rb") as written:
-                sync(written.fileno())
+            with naming(target):
+                writer(temporary)
+                with temporary.open("rb") as written:
+                    sync(written.fileno())
             os.replace(temporary, target)  # noqa: PTH105  (the same on all Pythons)
         finally:
             temporary.unlink(missing_ok=True)
