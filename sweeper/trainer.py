@@ -64,11 +64,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from sweeper.errors import Diverged, TrainerError
+from sweeper.formerly import Formerly
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["DEFAULT_TRAINER", "Diverged", "Run", "Trainer", "canonical_name", "load_trainer"]
+__all__ = [
+    "DEFAULT_TRAINER",
+    "Diverged",
+    "Formerly",
+    "Run",
+    "Trainer",
+    "canonical_name",
+    "load_trainer",
+]
 
 DEFAULT_TRAINER = "models.neural_ode"
 ENTRY_POINT_GROUP = "sweeper.trainers"

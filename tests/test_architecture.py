@@ -23,7 +23,7 @@ LAYERS = [
     {"plan"},
     {"records", "config"},
     {"trainer", "host"},
-    {"errors", "suggest", "units", "keys", "untrusted"},
+    {"errors", "suggest", "units", "keys", "untrusted", "formerly"},
 ]
 # Within a layer only these imports are allowed.
 BESIDE = {

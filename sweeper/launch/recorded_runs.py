@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweeper.config import Resources, RunSpec, from_plain, plain, run_id
+from sweeper.config import Resources, RunSpec, from_plain, identity, run_id
 from sweeper.config.run_config import read_config
 from sweeper.errors import ConfigError, RecordError
 from sweeper.records import GroupFolder, GroupState
@@ -66,7 +66,7 @@ def _config(file: Path, run: str, trainer: Trainer) -> Any:
         raise RecordError(
             f"{file} no longer fits trainer {trainer.name!r}:\n{error}\nlaunch the sweep file again"
         ) from error
-    if run_id(trainer.name, plain(config)) != run:
+    if run_id(trainer.name, identity(config)) != run:
         raise RecordError(
             f"{file}: with the defaults that trainer {trainer.name!r} has now, this is another run "
             f"than `{run}`; launch the sweep file again"
