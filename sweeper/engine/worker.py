@@ -20,6 +20,7 @@ from sweeper.config import from_plain, to_yaml
 from sweeper.engine.budgets import cap_log
 from sweeper.engine.endings import Results, ends_of
 from sweeper.engine.failures import cause_of_exception
+from sweeper.engine.heap import give_back_memory
 from sweeper.engine.process_state import ProcessState, kill_children
 from sweeper.engine.protocol import Channel, PackEnded, Task, TrainPack, WorkerSetup
 from sweeper.engine.results import Result, write_result
@@ -100,6 +101,7 @@ class Worker:
             if spent:
                 sys.stdout.write(f"[this process is not used for another run: {spent}]\n")
             kill_children()
+        give_back_memory()
         cap_log(folders[0].log_file)
         for attempt in attempts[1:]:
             shutil.copyfile(folders[0].log_file, RunFolder(Path(attempt.folder)).log_file)
@@ -131,6 +133,7 @@ class Worker:
             self._scratch.stop_flag,
             attempt=attempt.attempt,
             note_step=functools.partial(self._status_table.note_step, attempt.row),
+            at_first_step=give_back_memory,
         )
         run.begin()
         return run
