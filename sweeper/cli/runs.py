@@ -17,14 +17,17 @@ from sweeper.cli.common import (
     RUN,
     SOME_BAD,
     STOPPED,
+    Again,
     Json,
     RunsDir,
     ShardOption,
     TakeOver,
     TrainerName,
+    Where,
     app,
     complain,
     group_folder,
+    limit,
     print_json,
     reap,
     say,
@@ -56,7 +59,9 @@ def _options(
 def plan(
     file: Path,
     /,
-    *,
+    *runs: str,
+    where: Where = (),
+    again: Again = False,
     cpus: int | None = None,
     cpus_per_run: int | None = None,
     runs_per_wave: int | None = None,
@@ -71,20 +76,26 @@ def plan(
     ```text
     sweep plan configs/sweeps/quickstart.yaml
     sweep plan my-sweep.yaml --json
+    sweep plan my-sweep.yaml --again --where 'alpha=0.1'
     ```
 
     Args:
         file: The sweep file.
+        runs: Only these runs, by id or its first characters (default: all).
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
         cpus_per_run: CPUs of one run (default: the sweep file's `resources`, else 1).
         runs_per_wave: Runs in one Ray session (default: the sweep file's, else up to 5,000).
     """
     from sweeper.cli.text import plan_text
     from sweeper.launch.launch import prepare
+    from sweeper.launch.recorded_trainer import lacking
 
     options = replace(_options(cpus, cpus_per_run, runs_per_wave), shard=_shard(shard))
-    prepared = prepare(file, runs_dir, options)
+    prepared = prepare(file, runs_dir, options, runs=runs, where=where, again=again)
     _warn(prepared)
+    problem = lacking(prepared.work.trainer)
+    if problem is not None:
+        complain(problem)
     described = _described(prepared)
     print_json(described) if json else say(plan_text(described))
 
@@ -96,15 +107,19 @@ def _shard(text: str | None) -> Shard:
 
 
 def _described(prepared: Prepared) -> dict[str, Any]:
-    return {**prepared.work.describe(prepared.plan), "slots": len(prepared.slots)}
+    from sweeper.launch.notes import notes_on
+
+    described = {**prepared.work.describe(prepared.plan), "slots": len(prepared.slots)}
+    return {**described, **notes_on(prepared).plain()}
 
 
 def _warn(prepared: Prepared) -> None:
     from sweeper.engine.environment import withheld
+    from sweeper.launch.notes import notes_on
 
     for name in withheld(os.environ):
         complain(f"{name} is not passed to the runs: what they print is kept in their logs")
-    for warning in prepared.work.warnings:
+    for warning in (*prepared.work.warnings, *notes_on(prepared).lines):
         complain(warning)
 
 
@@ -112,7 +127,9 @@ def _warn(prepared: Prepared) -> None:
 def launch(
     file: Path,
     /,
-    *,
+    *runs: str,
+    where: Where = (),
+    again: Again = False,
     cpus: int | None = None,
     cpus_per_run: int | None = None,
     runs_per_wave: int | None = None,
@@ -137,10 +154,12 @@ def launch(
     sweep launch my-sweep.yaml --cpus 64 --runs-dir /data/runs
     tmux new -s sweep 'sweep launch my-sweep.yaml'
     sweep launch my-sweep.yaml --shard 2/4
+    sweep launch my-sweep.yaml --again --where 'alpha=0.1'
     ```
 
     Args:
         file: The sweep file.
+        runs: Only these runs, by id or its first characters (default: all).
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
         cpus_per_run: CPUs of one run (default: the sweep file's `resources`, else 1).
         runs_per_wave: Runs in one Ray session (default: the sweep file's, else up to 5,000).
@@ -159,7 +178,7 @@ def launch(
         shard=_shard(shard),
         take_over=take_over,
     )
-    prepared = prepare(file, runs_dir, options)
+    prepared = prepare(file, runs_dir, options, runs=runs, where=where, again=again)
     closed = closed_on_the_way(runs_dir) if shared else None
     if closed is not None:
         complain(f"--shared: others can't open {closed}; to allow it, run: chmod g+x {closed}")
@@ -211,8 +230,8 @@ def retry(
 
     options = replace(_options(cpus), brake=brake, take_over=take_over)
     limits = {
-        **_limit("timeout_s", "--timeout", timeout, duration_s),
-        **_limit("memory_per_run", "--memory-per-run", memory_per_run, size_bytes),
+        **limit("timeout_s", "--timeout", timeout, duration_s),
+        **limit("memory_per_run", "--memory-per-run", memory_per_run, size_bytes),
     }
     prepared = prepare_retry(
         group_folder(runs_dir, group), options, causes=cause, trainer=trainer, limits=limits
@@ -225,22 +244,6 @@ def retry(
     return _train(prepared, options, retry_text, json=json)
 
 
-def _limit(
-    field: str, option: str, text: str | None, read: Callable[[str], float]
-) -> dict[str, float]:
-    """A limit as people write it, for the field of `Resources`; nothing for None."""
-    if text is None:
-        return {}
-    try:
-        found = read(text)
-    except (ValueError, OverflowError):
-        found = 0.0
-    if not 0 < found < 1e18:
-        example = "20 min" if field == "timeout_s" else "2 GB"
-        raise SweeperError(f"{option}: expected an amount such as `{example}`, got {text!r}")
-    return {field: found}
-
-
 def _train(
     prepared: Prepared,
     options: Options,
@@ -251,6 +254,7 @@ def _train(
     """Launch what was prepared, show its progress, and return the exit status."""
     from sweeper.cli.text import ending_text
     from sweeper.launch.launch import launch as launch_here
+    from sweeper.launch.work import SweepFile
     from sweeper.report.final_report import ending
 
     # With --json, only the answer goes to stdout.
@@ -262,6 +266,8 @@ def _train(
         reason=end.end.reason,
         message=end.end.message,
         shard=prepared.work.shard,
+        chosen=prepared.work.chosen if isinstance(prepared.work, SweepFile) else None,
+        launch=end.launch,
     )
     for problem in answer["problems"]:
         complain(problem)
@@ -339,7 +345,7 @@ def evaluate(
     if not targets or not names:
         raise SweeperError("sweep evaluate takes a group or run ids, and --datasets NAME,NAME")
     options = replace(_options(cpus), brake=brake, take_over=take_over)
-    limits = _limit("timeout_s", "--timeout", timeout, duration_s)
+    limits = limit("timeout_s", "--timeout", timeout, duration_s)
     prepared = prepare_evaluation(runs_dir, targets, names, options, trainer=trainer, limits=limits)
     stream = sys.stderr if json else sys.stdout
     end = launch_here(

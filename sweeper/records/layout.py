@@ -4,6 +4,7 @@
         sweep.yaml          the sweep file as it was launched last
         plan.json           what the last launch planned
         claims/             who may train which part of it, see `sweeper.records.claims`
+        sources/            the trainer's files that a launch began with, by their digest
         journal/*.jsonl     the events, one file per writer: they decide
         results/            tables and figures
         runs/<id>/          what a person opens: config, metrics, result, log
@@ -200,6 +201,15 @@ class GroupFolder:
     @property
     def claims_dir(self) -> Path:
         return self.path / "claims"
+
+    @property
+    def sources_dir(self) -> Path:
+        """The folder of the lists of the trainer's source files."""
+        return self.path / "sources"
+
+    def source_list(self, digest: str) -> Path:
+        """What lists the trainer's source files; a journal may hold anything as their digest."""
+        return self.sources_dir / f"{digest if is_run_id(digest) else 'unknown'}.json"
 
     @property
     def results_dir(self) -> Path:
