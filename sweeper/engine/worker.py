@@ -24,6 +24,7 @@ from sweeper.engine.budgets import cap_log, free_bytes
 from sweeper.engine.earlier_attempts import clear, set_aside
 from sweeper.engine.endings import Results, ends_of
 from sweeper.engine.failures import cause_of_exception, full_disk_named
+from sweeper.engine.heap import give_back_memory
 from sweeper.engine.process_state import ProcessState, kill_children
 from sweeper.engine.protocol import Channel, PackEnded, Task, TrainPack, WorkerSetup
 from sweeper.engine.results import Result, write_result
@@ -113,6 +114,7 @@ class Worker:
             # First the results: then a process that can't be cleaned up costs nothing but itself.
             self._written = list(map(_write, folders, results, runs))
             spent = self._stacks.limited(lambda: _clean_up(state))
+        give_back_memory()
         cap_log(folders[0].log_file)
         for attempt in attempts[1:]:
             shutil.copyfile(folders[0].log_file, RunFolder(Path(attempt.folder)).log_file)
@@ -132,6 +134,7 @@ class Worker:
             self._scratch.stop_flag,
             attempt=attempt.attempt,
             note_step=functools.partial(self._status_table.note_step, attempt.row),
+            at_first_step=give_back_memory,
         )
         run.begin()
         return run
