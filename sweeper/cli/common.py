@@ -25,6 +25,7 @@ __all__ = [
     "DEFAULT_RUNS",
     "HOST",
     "PAUSED",
+    "RECORDS",
     "RUN",
     "SEE",
     "SOME_BAD",
@@ -50,6 +51,7 @@ ALL_FINISHED, USER_ERROR, SOME_BAD, PAUSED, STOPPED = 0, 2, 3, 4, 130
 
 SEE = Group.create_ordered("See")
 RUN = Group.create_ordered("Run")
+RECORDS = Group.create_ordered("Records")
 HOST = Group.create_ordered("Host")
 
 app = App(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
+from sweeper.cli.columns import grid as _grid
+from sweeper.cli.columns import rendered as _rendered
 from sweeper.report.format import axis_words, earlier_runs
 from sweeper.units import duration, size
 
@@ -30,24 +29,6 @@ _INVALID_SHOWN = 10
 _VALUES_SHOWN = 8
 _RUNS_SHOWN = 20
 _FILES_SHOWN = 50
-
-
-def _rendered(*parts: Table | Text | str) -> str:
-    """As plain text, as wide as it needs to be: pipes and logs get the same text as a terminal."""
-    console = Console(file=io.StringIO(), width=200, no_color=True, highlight=False)
-    for part in parts:
-        console.print(part, soft_wrap=True, markup=False)
-    assert isinstance(console.file, io.StringIO)
-    return "".join(f"{line.rstrip()}\n" for line in console.file.getvalue().splitlines())
-
-
-def _grid(rows: Sequence[Sequence[object]], heads: Sequence[str] = ()) -> Table:
-    table = Table(box=None, show_header=bool(heads), padding=(0, 2, 0, 0), header_style="")
-    for head in heads or [""] * max(map(len, rows), default=0):
-        table.add_column(head, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
-    return table
 
 
 def _listed(values: Sequence[object]) -> str:

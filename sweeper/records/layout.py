@@ -3,6 +3,7 @@
     <runs dir>/<group>/
         sweep.yaml          the sweep file as it was launched last
         plan.json           what the last launch planned
+        summary.json        what the journal comes to, kept for `sweep list`
         claims/             who may train which part of it, see `sweeper.records.claims`
         journal/*.jsonl     the events, one file per writer: they decide
         results/            tables and figures
@@ -192,6 +193,10 @@ class GroupFolder:
     @property
     def plan_file(self) -> Path:
         return self.path / "plan.json"
+
+    @property
+    def summary_file(self) -> Path:
+        return self.path / "summary.json"
 
     @property
     def journal_dir(self) -> Path:

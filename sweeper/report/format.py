@@ -11,6 +11,7 @@ from typing import Any
 __all__ = [
     "NOTHING",
     "axis_words",
+    "counted",
     "distinct_heads",
     "earlier_runs",
     "short_names",
@@ -106,6 +107,11 @@ def distinct_heads(heads: Sequence[tuple[str, str]]) -> list[str]:
         taken.add(head)
         distinct.append(head)
     return distinct
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 run``, ``2 runs``, ``1,000 runs``: a number with its noun."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def earlier_runs(count: int) -> str:
