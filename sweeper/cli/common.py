@@ -31,6 +31,7 @@ __all__ = [
     "SOME_BAD",
     "STOPPED",
     "USER_ERROR",
+    "Brake",
     "Json",
     "RunsDir",
     "ShardOption",
@@ -54,6 +55,7 @@ RUN = Group.create_ordered("Run")
 RECORDS = Group.create_ordered("Records")
 HOST = Group.create_ordered("Host")
 
+
 app = App(
     name="sweep",
     help=(
@@ -63,6 +65,8 @@ app = App(
     version_flags=["--version"],
     help_format="markdown",
     result_action="return_value",
+    # No `--empty-cause`, no `--no-json`, no `[default: None]`: who wants one of these says so.
+    default_parameter=Parameter(negative=(), show_default=False),
 )
 
 
@@ -76,10 +80,11 @@ RunsDir = Annotated[
         name="--runs-dir",
         env_var="SWEEPER_RUNS",
         converter=_runs_dir,
+        show_default=True,
         help="The folder of the records.",
     ),
 ]
-Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON for programs.")]
+Json = Annotated[bool, Parameter(name="--json", help="Print JSON for programs.")]
 TrainerName = Annotated[
     str | None,
     Parameter(
@@ -92,10 +97,13 @@ TakeOver = Annotated[
     bool,
     Parameter(
         name="--take-over",
-        negative=(),
         help="You know that the launches of this group on other hosts are dead: close what they "
         "left open, and take their place.",
     ),
+]
+Brake = Annotated[
+    bool,
+    Parameter(name="--brake", negative="--no-brake"),
 ]
 ShardOption = Annotated[
     str | None,
@@ -134,7 +142,9 @@ def guarded(command: Callable[..., object], arguments: list[str]) -> int:
     try:
         status = command(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        complain(f"{error}\nSee: sweep {' '.join(arguments[:1])} --help")
+        from sweeper.cli.usage import usage_error
+
+        complain(usage_error(error, app, arguments))
         return USER_ERROR
     except SweeperError as error:
         complain(str(error))

@@ -18,7 +18,7 @@ from sweeper.cli.common import (
     say,
 )
 
-Sizes = Annotated[bool, Parameter(name="--sizes", negative=())]
+Sizes = Annotated[bool, Parameter(name="--sizes")]
 
 
 @app.command(name="list", group=SEE)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _POLL_S = 0.2
 _LOOK_S = 1.0
 
-Follow = Annotated[bool, Parameter(name=["--follow", "-f"], negative=())]
+Follow = Annotated[bool, Parameter(name=["--follow", "-f"])]
 
 
 @app.command(group=SEE)

@@ -21,7 +21,7 @@ from sweeper.cli.common import (
 )
 from sweeper.errors import SweeperError
 
-Everything = Annotated[bool, Parameter(name="--all", negative=())]
+Everything = Annotated[bool, Parameter(name="--all")]
 
 
 @app.command(group=SEE)
@@ -169,7 +169,7 @@ def table(
         by: Parameters of the rows, separated by commas (default: all that vary, except seeds).
         metrics: Metrics of the columns, separated by commas (default: the main ones).
         everything: Show the runs of earlier sweep files of the group too.
-        format: The format of the table.
+        format: The format of the table (default: `table`).
     """
     from sweeper.report.aggregate import group_table
     from sweeper.report.tables import render

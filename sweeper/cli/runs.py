@@ -17,6 +17,7 @@ from sweeper.cli.common import (
     RUN,
     SOME_BAD,
     STOPPED,
+    Brake,
     Json,
     RunsDir,
     ShardOption,
@@ -116,7 +117,7 @@ def launch(
     cpus: int | None = None,
     cpus_per_run: int | None = None,
     runs_per_wave: int | None = None,
-    brake: bool = True,
+    brake: Brake = True,
     shared: bool = False,
     shard: ShardOption = None,
     take_over: TakeOver = False,
@@ -144,7 +145,7 @@ def launch(
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
         cpus_per_run: CPUs of one run (default: the sweep file's `resources`, else 1).
         runs_per_wave: Runs in one Ray session (default: the sweep file's, else up to 5,000).
-        brake: Pause if the first eight runs all fail for the same cause.
+        brake: Pause if the first eight runs all fail for the same cause (default: it does).
         shared: Let your Unix group read the records, including all that later commands add.
     """
     from sweeper.cli.text import plan_text
@@ -176,7 +177,7 @@ def retry(
     memory_per_run: str | None = None,
     dry_run: bool = False,
     cpus: int | None = None,
-    brake: bool = True,
+    brake: Brake = True,
     take_over: TakeOver = False,
     trainer: TrainerName = None,
     runs_dir: RunsDir = DEFAULT_RUNS,
@@ -203,7 +204,7 @@ def retry(
         memory_per_run: Another memory limit, such as `2 GB`.
         dry_run: Only show what would be done.
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
-        brake: Pause if the first eight runs all fail for the same cause.
+        brake: Pause if the first eight runs all fail for the same cause (default: it does).
     """
     from sweeper.cli.text import retry_text
     from sweeper.config import duration_s, size_bytes
@@ -305,7 +306,7 @@ def evaluate(
     datasets: str,
     timeout: str | None = None,
     cpus: int | None = None,
-    brake: bool = True,
+    brake: Brake = True,
     take_over: TakeOver = False,
     trainer: TrainerName = None,
     runs_dir: RunsDir = DEFAULT_RUNS,
@@ -327,7 +328,7 @@ def evaluate(
         datasets: Names of datasets, separated by commas.
         timeout: Another time limit for each run, such as `20 min`.
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
-        brake: Pause if the first eight runs all fail for the same cause.
+        brake: Pause if the first eight runs all fail for the same cause (default: it does).
     """
     from sweeper.cli.text import evaluation_text
     from sweeper.config import duration_s
