@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["closest", "listed", "meant", "nearest", "shown"]
+__all__ = ["closest", "counted", "listed", "meant", "nearest", "shown"]
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
@@ -73,6 +73,11 @@ def meant(word: str, words: Iterable[str]) -> str:
     """The ending ``; did you mean `x`?`` of a message, empty if nothing is near."""
     found = nearest(word, words)
     return f"; did you mean `{found}`?" if found is not None else ""
+
+
+def counted(number: int, noun: str, nouns: str = "") -> str:
+    """``1 run``, ``2 runs``: a number with its noun; `nouns` is a plural that adds no ``s``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {nouns or noun + 's'}"
 
 
 def shown(text: str, width: int = 60) -> str:

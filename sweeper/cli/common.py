@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError, Group, Parameter, Token
 
 from sweeper.errors import SweeperError
 from sweeper.host.paths import expanded
+from sweeper.suggest import counted
 from sweeper.untrusted import printable
 
 if TYPE_CHECKING:
@@ -196,8 +197,9 @@ def reap() -> None:
     left = reap_dead_launches()
     if left.processes or left.folders:
         complain(
-            f"removed what a dead launch had left: {left.processes} processes and "
-            f"{left.folders} scratch folders"
+            f"removed what a dead launch had left: "
+            f"{counted(left.processes, 'process', 'processes')} and "
+            f"{counted(left.folders, 'scratch folder')}"
         )
 
 

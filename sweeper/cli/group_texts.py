@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sweeper.cli.columns import grid, rendered
-from sweeper.report.format import counted, earlier_runs
+from sweeper.report.format import earlier_runs
+from sweeper.suggest import counted
 from sweeper.units import size
 
 __all__ = ["ago", "counts_text", "holder", "list_text", "moment"]

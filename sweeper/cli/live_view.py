@@ -23,6 +23,7 @@ from sweeper.records.events import (
     WaveStarted,
 )
 from sweeper.records.outcomes import Outcome
+from sweeper.suggest import counted
 from sweeper.units import duration, size
 from sweeper.untrusted import printable
 
@@ -71,7 +72,8 @@ def describe_event(event: Event, names: Mapping[str, str], headline: str) -> str
         case Ended() | Evaluated():
             return _describe_end(event, names, headline)
         case WaveStarted():
-            return f"wave {event.wave}: {event.runs} runs on {event.slots} slots"
+            runs, slots = counted(event.runs or 0, "run"), counted(event.slots or 0, "slot")
+            return f"wave {event.wave}: {runs} on {slots}"
         case WaveEnded():
             peak = size(event.scratch_peak_bytes or 0)
             outside = (event.startup_s or 0.0) + (event.shutdown_s or 0.0)

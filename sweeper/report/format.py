@@ -11,7 +11,6 @@ from typing import Any
 __all__ = [
     "NOTHING",
     "axis_words",
-    "counted",
     "distinct_heads",
     "earlier_runs",
     "short_names",
@@ -109,11 +108,6 @@ def distinct_heads(heads: Sequence[tuple[str, str]]) -> list[str]:
     return distinct
 
 
-def counted(number: int, noun: str) -> str:
-    """``1 run``, ``2 runs``, ``1,000 runs``: a number with its noun."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def earlier_runs(count: int) -> str:
     """That a group holds runs which its sweep, as it was last launched, doesn't have."""
     return f"{count} more {'run' if count == 1 else 'runs'} from earlier files"
@@ -121,4 +115,6 @@ def earlier_runs(count: int) -> str:
 
 def axis_words(axis_values: Mapping[str, Any]) -> str:
     """``activation=tanh seed=1``: a run's axis values with the last part of each key."""
-    return " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in axis_values.items())
+    return " ".join(
+        f"{key.rpartition('.')[2]}={value_text(value)}" for key, value in axis_values.items()
+    )
