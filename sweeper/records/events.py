@@ -20,8 +20,10 @@ __all__ = [
     "Event",
     "LaunchEnded",
     "Launched",
+    "Noted",
     "Planned",
     "Recorded",
+    "Removed",
     "Started",
     "WaveEnded",
     "WaveStarted",
@@ -67,7 +69,8 @@ class Planned:
     `fixed` is what all of them share: the trainer's name under ``trainer``, and every parameter
     that is no axis by its dotted key, defaults included. So two runs of a group are replicates only
     where these agree too. `headline` names the metric that ranks runs, the smallest first or with
-    `maximise` the largest; `units` are those of metrics, by name or pattern.
+    `maximise` the largest; `units` are those of metrics, by name or pattern. `names` are what the
+    sweep file calls its runs, by run id.
     """
 
     runs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -75,6 +78,7 @@ class Planned:
     headline: str | None = None
     maximise: bool = False
     units: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +171,21 @@ class LaunchEnded:
     message: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Removed:
+    """A user has removed what was trained of a run: no attempt that began before this counts."""
+
+    run: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noted:
+    """A user's note on a run, or without `run` on the group; an empty one takes back the last."""
+
+    run: str | None = None
+    text: str = ""
+
+
 Event = (
     Launched
     | Planned
@@ -177,6 +196,8 @@ Event = (
     | Evaluated
     | WaveEnded
     | LaunchEnded
+    | Removed
+    | Noted
 )
 
 KINDS: Mapping[str, type[Event]] = {
@@ -189,6 +210,8 @@ KINDS: Mapping[str, type[Event]] = {
     "evaluated": Evaluated,
     "wave_ended": WaveEnded,
     "launch_ended": LaunchEnded,
+    "removed": Removed,
+    "noted": Noted,
 }
 
 
