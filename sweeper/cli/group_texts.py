@@ -55,6 +55,7 @@ def list_text(answer: Mapping[str, Any], *, now: float) -> str:
     for group in answer["groups"]:
         parts += [f"{group['group']}: run by {holder(it)}" for it in group["held_by"]]
         parts += [f"{group['group']}: {group['problem']}"] if group["problem"] else []
+        parts += [f"{group['group']}: note: {group['note']}"] if group.get("note") else []
     if answer["others"]:
         parts.append(f"no groups of runs: {_few(answer['others'])}")
     if any(not group["size_is_exact"] for group in answer["groups"]):

@@ -34,6 +34,7 @@ from sweeper.cli.common import (
 from sweeper.errors import SweeperError
 
 if TYPE_CHECKING:
+    from sweeper.config import RunSpec
     from sweeper.launch.work import Options, Prepared, View
     from sweeper.records import Shard
 
@@ -283,7 +284,6 @@ def _view(
     """Print what is about to run, and return the view that shows its progress."""
     from sweeper.cli.live_view import view_for
     from sweeper.records import status as read_status
-    from sweeper.report.format import axis_words
 
     _warn(prepared)
     stream.write(text_of(_described(prepared)) + "\n")
@@ -293,11 +293,23 @@ def _view(
     return view_for(
         stream,
         total=len(specs),
-        names={spec.id: axis_words(spec.axis_values) for spec in specs},
+        names={spec.id: _called(prepared, spec) for spec in specs},
         headline=headline or work.trainer.headline,
         # The records know the progress of trainings only.
         status=(lambda: read_status(work.folder)) if work.datasets is None else dict,
     )
+
+
+def _called(prepared: Prepared, spec: RunSpec) -> str:
+    """What distinguishes a run for people: its name, if its sweep file gives one, and its axes."""
+    from sweeper.report.format import axis_words
+
+    known = prepared.state.runs.get(spec.id)
+    sweep = getattr(prepared.work, "sweep", None)
+    names = sweep.names if sweep is not None else None
+    name = names.of(spec.axis_values) if names else known.name if known else None
+    words = axis_words(spec.axis_values)
+    return f"({name})  {words}" if name else words
 
 
 @app.command(group=RUN)

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from sweeper.cli.columns import grid as _grid
 from sweeper.cli.columns import rendered as _rendered
-from sweeper.report.format import NOTHING, axis_words, earlier_runs, value_text
+from sweeper.report.format import NOTHING, axis_words, earlier_runs, run_words, value_text
 from sweeper.suggest import counted
 from sweeper.units import duration, size
 
@@ -168,6 +168,7 @@ def status_text(status: Mapping[str, Any]) -> str:
     head = f"{status['group']}: {finished} of {status['total']} finished"
     rest = ", ".join(f"{count} {word}" for word, count in counts.items() if word != "finished")
     lines: list[Table | str] = [(f"{head}; {rest}" if rest else head) + _earlier(status)]
+    lines += [f"note: {status['note']}"] if status.get("note") else []
     if status.get("eta_s") is not None:
         lines.append(f"about {duration(status['eta_s'])} left")
     running = status["running"]
@@ -176,7 +177,7 @@ def status_text(status: Mapping[str, Any]) -> str:
             _grid(
                 [
                     (
-                        run["id"],
+                        run_words(run["id"], run.get("name")),
                         "" if run.get("fraction") is None else f"{run['fraction']:.0%}",
                         "" if run.get("step") is None else f"step {run['step']}",
                         axis_words(run["axis_values"]),
@@ -228,14 +229,16 @@ def crashed_text(answer: Mapping[str, Any], *, everything: bool = False) -> str:
         parts += _details(
             ("when", _explanation(cause)),
             ("at", cause["place"]),
-            ("example", example["id"]),
+            ("example", run_words(example["id"], example.get("name"))),
             ("log", example["log"]),
         )
     for cause in causes:
         shown = cause["ids"] if everything else cause["ids"][:_RUNS_SHOWN]
         for run in (runs[run] for run in shown):
-            parts += ["", f"{run['id']}  {run['outcome']}  {_cause_words(run)}".rstrip()]
+            called = run_words(run["id"], run.get("name"))
+            parts += ["", f"{called}  {run['outcome']}  {_cause_words(run)}".rstrip()]
             parts += _details(
+                ("note", run.get("note")),
                 ("axes", axis_words(run["axis_values"])),
                 ("at", run["place"]),
                 ("last step", run["last_step"]),
@@ -281,7 +284,8 @@ def _explanation(cause: Mapping[str, Any]) -> str:
 
 def show_text(run: Mapping[str, Any]) -> str:
     """The answer of `sweep show`."""
-    facts = [(key, run[key]) for key in ("id", "group", "outcome", "last_step", "wall_s")]
+    keys = ("id", "name", "note", "group", "outcome", "last_step", "wall_s")
+    facts = [(key, run.get(key)) for key in keys]
     facts += [(key, _moment(run[key])) for key in ("started", "ended")]
     facts += [("attempts", len(run["attempts"]))]
     parts: list[Table | str] = [_grid([fact for fact in facts if fact[1] is not None])]

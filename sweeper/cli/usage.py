@@ -25,6 +25,8 @@ _NEEDS: Mapping[str, tuple[str, str]] = {
     "FILE": ("a sweep file", "my-sweep.yaml"),
     "RUN": ("a run", "k3f9x2qa7m"),
     "GROUP": ("a group", "quickstart"),
+    "TARGET": ("a run or a group", "k3f9x2qa7m"),
+    "TARGETS": ("a group or runs", "k3f9x2qa7m"),
 }
 _KINDS: Mapping[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
 

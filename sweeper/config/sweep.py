@@ -14,6 +14,7 @@ from sweeper.config.filters import Dimension, Names, dimensions, read_conditions
 from sweeper.config.grid import EntangledError, Selection
 from sweeper.config.problems import Report
 from sweeper.config.resources import Resources, read_resources
+from sweeper.config.run_names import NAME, RunNames, read_run_names
 from sweeper.config.schema import check_types, schema_of
 from sweeper.config.section_types import Schema, Section
 from sweeper.config.sweep_keys import RESERVED, read_group, read_seeds, read_wandb, text_of
@@ -32,7 +33,7 @@ class Sweep:
     """A valid sweep file; iterating gives its runs, each made when it is asked for.
 
     `defaults_file` is the default.yaml that it builds on, `zipped` the keys of axes that move
-    together, `wandb` what the file says for W&B besides the group.
+    together, `wandb` what the file says for W&B besides the group, `names` what runs are called.
     """
 
     path: Path
@@ -46,6 +47,7 @@ class Sweep:
     wandb: Mapping[str, Any]
     zipped: tuple[tuple[str, ...], ...]
     _expansion: Expansion = field(repr=False)
+    names: RunNames | None = None
 
     def grid_size(self) -> int:
         """The number of points before `exclude` and `only`."""
@@ -87,10 +89,13 @@ def read_sweep(path: Path, *, search: Sequence[Path] = ()) -> Sweep:
         raise ConfigError(report.errors())
     schema = _schema(trainer)
     defaults = read_defaults(path, trainer.name, schema)
-    fields = tuple(entry for entry in root.entries if entry.key not in RESERVED)
-    part = ConfigPart(report, defaults.section, known=RESERVED)
+    own = RESERVED if NAME in schema.fields else (*RESERVED, NAME)
+    fields = tuple(entry for entry in root.entries if entry.key not in own)
+    part = ConfigPart(report, defaults.section, known=own)
     section = part.read(MappingNode(fields, root.mark))
     grid = _read_grid(section, part, reserved)
+    naming = root.get(NAME) if NAME in own else None
+    names = read_run_names(naming, grid.names, report) if naming is not None else None
     problems = [*report.errors(), *defaults.errors]
     if problems:
         raise ConfigError(problems)
@@ -113,6 +118,7 @@ def read_sweep(path: Path, *, search: Sequence[Path] = ()) -> Sweep:
             grid.dimensions,
             selection,
         ),
+        names=names,
     )
 
 
@@ -148,6 +154,7 @@ class _Grid:
     section: Section
     dimensions: tuple[Dimension, ...]
     zipped: tuple[tuple[int, ...], ...]
+    names: Names
     excludes: Sequence[Mapping[int, frozenset[int]]]
     onlys: Sequence[Mapping[int, frozenset[int]]] | None
 
@@ -162,7 +169,7 @@ def _read_grid(section: Section, part: ConfigPart, reserved: Mapping[str, Entry]
     grid = dimensions(part.axes, zipped, part.report)
     excludes = read_conditions(reserved.get("exclude"), names, grid)
     onlys = read_conditions(reserved.get("only"), names, grid)
-    return _Grid(section, tuple(grid), tuple(zipped), excludes or (), onlys)
+    return _Grid(section, tuple(grid), tuple(zipped), names, excludes or (), onlys)
 
 
 def _select(grid: _Grid, report: Report, reserved: Mapping[str, Entry]) -> Selection:

@@ -44,6 +44,7 @@ class Totals:
     earlier: int = 0
     last_time: float | None = None
     damaged_lines: int = 0
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ def _totals(folder: GroupFolder, here: Host) -> tuple[Totals, tuple[Occupant, ..
         len(seen.state.earlier),
         state.last_time,
         seen.damaged_lines,
+        state.note,
     )
     held = occupants(folder, seen.state.launches, seen.alive, here)
     if not seen.open_launches and not held:
@@ -144,7 +146,8 @@ def _kept(folder: GroupFolder, sizes: Mapping[str, int]) -> Totals | None:
         return None
     numbers = {word: read.integer(counts, word) or 0 for word in counts}
     earlier, damaged = read.integer(data, "earlier") or 0, read.integer(data, "damaged_lines") or 0
-    return Totals(total, numbers, earlier, read.real(data, "last_time"), damaged)
+    last_time, note = read.real(data, "last_time"), read.text(data, "note")
+    return Totals(total, numbers, earlier, last_time, damaged, note)
 
 
 def _keep(folder: GroupFolder, sizes: Mapping[str, int], totals: Totals) -> None:

@@ -13,6 +13,7 @@ __all__ = [
     "axis_words",
     "distinct_heads",
     "earlier_runs",
+    "run_words",
     "short_names",
     "significant",
     "value_text",
@@ -111,6 +112,11 @@ def distinct_heads(heads: Sequence[tuple[str, str]]) -> list[str]:
 def earlier_runs(count: int) -> str:
     """That a group holds runs which its sweep, as it was last launched, doesn't have."""
     return f"{count} more {'run' if count == 1 else 'runs'} from earlier files"
+
+
+def run_words(run_id: str, name: str | None) -> str:
+    """A run's id, and its name where it has one: ``k3f9x2qa7m (tanh-64)``."""
+    return f"{run_id} ({name})" if name else run_id
 
 
 def axis_words(axis_values: Mapping[str, Any]) -> str:

@@ -51,10 +51,12 @@ def _cells(table: Table) -> tuple[list[str], list[list[str]], list[bool], str]:
     names, pattern = short_names(table.metrics)
     several = len(table.groups) > 1
     others = any(row.others for row in table.rows) and not table.per_run
+    named = _named(table)
     heads = distinct_heads(
         [
             *([("group", "sweep")] if several else []),
             *([("id", "run")] if table.per_run else []),
+            *([("name", "run")] if named else []),
             *((axis.label, "parameter") for axis in table.axes),
             *((names[name], "metric") for name in table.metrics),
             ("outcome" if table.per_run else "n", "runs"),
@@ -65,6 +67,7 @@ def _cells(table: Table) -> tuple[list[str], list[list[str]], list[bool], str]:
         [
             *([row.group] if several else []),
             *([row.runs[0]] if table.per_run else []),
+            *([row.names[0] or NOTHING] if named else []),
             *(_value(row, axis.key) for axis in table.axes),
             *(_statistic(row.metrics[name]) for name in table.metrics),
             next(iter(row.others), "finished") if table.per_run else str(row.finished),
@@ -73,6 +76,11 @@ def _cells(table: Table) -> tuple[list[str], list[list[str]], list[bool], str]:
         for row in table.rows
     ]
     return heads, rows, _numeric(table, len(heads), others), _legend(table, pattern)
+
+
+def _named(table: Table) -> bool:
+    """Whether the rows are runs that have names."""
+    return table.per_run and any(name for row in table.rows for name in row.names)
 
 
 def _numeric(table: Table, columns: int, others: bool) -> list[bool]:
@@ -168,7 +176,7 @@ def _markdown_row(cells: Sequence[str]) -> str:
 
 
 def _csv(table: Table) -> str:
-    standings = _standings(table)
+    standings, named = _standings(table), _named(table)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(
@@ -176,6 +184,7 @@ def _csv(table: Table) -> str:
             [
                 ("group", "sweep"),
                 *([("id", "run")] if table.per_run else []),
+                *([("name", "run")] if named else []),
                 *((axis.label, "parameter") for axis in table.axes),
                 *(
                     (f"{name}{end}", "metric")
@@ -192,6 +201,7 @@ def _csv(table: Table) -> str:
             [
                 row.group,
                 *([row.runs[0]] if table.per_run else []),
+                *([row.names[0] or ""] if named else []),
                 *(_csv_value(row.axis_values.get(axis.key, "")) for axis in table.axes),
                 *(cell for name in table.metrics for cell in _csv_statistic(row.metrics[name])),
                 row.finished,
@@ -225,6 +235,7 @@ def _json(table: Table) -> str:
             "group": row.group,
             "axis_values": dict(row.axis_values),
             "runs": list(row.runs),
+            "names": list(row.names),
             "finished": row.finished,
             "others": dict(row.others),
             "metrics": {name: _json_statistic(value) for name, value in row.metrics.items()},
