@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 
 # Importing the commands adds them to the app.
-from sweeper.cli import groups, host, logs, records, runs
+from sweeper.cli import edits, groups, host, logs, records, runs
 from sweeper.cli.common import app, main
 
-__all__ = ["app", "groups", "host", "list_crashed_runs", "logs", "main", "records", "runs"]
+__all__ = ["app", "edits", "groups", "host", "list_crashed_runs", "logs", "main", "records", "runs"]
 
 
 def list_crashed_runs() -> None:

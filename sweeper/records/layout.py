@@ -229,6 +229,25 @@ class GroupFolder:
             return []
         return sorted(name for name in names if _RUN_ID.fullmatch(name))
 
+    def foreign_names(self) -> list[str]:
+        """The names right in the folder that records don't have, sorted: somebody else's."""
+        own = {
+            path.name
+            for path in (
+                self.sweep_file,
+                self.plan_file,
+                self.summary_file,
+                self.journal_dir,
+                self.claims_dir,
+                self.results_dir,
+                self.runs_folder,
+            )
+        }
+        try:
+            return sorted(path.name for path in self.path.iterdir() if path.name not in own)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
     def make(self, *, shared: bool = False) -> GroupFolder:
         """Make the folder with its journal and runs folders if they are missing.
 
