@@ -12,10 +12,12 @@ from sweeper.cli.common import (
     DEFAULT_RUNS,
     RECORDS,
     SOME_BAD,
+    Json,
     RunsDir,
     TakeOver,
     app,
     complain,
+    print_json,
     reap,
     say,
 )
@@ -163,3 +165,61 @@ def mv(group: str, new: str, /, *, runs_dir: RunsDir = DEFAULT_RUNS) -> None:
         f"`{group}` is now `{new}`: write `group: {new}` in its sweep file too, or the next launch "
         f"trains everything again, in a new group"
     )
+
+
+@app.command(group=RECORDS)
+def merge(
+    *places: str,
+    dry_run: bool = False,
+    runs_dir: RunsDir = DEFAULT_RUNS,
+    json: Json = False,
+) -> None:
+    """Join records of one sweep from several places into the last one, which may be new.
+
+    Journals stand side by side, and of a run that several places have, the files of the attempt
+    that decides are kept. The other places stay as they are. Not while a launch works on any of
+    them.
+
+    For example:
+
+    ```text
+    sweep merge /data/from-node7/quickstart /data/from-node8/quickstart quickstart
+    sweep merge first-half second-half whole --dry-run
+    ```
+
+    Args:
+        places: Two or more groups: names, or the paths of their folders.
+        dry_run: Only show what would be done.
+    """
+    from sweeper.cli.group_texts import merge_text
+    from sweeper.records.merging import merge as merge_here
+    from sweeper.records.merging import plan_merge
+
+    if len(places) < 2:
+        raise SweeperError("sweep merge needs two or more groups: `sweep merge SOURCE TARGET`")
+    reap()
+    *sources, target = (_place(runs_dir, name) for name in places)
+    for source in sources:
+        if not source.journal_dir.is_dir():
+            raise SweeperError(f"{source.path} is no group: it holds no journal")
+    done = plan_merge(sources, target) if dry_run else merge_here(sources, target)
+    answer = {**done.plain(), "dry_run": dry_run}
+    print_json(answer) if json else say(merge_text(answer))
+
+
+def _place(runs_dir: Path, name: str) -> GroupFolder:
+    """A group by its name or by the path of its folder."""
+    from pathlib import Path
+
+    from sweeper.config.sweep_keys import why_no_group
+    from sweeper.host.paths import expanded
+    from sweeper.records import GroupFolder
+    from sweeper.records.layout import group_name
+
+    if "/" in name:
+        path = Path(expanded(name, "sweep merge")).absolute()
+        return GroupFolder(path.parent, group_name(path.name))
+    reason = why_no_group(name)
+    if reason:
+        raise SweeperError(f"`{name}` {reason}")
+    return GroupFolder(runs_dir, name)

@@ -11,7 +11,7 @@ from sweeper.report.format import earlier_runs
 from sweeper.suggest import counted
 from sweeper.units import size
 
-__all__ = ["ago", "counts_text", "holder", "list_text", "moment"]
+__all__ = ["ago", "counts_text", "holder", "list_text", "merge_text", "moment"]
 
 _DAY_S = 86400.0
 
@@ -81,3 +81,21 @@ def _row(group: Mapping[str, Any], now: float) -> tuple[str, ...]:
 def _few(names: Sequence[str], most: int = 8) -> str:
     more = len(names) - most
     return ", ".join(names[:most]) + (f", … ({more} more)" if more > 0 else "")
+
+
+def merge_text(answer: Mapping[str, Any]) -> str:
+    """The answer of `sweep merge`."""
+    rows = [
+        (place["path"], counted(place["total"], "run"), counts_text(place["counts"]))
+        for place in answer["places"]
+    ]
+    would = "would be " if answer["dry_run"] else ""
+    return rendered(
+        "before:",
+        grid([(f"  {path}", *rest) for path, *rest in rows]),
+        f"{answer['target']} {'would then have' if would else 'now has'} "
+        f"{counted(answer['total'], 'run')}: {counts_text(answer['counts'])}",
+        f"{counted(len(answer['journal_files']), 'journal file')} and "
+        f"{counted(len(answer['copied']), 'run folder')} {would}copied, "
+        f"{counted(len(answer['replaced']), 'run folder')} {would}replaced",
+    )

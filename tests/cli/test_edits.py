@@ -93,3 +93,25 @@ def test_a_renamed_group_says_what_to_change(
 def test_a_group_gets_only_a_name_that_a_file_could_give(folder: GroupFolder, name: str) -> None:
     assert guarded(app, ["mv", "g", name]) == USER_ERROR
     assert groups(folder.runs_dir) == ["g"]
+
+
+def test_a_merge_says_what_was_there_and_what_is(
+    folder: GroupFolder, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    target = tmp_path / "elsewhere" / "g"
+    assert guarded(app, ["merge", str(folder.path), str(target), "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "1 journal file and 1 run folder would be copied, 0 run folders would be replaced"
+    )
+    assert guarded(app, ["merge", "g", str(target)]) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        f"{target} now has 2 runs: 1 finished, 1 waiting",
+        "1 journal file and 1 run folder copied, 0 run folders replaced",
+    ]
+
+
+def test_a_place_without_a_journal_is_no_group(
+    folder: GroupFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert guarded(app, ["merge", "nothing", "g"]) == USER_ERROR
+    assert capsys.readouterr().err.endswith("nothing is no group: it holds no journal\n")
