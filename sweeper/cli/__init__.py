@@ -9,10 +9,21 @@ from __future__ import annotations
 import sys
 
 # Importing the commands adds them to the app.
-from sweeper.cli import edits, groups, host, logs, records, runs
+from sweeper.cli import completion, edits, groups, host, logs, records, runs
 from sweeper.cli.common import app, main
 
-__all__ = ["app", "edits", "groups", "host", "list_crashed_runs", "logs", "main", "records", "runs"]
+__all__ = [
+    "app",
+    "completion",
+    "edits",
+    "groups",
+    "host",
+    "list_crashed_runs",
+    "logs",
+    "main",
+    "records",
+    "runs",
+]
 
 
 def list_crashed_runs() -> None:

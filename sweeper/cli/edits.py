@@ -21,6 +21,7 @@ from sweeper.cli.common import (
     reap,
     say,
 )
+from sweeper.cli.completion import AnyGroup, Target
 from sweeper.errors import SweeperError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ Yes = Annotated[bool, Parameter(name=["--yes", "-y"])]
 
 @app.command(group=RECORDS)
 def rm(
-    *targets: str,
+    *targets: Target,
     yes: Yes = False,
     take_over: TakeOver = False,
     runs_dir: RunsDir = DEFAULT_RUNS,
@@ -139,7 +140,7 @@ def _agreed() -> bool:
 
 
 @app.command(group=RECORDS)
-def mv(group: str, new: str, /, *, runs_dir: RunsDir = DEFAULT_RUNS) -> None:
+def mv(group: AnyGroup, new: str, /, *, runs_dir: RunsDir = DEFAULT_RUNS) -> None:
     """Rename a group; not while a launch works on it.
 
     For example:
@@ -169,7 +170,7 @@ def mv(group: str, new: str, /, *, runs_dir: RunsDir = DEFAULT_RUNS) -> None:
 
 @app.command(group=RECORDS)
 def merge(
-    *places: str,
+    *places: AnyGroup,
     dry_run: bool = False,
     runs_dir: RunsDir = DEFAULT_RUNS,
     json: Json = False,

@@ -18,6 +18,7 @@ from sweeper.cli.common import (
     reap,
     say,
 )
+from sweeper.cli.completion import Target
 from sweeper.errors import SweeperError
 
 Sizes = Annotated[bool, Parameter(name="--sizes")]
@@ -54,7 +55,7 @@ def list_groups(
 
 @app.command(group=RECORDS)
 def note(
-    target: str,
+    target: Target,
     text: str | None = None,
     /,
     *,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from sweeper.cli.common import DEFAULT_RUNS, SEE, RunsDir, app, complain, reap
+from sweeper.cli.completion import AnyRun
 from sweeper.errors import RecordError, SweeperError
 from sweeper.untrusted import printable
 
@@ -26,7 +27,7 @@ Follow = Annotated[bool, Parameter(name=["--follow", "-f"])]
 
 @app.command(group=SEE)
 def logs(
-    run: str,
+    run: AnyRun,
     /,
     *,
     follow: Follow = False,

@@ -19,6 +19,7 @@ from sweeper.cli.common import (
     say,
     words,
 )
+from sweeper.cli.completion import AnyRun, Group
 from sweeper.errors import SweeperError
 
 Everything = Annotated[bool, Parameter(name="--all")]
@@ -26,7 +27,7 @@ Everything = Annotated[bool, Parameter(name="--all")]
 
 @app.command(group=SEE)
 def status(
-    group: str | None = None,
+    group: Group = None,
     /,
     *,
     everything: Everything = False,
@@ -59,7 +60,7 @@ def status(
 
 @app.command(group=SEE)
 def crashed(
-    group: str | None = None,
+    group: Group = None,
     /,
     *,
     everything: Everything = False,
@@ -95,7 +96,7 @@ def crashed(
 
 
 @app.command(group=SEE)
-def show(run: str, /, *, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -> None:
+def show(run: AnyRun, /, *, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -> None:
     """Show a run's config, outcome, last metrics and files.
 
     For example:
@@ -118,7 +119,7 @@ def show(run: str, /, *, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -
 
 
 @app.command(group=SEE)
-def diff(*runs: str, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -> None:
+def diff(*runs: AnyRun, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -> None:
     """Show only the parameters that differ between runs.
 
     For example:
@@ -146,7 +147,7 @@ def diff(*runs: str, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -> No
 
 @app.command(group=SEE)
 def table(
-    group: str | None = None,
+    group: Group = None,
     /,
     *,
     by: str | None = None,

@@ -31,6 +31,7 @@ from sweeper.cli.common import (
     say,
     words,
 )
+from sweeper.cli.completion import AnyRun, Group, Target
 from sweeper.errors import SweeperError
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def launch(
 
 @app.command(group=RUN)
 def retry(
-    group: str | None = None,
+    group: Group = None,
     /,
     *,
     cause: tuple[str, ...] = (),
@@ -314,7 +315,7 @@ def _called(prepared: Prepared, spec: RunSpec) -> str:
 
 @app.command(group=RUN)
 def evaluate(
-    *targets: str,
+    *targets: Target,
     datasets: str,
     timeout: str | None = None,
     cpus: int | None = None,
@@ -378,7 +379,7 @@ def evaluate(
 
 @app.command(group=RUN)
 def rerun(
-    run: str,
+    run: AnyRun,
     /,
     *,
     pdb: bool = False,

@@ -25,6 +25,8 @@ _NEEDS: Mapping[str, tuple[str, str]] = {
     "FILE": ("a sweep file", "my-sweep.yaml"),
     "RUN": ("a run", "k3f9x2qa7m"),
     "GROUP": ("a group", "quickstart"),
+    "SHELL": ("a shell", "bash"),
+    "NEW": ("the new name", "OLD NEW"),
     "TARGET": ("a run or a group", "k3f9x2qa7m"),
     "TARGETS": ("a group or runs", "k3f9x2qa7m"),
 }
