@@ -51,8 +51,8 @@ __all__ = [
 
 ALL_FINISHED, USER_ERROR, SOME_BAD, PAUSED, STOPPED = 0, 2, 3, 4, 130
 
-SEE = Group.create_ordered("See")
-RUN = Group.create_ordered("Run")
+SEE = Group.create_ordered("Inspect")
+RUN = Group.create_ordered("Train")
 RECORDS = Group.create_ordered("Records")
 HOST = Group.create_ordered("Host")
 
@@ -98,8 +98,8 @@ TakeOver = Annotated[
     bool,
     Parameter(
         name="--take-over",
-        help="You know that the launches of this group on other hosts are dead: close what they "
-        "left open, and take their place.",
+        help="Take the place of launches on other hosts that you know to be dead, and close what "
+        "they left open.",
     ),
 ]
 Brake = Annotated[
@@ -110,7 +110,7 @@ ShardOption = Annotated[
     str | None,
     Parameter(
         name="--shard",
-        help="Only part i of n (`1/4` say), so that several hosts can train one sweep.",
+        help="Only part i of n, such as `1/4`, so that several hosts can train one sweep.",
     ),
 ]
 DEFAULT_RUNS = Path("runs")

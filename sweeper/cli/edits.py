@@ -39,10 +39,10 @@ def rm(
     take_over: TakeOver = False,
     runs_dir: RunsDir = DEFAULT_RUNS,
 ) -> int:
-    """Remove groups or runs with all their files; asks first, and never while a launch works.
+    """Remove groups or runs with all their files; it asks first.
 
-    A run that is removed is forgotten: if the sweep file still has it, the next launch trains it
-    again. Exit status 3 if you say no.
+    Nothing is removed while a launch works on the group. A removed run is forgotten: if the sweep
+    file still has it, the next launch trains it again. The exit status is 3 if you say no.
 
     For example:
 
@@ -141,7 +141,9 @@ def _agreed() -> bool:
 
 @app.command(group=RECORDS)
 def mv(group: AnyGroup, new: str, /, *, runs_dir: RunsDir = DEFAULT_RUNS) -> None:
-    """Rename a group; not while a launch works on it.
+    """Rename a group.
+
+    Not while a launch works on it. Its sweep file must be changed too.
 
     For example:
 

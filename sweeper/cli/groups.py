@@ -28,7 +28,7 @@ Sizes = Annotated[bool, Parameter(name="--sizes")]
 def list_groups(
     *, sizes: Sizes = False, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False
 ) -> None:
-    """List the groups in the records: runs, outcomes, last activity, size, and who runs them now.
+    """List the groups: runs, outcomes, last activity, size, and who runs them now.
 
     For example:
 

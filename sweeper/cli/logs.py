@@ -34,9 +34,9 @@ def logs(
     tail: int | None = None,
     runs_dir: RunsDir = DEFAULT_RUNS,
 ) -> None:
-    """Print what a run has printed; its file is named on stderr.
+    """Print the log of a run, and with `-f` what comes until the run has ended.
 
-    Of a log larger than 1 MiB the end is printed.
+    Of a log larger than 1 MiB only the end is printed. Its path goes to stderr.
 
     For example:
 
@@ -46,9 +46,9 @@ def logs(
     ```
 
     Args:
-        run: A run id, or the first characters of one.
+        run: A run: its id, the first characters of it, or its name.
         follow: Go on printing until the run has ended.
-        tail: Only the last lines, as many as this.
+        tail: Begin with this many of its last lines.
     """
     from sweeper.records import find_run
     from sweeper.records.log_reader import LogReader

@@ -34,7 +34,7 @@ def status(
     runs_dir: RunsDir = DEFAULT_RUNS,
     json: Json = False,
 ) -> None:
-    """Show the progress of a sweep, from its records, while it runs or later, from any shell.
+    """Show the progress of a sweep, while it runs or later, from any shell.
 
     For example:
 
@@ -67,7 +67,7 @@ def crashed(
     runs_dir: RunsDir = DEFAULT_RUNS,
     json: Json = False,
 ) -> None:
-    """Show why runs failed, cause by cause, and each of these runs.
+    """Show why runs failed: each cause, and the runs that it ended.
 
     For each cause: the shortest condition on the parameters that separates its runs from those that
     finished, with counts, if there is one. For each run: last step, log and axis values.
@@ -107,7 +107,7 @@ def show(run: AnyRun, /, *, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False
     ```
 
     Args:
-        run: A run id, or the first characters of one.
+        run: A run: its id, the first characters of it, or its name.
     """
     from sweeper.cli.text import show_text
     from sweeper.records import find_run
@@ -120,7 +120,7 @@ def show(run: AnyRun, /, *, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False
 
 @app.command(group=SEE)
 def diff(*runs: AnyRun, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -> None:
-    """Show only the parameters that differ between runs.
+    """Show in which parameters runs differ.
 
     For example:
 

@@ -185,11 +185,11 @@ def retry(
     runs_dir: RunsDir = DEFAULT_RUNS,
     json: Json = False,
 ) -> int:
-    """Train runs again that crashed, timed out, were lost or stopped; lists them first.
+    """Train failed runs again: those that crashed, timed out, were lost or stopped.
 
-    They get the configs and resources from the records. Their files are kept until they start. A
-    launch of the sweep file would train these runs and all that are missing. The exit status is
-    that of a launch.
+    They are listed first. They get the configs and resources from the records. Their files are
+    kept until they start. A launch of the sweep file would train these runs and all that are
+    missing. The exit status is that of a launch.
 
     For example:
 
@@ -398,7 +398,7 @@ def rerun(
     ```
 
     Args:
-        run: A run id, or the first characters of one.
+        run: A run: its id, the first characters of it, or its name.
         pdb: Open the debugger where it crashes.
     """
     from sweeper.launch.rerun import rerun_here
