@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 # Importing the commands adds them to the app.
-from sweeper.cli import completion, edits, groups, host, logs, records, runs
+from sweeper.cli import completion, edits, groups, host, init, logs, one_run, records, runs
 from sweeper.cli.common import app, main
 
 __all__ = [
@@ -18,9 +18,11 @@ __all__ = [
     "edits",
     "groups",
     "host",
+    "init",
     "list_crashed_runs",
     "logs",
     "main",
+    "one_run",
     "records",
     "runs",
 ]

@@ -13,24 +13,28 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from sweeper.records.code import edited_text
 from sweeper.records.events import (
     Ended,
     Evaluated,
     EvaluationStarted,
     Event,
+    SourcesChanged,
     Started,
     WaveEnded,
     WaveStarted,
 )
+from sweeper.records.origins import LOADING_S
 from sweeper.records.outcomes import Outcome
+from sweeper.report.format import axis_words
 from sweeper.suggest import counted
 from sweeper.units import duration, size
 from sweeper.untrusted import printable
 
 if TYPE_CHECKING:
-    from sweeper.launch.work import View
+    from sweeper.launch.work import Prepared, View
 
-__all__ = ["LineView", "LiveView", "describe_event", "view_for"]
+__all__ = ["LineView", "LiveView", "describe_event", "run_labels", "view_for"]
 
 _LIVE_REFRESH_S = 0.5
 _RECENT = 6
@@ -63,6 +67,22 @@ def view_for(
     return LineView(stream, total, names, headline)
 
 
+def run_labels(prepared: Prepared) -> dict[str, str]:
+    """What distinguishes the planned runs for people: names, where they have one, and axis values.
+
+    The names are those that the sweep file gives, else those in the records.
+    """
+    sweep = getattr(prepared.work, "sweep", None)
+    names = sweep.names if sweep is not None else None
+    labels = {}
+    for spec in (planned.spec for pack in prepared.plan.packs for planned in pack.runs):
+        known = prepared.state.runs.get(spec.id)
+        name = names.of(spec.axis_values) if names else known.name if known else None
+        words = axis_words(spec.axis_values)
+        labels[spec.id] = f"({name})  {words}" if name else words
+    return labels
+
+
 def describe_event(event: Event, names: Mapping[str, str], headline: str) -> str | None:
     """One line for an event, or None for one that isn't shown."""
     match event:
@@ -81,8 +101,15 @@ def describe_event(event: Event, names: Mapping[str, str], headline: str) -> str
                 f"wave {event.wave} ended ({event.reason}): {event.training_s or 0.0:.1f} s of "
                 f"training, {outside:.1f} s of start and stop, scratch peak {peak}"
             )
+        case SourcesChanged():
+            return _describe_edit(event)
         case _:
             return None
+
+
+def _describe_edit(event: SourcesChanged) -> str:
+    moment = time.time() if event.unchanged_until is None else event.unchanged_until
+    return f"warning: {edited_text(event.files, moment - LOADING_S)}"
 
 
 def _describe_end(event: Ended | Evaluated, names: Mapping[str, str], headline: str) -> str:
@@ -143,6 +170,7 @@ class LiveView:
         self._status = status
         self._outcomes: dict[str, Outcome] = {}
         self._recent: deque[Text] = deque(maxlen=_RECENT)
+        self._warning: list[Text] = []
         self._bar = Progress(
             TextColumn("runs"), BarColumn(bar_width=40), MofNCompleteColumn(), console=console
         )
@@ -160,6 +188,8 @@ class LiveView:
             style = _STYLES.get(event.outcome, "")
             text = printable(_describe_end(event, self._names, self._headline))
             self._recent.append(Text(text, style=style, overflow="ellipsis", no_wrap=True))
+        if isinstance(event, SourcesChanged):
+            self._warning = [Text(printable(_describe_edit(event)), style="yellow")]
 
     def tick(self) -> None:
         began = time.monotonic()
@@ -177,7 +207,7 @@ class LiveView:
         summary = Text("  ".join(f"{n} {word}" for word, n in counts.items()))
         if left is not None:
             summary.append(f"   about {duration(left)} left", style="dim")
-        return Group(self._bar, summary, self._running(status), *self._recent)
+        return Group(self._bar, summary, *self._warning, self._running(status), *self._recent)
 
     def _running(self, status: Mapping[str, Any]) -> Table:
         table = Table.grid(padding=(0, 2))

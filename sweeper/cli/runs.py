@@ -17,15 +17,18 @@ from sweeper.cli.common import (
     RUN,
     SOME_BAD,
     STOPPED,
+    Again,
     Brake,
     Json,
     RunsDir,
     ShardOption,
     TakeOver,
     TrainerName,
+    Where,
     app,
     complain,
     group_folder,
+    limit,
     print_json,
     reap,
     say,
@@ -35,7 +38,6 @@ from sweeper.cli.completion import AnyRun, Group, Target
 from sweeper.errors import SweeperError
 
 if TYPE_CHECKING:
-    from sweeper.config import RunSpec
     from sweeper.launch.work import Options, Prepared, View
     from sweeper.records import Shard
 
@@ -59,7 +61,9 @@ def _options(
 def plan(
     file: Path,
     /,
-    *,
+    *runs: AnyRun,
+    where: Where = (),
+    again: Again = False,
     cpus: int | None = None,
     cpus_per_run: int | None = None,
     runs_per_wave: int | None = None,
@@ -74,20 +78,26 @@ def plan(
     ```text
     sweep plan configs/sweeps/quickstart.yaml
     sweep plan my-sweep.yaml --json
+    sweep plan my-sweep.yaml --again --where 'alpha=0.1'
     ```
 
     Args:
         file: The sweep file.
+        runs: Only these runs, by id or its first characters (default: all).
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
         cpus_per_run: CPUs of one run (default: the sweep file's `resources`, else 1).
         runs_per_wave: Runs in one Ray session (default: the sweep file's, else up to 5,000).
     """
     from sweeper.cli.text import plan_text
     from sweeper.launch.launch import prepare
+    from sweeper.launch.recorded_trainer import lacking
 
     options = replace(_options(cpus, cpus_per_run, runs_per_wave), shard=_shard(shard))
-    prepared = prepare(file, runs_dir, options)
+    prepared = prepare(file, runs_dir, options, runs=runs, where=where, again=again)
     _warn(prepared)
+    problem = lacking(prepared.work.trainer)
+    if problem is not None:
+        complain(problem)
     described = _described(prepared)
     print_json(described) if json else say(plan_text(described))
 
@@ -99,15 +109,19 @@ def _shard(text: str | None) -> Shard:
 
 
 def _described(prepared: Prepared) -> dict[str, Any]:
-    return {**prepared.work.describe(prepared.plan), "slots": len(prepared.slots)}
+    from sweeper.launch.notes import notes_on
+
+    described = {**prepared.work.describe(prepared.plan), "slots": len(prepared.slots)}
+    return {**described, **notes_on(prepared).plain()}
 
 
 def _warn(prepared: Prepared) -> None:
     from sweeper.engine.environment import withheld
+    from sweeper.launch.notes import notes_on
 
     for name in withheld(os.environ):
         complain(f"{name} is not passed to the runs: what they print is kept in their logs")
-    for warning in prepared.work.warnings:
+    for warning in (*prepared.work.warnings, *notes_on(prepared).lines):
         complain(warning)
 
 
@@ -115,7 +129,9 @@ def _warn(prepared: Prepared) -> None:
 def launch(
     file: Path,
     /,
-    *,
+    *runs: AnyRun,
+    where: Where = (),
+    again: Again = False,
     cpus: int | None = None,
     cpus_per_run: int | None = None,
     runs_per_wave: int | None = None,
@@ -140,10 +156,12 @@ def launch(
     sweep launch my-sweep.yaml --cpus 64 --runs-dir /data/runs
     tmux new -s sweep 'sweep launch my-sweep.yaml'
     sweep launch my-sweep.yaml --shard 2/4
+    sweep launch my-sweep.yaml --again --where 'alpha=0.1'
     ```
 
     Args:
         file: The sweep file.
+        runs: Only these runs, by id or its first characters (default: all).
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
         cpus_per_run: CPUs of one run (default: the sweep file's `resources`, else 1).
         runs_per_wave: Runs in one Ray session (default: the sweep file's, else up to 5,000).
@@ -162,7 +180,7 @@ def launch(
         shard=_shard(shard),
         take_over=take_over,
     )
-    prepared = prepare(file, runs_dir, options)
+    prepared = prepare(file, runs_dir, options, runs=runs, where=where, again=again)
     closed = closed_on_the_way(runs_dir) if shared else None
     if closed is not None:
         complain(f"--shared: others can't open {closed}; to allow it, run: chmod g+x {closed}")
@@ -214,8 +232,8 @@ def retry(
 
     options = replace(_options(cpus), brake=brake, take_over=take_over)
     limits = {
-        **_limit("timeout_s", "--timeout", timeout, duration_s),
-        **_limit("memory_per_run", "--memory-per-run", memory_per_run, size_bytes),
+        **limit("timeout_s", "--timeout", timeout, duration_s),
+        **limit("memory_per_run", "--memory-per-run", memory_per_run, size_bytes),
     }
     prepared = prepare_retry(
         group_folder(runs_dir, group), options, causes=cause, trainer=trainer, limits=limits
@@ -228,22 +246,6 @@ def retry(
     return _train(prepared, options, retry_text, json=json)
 
 
-def _limit(
-    field: str, option: str, text: str | None, read: Callable[[str], float]
-) -> dict[str, float]:
-    """A limit as people write it, for the field of `Resources`; nothing for None."""
-    if text is None:
-        return {}
-    try:
-        found = read(text)
-    except (ValueError, OverflowError):
-        found = 0.0
-    if not 0 < found < 1e18:
-        example = "20 min" if field == "timeout_s" else "2 GB"
-        raise SweeperError(f"{option}: expected an amount such as `{example}`, got {text!r}")
-    return {field: found}
-
-
 def _train(
     prepared: Prepared,
     options: Options,
@@ -254,6 +256,7 @@ def _train(
     """Launch what was prepared, show its progress, and return the exit status."""
     from sweeper.cli.text import ending_text
     from sweeper.launch.launch import launch as launch_here
+    from sweeper.launch.work import SweepFile
     from sweeper.report.final_report import ending
 
     # With --json, only the answer goes to stdout.
@@ -265,6 +268,8 @@ def _train(
         reason=end.end.reason,
         message=end.end.message,
         shard=prepared.work.shard,
+        chosen=prepared.work.chosen if isinstance(prepared.work, SweepFile) else None,
+        launch=end.launch,
     )
     for problem in answer["problems"]:
         complain(problem)
@@ -283,7 +288,7 @@ def _view(
     headline: str | None = None,
 ) -> View:
     """Print what is about to run, and return the view that shows its progress."""
-    from sweeper.cli.live_view import view_for
+    from sweeper.cli.live_view import run_labels, view_for
     from sweeper.records import status as read_status
 
     _warn(prepared)
@@ -294,23 +299,11 @@ def _view(
     return view_for(
         stream,
         total=len(specs),
-        names={spec.id: _called(prepared, spec) for spec in specs},
+        names=run_labels(prepared),
         headline=headline or work.trainer.headline,
         # The records know the progress of trainings only.
         status=(lambda: read_status(work.folder)) if work.datasets is None else dict,
     )
-
-
-def _called(prepared: Prepared, spec: RunSpec) -> str:
-    """What distinguishes a run for people: its name, if its sweep file gives one, and its axes."""
-    from sweeper.report.format import axis_words
-
-    known = prepared.state.runs.get(spec.id)
-    sweep = getattr(prepared.work, "sweep", None)
-    names = sweep.names if sweep is not None else None
-    name = names.of(spec.axis_values) if names else known.name if known else None
-    words = axis_words(spec.axis_values)
-    return f"({name})  {words}" if name else words
 
 
 @app.command(group=RUN)
@@ -353,7 +346,7 @@ def evaluate(
     if not targets or not names:
         raise SweeperError("sweep evaluate takes a group or run ids, and --datasets NAME,NAME")
     options = replace(_options(cpus), brake=brake, take_over=take_over)
-    limits = _limit("timeout_s", "--timeout", timeout, duration_s)
+    limits = limit("timeout_s", "--timeout", timeout, duration_s)
     prepared = prepare_evaluation(runs_dir, targets, names, options, trainer=trainer, limits=limits)
     stream = sys.stderr if json else sys.stdout
     end = launch_here(

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from sweeper.cli.columns import grid as _grid
 from sweeper.cli.columns import rendered as _rendered
+from sweeper.records.code import code_words, missing_text
 from sweeper.report.format import NOTHING, axis_words, earlier_runs, run_words, value_text
 from sweeper.suggest import counted
 from sweeper.units import duration, size
@@ -45,6 +46,7 @@ def plan_text(plan: Mapping[str, Any]) -> str:
         ("group", plan["group"]),
         *([("shard", plan["shard"])] if plan.get("shard") else []),
         ("runs", f"{plan['total']}: {_to_train(plan)}" + (f", {done}" if done else "")),
+        *_chosen_row(plan),
         *_excluded_row(plan),
         *([("besides", earlier_runs(plan["earlier"]))] if plan["earlier"] else []),
         *((axis["label"], _listed(axis["values"])) for axis in plan["axes"]),
@@ -74,8 +76,17 @@ def plan_text(plan: Mapping[str, Any]) -> str:
 
 def _to_train(plan: Mapping[str, Any]) -> str:
     """How many runs are to train, those apart that have failed before."""
-    failed = plan["failed_before"]
-    before = f" ({plan['to_train'] - failed} new, {failed} failed before)" if failed else ""
+    failed, again = plan["failed_before"], plan.get("again", 0)
+    parts = [
+        f"{count} {words}"
+        for count, words in (
+            (plan["to_train"] - failed - again, "new"),
+            (failed, "failed before"),
+            (again, "again"),
+        )
+        if count or words == "new"
+    ]
+    before = f" ({', '.join(parts)})" if failed or again else ""
     return f"{plan['to_train']} to train{before}"
 
 
@@ -84,6 +95,11 @@ def _program_row(plan: Mapping[str, Any]) -> list[tuple[str, object]]:
     if not plan["programs"]:
         return []
     return [("programs", f"{plan['programs']} to compile, {counted(plan['packs'], 'pack')}")]
+
+
+def _chosen_row(plan: Mapping[str, Any]) -> list[tuple[str, object]]:
+    of = plan.get("chosen_of")
+    return [("chosen", f"{plan['total']} of the sweep's {of} runs")] if of is not None else []
 
 
 def _excluded_row(plan: Mapping[str, Any]) -> list[tuple[str, object]]:
@@ -195,6 +211,9 @@ def status_text(status: Mapping[str, Any]) -> str:
     if len(status["launches"]) > 1:
         lines += ["launches:", _grid([_launch_row(launch) for launch in status["launches"]])]
     lines += [doubt["message"] for doubt in status["in_doubt"]]
+    lines += status["code"]["messages"]
+    if status["without_folder"]:
+        lines.append(missing_text(status["without_folder"]))
     return _rendered(*lines)
 
 
@@ -288,7 +307,9 @@ def show_text(run: Mapping[str, Any]) -> str:
     facts = [(key, run.get(key)) for key in keys]
     facts += [(key, _moment(run[key])) for key in ("started", "ended")]
     facts += [("attempts", len(run["attempts"]))]
+    facts += [("code", code_words(run["sources"]) or None)]
     parts: list[Table | str] = [_grid([fact for fact in facts if fact[1] is not None])]
+    parts += run["code"]
     for title in ("cause", "axis_values", "metrics", "config", "paths"):
         leaves = _leaves(run[title] or {})
         given = title in ("axis_values", "config")  # where null is a value, not nothing
@@ -360,6 +381,7 @@ def ending_text(answer: Mapping[str, Any]) -> str:
             value += " (largest)" if answer["maximise"] else " (smallest)"
         lines.append(f"  best {place}: {run['id']}  {value}  {words}".rstrip())
     lines += [f"saved {file}" for file in answer["files"]]
+    lines += answer["code"]["messages"]
     if answer["message"]:
         lines.append(f"paused: {answer['message']}")
     lines.append("next:")

@@ -10,7 +10,8 @@ from typing import Any
 from sweeper.config.axes import AxisPlaceholder
 from sweeper.config.field_types import FieldType, canonical_json
 from sweeper.config.filters import Dimension
-from sweeper.config.grid import Selection
+from sweeper.config.grid import RowFilter, Selection
+from sweeper.config.renames import as_hashed
 from sweeper.config.run_config import run_id_of_json
 from sweeper.config.section_types import Schema, Section, sentence
 from sweeper.keys import joined
@@ -61,8 +62,11 @@ class Expansion:
         axes: Sequence[tuple[str, FieldType, Sequence[Any]]],
         grid: Sequence[Dimension],
         selection: Selection,
+        *,
+        renamed: Mapping[str, str],
     ) -> None:
         self._trainer_name = trainer_name
+        self._renamed = renamed
         self._keys = [key for key, _, _ in axes]
         self._values = [list(values) for _, _, values in axes]
         self._plain = [
@@ -79,6 +83,15 @@ class Expansion:
         for point in self.selection:
             yield self._run(point)
 
+    def matching(self, conditions: Sequence[RowFilter]) -> Iterator[RunSpec]:
+        """The runs whose point has the rows that any of `conditions` wants."""
+        for point in self.selection:
+            if any(
+                all(point[dimension] in rows for dimension, rows in condition.items())
+                for condition in conditions
+            ):
+                yield self._run(point)
+
     def _run(self, point: Sequence[int]) -> RunSpec:
         chosen = [0] * len(self._keys)
         for dimension, row in zip(self._grid, point, strict=True):
@@ -92,7 +105,7 @@ class Expansion:
         values = [own[index] for own, index in zip(self._values, chosen, strict=True)]
         config = self._builder.build(values, invalid)
         return RunSpec(
-            id=run_id_of_json(self._trainer_name, text),
+            id=run_id_of_json(self._trainer_name, as_hashed(text, self._renamed)),
             config=config,
             axis_values={
                 key: own[index]

@@ -13,11 +13,13 @@ from sweeper.config.expansion import Axis, Expansion, RunSpec
 from sweeper.config.filters import Dimension, Names, dimensions, read_conditions, read_zip
 from sweeper.config.grid import EntangledError, Selection
 from sweeper.config.problems import Report
+from sweeper.config.renames import check_renamed
 from sweeper.config.resources import Resources, read_resources
 from sweeper.config.run_names import NAME, RunNames, read_run_names
 from sweeper.config.schema import check_types, schema_of
 from sweeper.config.section_types import Schema, Section
 from sweeper.config.sweep_keys import RESERVED, read_group, read_seeds, read_wandb, text_of
+from sweeper.config.where import read_where
 from sweeper.config.yaml_nodes import Entry, MappingNode, parse
 from sweeper.config.yaml_text import read_text
 from sweeper.errors import ConfigError, Mark, Problem, TrainerError
@@ -47,6 +49,8 @@ class Sweep:
     wandb: Mapping[str, Any]
     zipped: tuple[tuple[str, ...], ...]
     _expansion: Expansion = field(repr=False)
+    _names: Names = field(repr=False)
+    _grid: tuple[Dimension, ...] = field(repr=False)
     names: RunNames | None = None
 
     def grid_size(self) -> int:
@@ -65,6 +69,13 @@ class Sweep:
     def __iter__(self) -> Iterator[RunSpec]:
         """The runs, each point once: the first axis of the file changes slowest, seeds fastest."""
         return iter(self._expansion)
+
+    def matching(self, where: Sequence[str]) -> Iterator[RunSpec]:
+        """The runs for which any of these conditions holds, in the same order.
+
+        Raises `ConfigError` for a bad condition; see `sweeper.config.where`.
+        """
+        return self._expansion.matching(read_where(where, self._names, self._grid))
 
 
 def read_sweep(path: Path, *, search: Sequence[Path] = ()) -> Sweep:
@@ -88,10 +99,10 @@ def read_sweep(path: Path, *, search: Sequence[Path] = ()) -> Sweep:
     if trainer is None:
         raise ConfigError(report.errors())
     schema = _schema(trainer)
-    defaults = read_defaults(path, trainer.name, schema)
+    defaults = read_defaults(path, trainer.name, schema, trainer.renamed)
     own = RESERVED if NAME in schema.fields else (*RESERVED, NAME)
     fields = tuple(entry for entry in root.entries if entry.key not in own)
-    part = ConfigPart(report, defaults.section, known=own)
+    part = ConfigPart(report, defaults.section, known=own, renamed=trainer.renamed)
     section = part.read(MappingNode(fields, root.mark))
     grid = _read_grid(section, part, reserved)
     naming = root.get(NAME) if NAME in own else None
@@ -117,7 +128,10 @@ def read_sweep(path: Path, *, search: Sequence[Path] = ()) -> Sweep:
             [(axis.key, axis.field_type, axis.values) for axis in part.axes],
             grid.dimensions,
             selection,
+            renamed=trainer.renamed,
         ),
+        _names=grid.names,
+        _grid=grid.dimensions,
         names=names,
     )
 
@@ -140,6 +154,7 @@ def _schema(trainer: Trainer) -> Schema:
     """The schema of the trainer's Config. Raises `TrainerError`."""
     schema = schema_of(trainer.Config)
     check_types(trainer.Config)
+    check_renamed(trainer)
     taken = [name for name in schema.fields if name in RESERVED]
     if taken:
         raise TrainerError(
@@ -164,7 +179,7 @@ def _read_grid(section: Section, part: ConfigPart, reserved: Mapping[str, Entry]
     if "seeds" in reserved:
         section = read_seeds(reserved["seeds"], section, part)
     part.require(section)
-    names = Names(part.report, part.axes, section, frozenset(part.failed))
+    names = Names(part.report, part.axes, section, frozenset(part.failed), part.renamed)
     zipped = read_zip(reserved["zip"].value, names) if "zip" in reserved else []
     grid = dimensions(part.axes, zipped, part.report)
     excludes = read_conditions(reserved.get("exclude"), names, grid)

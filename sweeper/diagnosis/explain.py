@@ -17,7 +17,7 @@ from sweeper.diagnosis.rules import MOST_ATOMS, Atom, Condition
 from sweeper.records import GroupFolder, Outcome, crashed, snapshot
 from sweeper.records.layout import is_run_id
 from sweeper.records.lookup import run_name
-from sweeper.records.parameters import varying_values
+from sweeper.records.parameters import ABSENT, varying_values
 from sweeper.records.queries import BadEnd, doubts
 from sweeper.records.state import INTERRUPTED, STANDINGS, WORTH_RETRYING, RunState
 from sweeper.trainer import DEFAULT_TRAINER
@@ -181,7 +181,11 @@ def _others(cause: CauseGroup, standings: Mapping[str, int]) -> int:
 def _plain(condition: Condition, names: Mapping[str, str]) -> dict[str, Any]:
     return {
         "atoms": [
-            {"axis": atom.axis, "relation": atom.relation, "values": list(atom.values)}
+            {
+                "axis": atom.axis,
+                "relation": atom.relation,
+                "values": [None if value is ABSENT else value for value in atom.values],
+            }
             for atom in condition.atoms
         ],
         "text": _text(condition, names) or "every run that has ended",
@@ -215,7 +219,9 @@ def _atom_text(atom: Atom, names: Mapping[str, str]) -> str:
 
 
 def _word(value: Any) -> str:
-    """A value as a sweep file has it."""
+    """A value as a sweep file has it; a dash for runs without the parameter."""
+    if value is ABSENT:
+        return "–"
     if isinstance(value, str) and _PLAIN_WORD.fullmatch(value) and value not in _WORDS_OF_YAML:
         return value
     return json.dumps(value, ensure_ascii=False, default=str)

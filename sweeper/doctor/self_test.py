@@ -90,6 +90,7 @@ class _SelfTest:
     warnings: tuple[str, ...] = ()
     purpose: Purpose = "train"
     shard: Shard = WHOLE
+    again: bool = False
 
     def plan(self, state: GroupState) -> Plan:
         return plan_each([RunSpec(_RUN, probe_trainer.Config(), {})], self.trainer)
@@ -213,7 +214,7 @@ def worker_check(trial: WaveTrial) -> Check:
     threads = counted(round(trial.metrics["threads"]), "thread")
     if not trial.metrics["jax"]:
         found = f"{threads}; JAX isn't installed for this Python"
-        fix = "install jax, unless your trainers do without"
+        fix = "pip install 'sweeper[models]', unless your trainers do without JAX"
         return Check("worker", "warning", found, fix, data)
     xla = round(trial.metrics["xla_threads"])
     findings: list[Finding] = []

@@ -107,14 +107,16 @@ class _Wave:
                 self._finish(call)
 
     def _look_after_ray(self) -> None:
-        """Give up when one of Ray's own processes has died.
+        """Give up when one of Ray's own processes has died, or its files are gone.
 
-        Without its raylet a session makes no new workers, and reports nothing.
+        Without them a session makes no new workers, and reports nothing.
         """
         now = time.monotonic()
         if now - self._looked < _RAY_LOOK_S:
             return
         self._looked = now
+        if not self._scratch.fork_server.exists():
+            raise _SickHostError("its folder for temporary files was deleted")
         for name, (pid, ticks) in self._servers.items():
             if start_ticks(pid) != ticks:
                 raise _SickHostError(f"Ray's {name} died")
@@ -179,6 +181,8 @@ class _Wave:
             if "node has died" in str(error) or "raylet" in type(error).__name__.lower():
                 # Not the run's own death: the whole session is broken.
                 raise _SickHostError(f"Ray's raylet died: {detail}") from None
+            if isinstance(error, OSError):  # see `SlotActor.execute`
+                raise _SickHostError("the parent of its workers died") from None
             self._drop_actor(index)
             self._note_death(attempts, detail)
             send(self._messages, WorkerDied(runs, detail))

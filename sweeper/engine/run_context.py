@@ -6,6 +6,8 @@ import errno
 import json
 import math
 import os
+import reprlib
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +18,7 @@ from sweeper.records.jsonl import sync
 from sweeper.records.layout import RunFolder, read_json, write_atomically
 from sweeper.records.metrics import append_rows
 
-__all__ = ["RunContext"]
+__all__ = ["RunContext", "as_number"]
 
 _FLUSH_S = 2.0
 _FLUSH_ROWS = 2000
@@ -55,6 +57,7 @@ class RunContext:
         self._rows: list[dict[str, Any]] = []
         self._note_step = note_step
         self._owner = os.getpid()
+        self._lock = threading.RLock()  # a signal handler may log while its thread does
         self._token = os.urandom(8).hex()
 
     def begin(self) -> None:
@@ -94,17 +97,20 @@ class RunContext:
         if os.getpid() != self._owner:
             raise RuntimeError("log() works only in the process that trains, not in one it forked")
         now = self._clock()
-        numbers = {name: float(value) for name, value in metrics.items()}
+        numbers = {name: _logged(name, value) for name, value in metrics.items()}
         # Our two columns win over metrics of their names, which the result still has.
         row = {**numbers, "step": int(step), "time": round(now - self._began, 4)}
-        self._rows.append({"step": row["step"], "time": row["time"], **row})
+        with self._lock:
+            self._rows.append({"step": row["step"], "time": row["time"], **row})
         self.last_step = int(step)
         self._note_step(self.last_step)
         self.metrics.update(numbers)
-        if now - self._flushed > _FLUSH_S or len(self._rows) >= _FLUSH_ROWS:
-            self.flush()
         loss = numbers.get("loss")
-        if loss is not None and not math.isfinite(loss):
+        diverged = loss is not None and not math.isfinite(loss)
+        # At once where it diverges: the process may not live to the next one.
+        if diverged or now - self._flushed > _FLUSH_S or len(self._rows) >= _FLUSH_ROWS:
+            self.flush()
+        if diverged:
             self.divergence = self.divergence or Diverged(
                 f"loss is {loss} at step {step}", step=int(step)
             )
@@ -149,8 +155,29 @@ class RunContext:
 
     def flush(self) -> None:
         """Write the rows logged so far."""
-        rows, self._rows = self._rows, []
-        self._flushed = self._clock()
-        if rows:
-            self._check_folder()
-            append_rows(self.record.metrics_file, rows)
+        with self._lock:  # a training may log from several threads
+            rows, self._rows = self._rows, []
+            self._flushed = self._clock()
+            if rows:
+                self._check_folder()
+                append_rows(self.record.metrics_file, rows)
+
+
+def as_number(value: Any) -> float:
+    """The number that a metric is; an array of one element counts as its element.
+
+    Raises TypeError, ValueError or OverflowError for what is no number.
+    """
+    if getattr(value, "ndim", 0) and getattr(value, "size", 0) == 1:
+        value = value.reshape(())
+    return float(value)
+
+
+def _logged(name: str, value: Any) -> float:
+    try:
+        return as_number(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        if type(error).__module__ != "builtins":  # JAX says more of its tracers
+            raise
+        said = f"log() takes numbers, but the metric {name!r} is {reprlib.repr(value)}"
+        raise TypeError(said) from None

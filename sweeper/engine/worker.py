@@ -5,6 +5,7 @@ Nothing here imports Ray: `sweeper.engine.fork_server` forks the process and cal
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import os
 import shutil
@@ -35,7 +36,7 @@ from sweeper.engine.sandbox import (
 from sweeper.engine.scratch import WaveScratch
 from sweeper.engine.status_table import StatusTable
 from sweeper.records.layout import RunFolder, write_atomically
-from sweeper.records.outcomes import Cause, Outcome
+from sweeper.records.outcomes import Cause, CauseKind, Outcome
 from sweeper.records.permissions import umask_in
 from sweeper.trainer import Trainer, load_trainer
 
@@ -66,14 +67,19 @@ class Worker:
         self._stacks = Stacks(self._scratch.stack(os.getpid()))
         self._memory_per_run = setup.memory_per_run
         self._trainer: Trainer | None = None
+        self._written: list[Result] = []
+        """The results of the pack that is executed, once they are written."""
 
     def execute(self, attempts: Sequence[Task]) -> list[Result]:
         """Train a pack and return one result per attempt; raises nothing."""
         began = time.time()
         usage = UsageMeter()
+        self._written = []
         try:
             return self._execute(attempts, began, usage)
         except BaseException as error:  # a full disk, a folder that the training took away
+            if self._written:  # what went wrong afterwards changes no result
+                return [replace(result, spoilt=True) for result in self._written]
             end = cause_of_exception(error)
             return [_result(attempt, end, None, began, usage) for attempt in attempts]
 
@@ -94,24 +100,20 @@ class Worker:
                     attempt.row, os.getpid(), time.monotonic(), time.process_time()
                 )
             state, ends = self._train(attempts, runs)
+            state.restore_limits()  # they would be in our way too
             for attempt in attempts:
                 self._status_table.end(attempt.row)
-            spent = state.restore()
-            if spent:
-                sys.stdout.write(f"[this process is not used for another run: {spent}]\n")
-            kill_children()
+            results = [
+                _result(attempt, end, run, began, usage)
+                for attempt, end, run in zip(attempts, ends, runs, strict=True)
+            ]
+            # First the results: then a process that can't be cleaned up costs nothing but itself.
+            self._written = list(map(_write, folders, results, runs))
+            spent = self._stacks.limited(lambda: _clean_up(state))
         cap_log(folders[0].log_file)
         for attempt in attempts[1:]:
             shutil.copyfile(folders[0].log_file, RunFolder(Path(attempt.folder)).log_file)
-        results = [
-            _result(attempt, end, run, began, usage)
-            for attempt, end, run in zip(attempts, ends, runs, strict=True)
-        ]
-        written = [
-            result if run.displaced else _write(folder, result)
-            for folder, result, run in zip(folders, results, runs, strict=True)
-        ]
-        return [replace(result, spoilt=spent is not None) for result in written]
+        return [replace(result, spoilt=spent is not None) for result in self._written]
 
     def _open(self, attempt: Task, folder: RunFolder) -> RunContext:
         """Clear what an earlier attempt left and write the config."""
@@ -149,7 +151,8 @@ class Worker:
             )
             configs = [from_plain(trainer.Config, attempt.config) for attempt in attempts]
             state = ProcessState()
-            return self._call(trainer, attempts, configs, runs)
+            # In a context of its own: decimal, NumPy and others keep settings in the current one.
+            return contextvars.copy_context().run(self._call, trainer, attempts, configs, runs)
 
         ends = ends_of(train, runs)
         if os.getpid() != self._pid:
@@ -158,7 +161,7 @@ class Worker:
             try:
                 run.flush()
             except OSError as error:
-                ends[index] = cause_of_exception(error)
+                ends[index] = _unwritable(error, run.record)
         return state or ProcessState(), ends
 
     def _call(
@@ -202,11 +205,31 @@ def _result(
     )
 
 
-def _write(folder: RunFolder, result: Result) -> Result:
+def _clean_up(state: ProcessState) -> str | None:
+    """Put back what the training has changed; why the process must not be used again, if so."""
+    spent = state.restore()
+    if spent:
+        sys.stdout.write(f"[this process is not used for another run: {spent}]\n")
+    kill_children()
+    return spent
+
+
+def _write(folder: RunFolder, result: Result, run: RunContext) -> Result:
     """Write result.json; a result that can't be written is no success."""
+    if run.displaced:
+        return result
     try:
         write_result(folder, result)
     except OSError as error:
-        outcome, cause = cause_of_exception(error)
+        outcome, cause = _unwritable(error, folder)
         return replace(result, outcome=outcome, cause=cause)
     return result
+
+
+def _unwritable(error: OSError, folder: RunFolder) -> tuple[Outcome, Cause | None]:
+    """The end of a run whose own records can't be written."""
+    outcome, cause = cause_of_exception(error)
+    if not folder.path.is_dir():
+        said = f"the run's folder is gone, something deleted or moved it: {folder.path}"
+        cause = replace(cause, kind=CauseKind.EXCEPTION, message=said, place=None)
+    return outcome, cause

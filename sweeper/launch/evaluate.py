@@ -40,6 +40,7 @@ class Evaluation:
     left_out: int
     unusable: tuple[str, ...] = ()
     purpose: Purpose = "evaluate"
+    again: bool = False
     shard: Shard = WHOLE  # a model that is trained again meanwhile can't be evaluated
 
     @property
@@ -101,10 +102,10 @@ def prepare_evaluation(
     know, `HostError`.
     """
     folder, state, wanted = _targets(runs_dir, targets)
-    finished = [run for run in wanted if state.runs[run].outcome is Outcome.FINISHED]
+    finished = [run for run in wanted if state.runs[run].standing == Outcome.FINISHED]
     if not finished:
         raise RecordError(f"none of these runs of group `{folder.group}` has finished")
-    loaded = trainer_of(folder.group, state, trainer)
+    loaded = trainer_of(folder, state, trainer)
     if loaded.evaluate is None:
         raise TrainerError(
             f"trainer {loaded.name!r} has no `evaluate`: see docs/your-own-training.md"

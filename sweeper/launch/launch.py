@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +22,10 @@ from sweeper.errors import ClaimLostError, HostError
 from sweeper.host.cpus import cpu_offer, cut_slots
 from sweeper.host.facts import thread_rooms
 from sweeper.host.identity import Host, batch_job, this_host
+from sweeper.launch.chosen import chosen_runs
+from sweeper.launch.known_trainers import remember, search_folders
+from sweeper.launch.recorded_trainer import check_installed
+from sweeper.launch.sources import SourceWatch, record_sources, sources_of
 from sweeper.launch.work import LaunchEnd, Options, Prepared, SweepFile, View, Work
 from sweeper.records import (
     Claim,
@@ -39,21 +43,36 @@ from sweeper.suggest import counted
 __all__ = ["ClaimedLog", "announce", "careful", "compare", "launch", "prepare", "recovered"]
 
 
-def prepare(file: Path, runs_dir: Path, options: Options) -> Prepared:
-    """Read the sweep file, the records and the host. Raises `ConfigError`, `HostError`."""
-    sweep = read_sweep(file, search=[Path.cwd()])
+def prepare(
+    file: Path,
+    runs_dir: Path,
+    options: Options,
+    *,
+    runs: Sequence[str] = (),
+    where: Sequence[str] = (),
+    again: bool = False,
+) -> Prepared:
+    """Read the sweep file, the records and the host.
+
+    `runs` and `where` choose runs, see `chosen_runs`; `again` trains those that finished or
+    diverged too. Raises `ConfigError`, `RecordError`, `HostError`.
+    """
+    sweep = read_sweep(file, search=search_folders(file))
     sweep = replace(sweep, resources=options.upon(sweep.resources))
-    return compare(SweepFile(sweep, GroupFolder(runs_dir, sweep.group), options.shard), options)
+    folder = GroupFolder(runs_dir, sweep.group)
+    chosen = chosen_runs(sweep, folder, runs, where, options.shard)
+    return compare(SweepFile(sweep, folder, options.shard, chosen, again), options)
 
 
 def compare(work: Work, options: Options) -> Prepared:
     """Look at the host and the records. Raises `HostError` for a host that is too small."""
+    sources = sources_of(work.trainer)
     slots = cut_slots(cpu_offer(), cpus=options.cpus, cpus_per_run=work.resources.cpus_per_run)
     _check_threads(len(slots))
     records = GroupReader(work.folder.journal_dir)
     state = records.state()
     state = corrected(state, who_lives(work.folder, state, take_over=options.take_over))
-    return Prepared(work, records, state, work.plan(state), slots)
+    return Prepared(work, records, state, work.plan(state), slots, sources)
 
 
 def _check_threads(workers: int) -> None:
@@ -75,9 +94,10 @@ def launch(
     `view_of` gets what is to be done, right before the first wave, and returns the view. Raises
     `BusyError` while another launch holds the group or the part of it, `ClaimLostError` when
     another has taken it over, `HostError` if the host can't go on; the records are complete either
-    way.
+    way. Raises `TrainerError`, with nothing written, if a package that runs import isn't installed.
     """
     work = prepared.work
+    check_installed(work.trainer)
     folder, here = work.folder, this_host()
     launch_id = launch_id or secrets.token_hex(4)
     folder.make(shared=options.open_to_group)
@@ -93,6 +113,7 @@ def launch(
         readable_as(folder.path),
     ):
         reap_dead_launches()
+        remember(folder.path, work.trainer, os.environ)
         after = prepared.records.state().last_time or 0.0
         with JournalWriter(folder.journal_dir, held.owner.writer, after=after) as journal:
             log = ClaimedLog(journal, held)
@@ -143,6 +164,7 @@ def recovered(prepared: Prepared, log: ClaimedLog, here: Host, options: Options)
 def announce(prepared: Prepared, log: ClaimedLog) -> None:
     """Journal what is planned."""
     work, owner = prepared.work, log.claim.owner
+    record_sources(work.folder, prepared.sources)
     announced = work.announce(prepared.plan, prepared.state)
     launched = Launched(
         launch=owner.launch,
@@ -163,6 +185,10 @@ def announce(prepared: Prepared, log: ClaimedLog) -> None:
         resources=plain(work.resources),
         total=announced.total,
         sweep_sha=announced.sweep_sha,
+        renamed=work.trainer.renamed,
+        sources=prepared.sources.digest,
+        again=work.again,
+        to_train=None if work.datasets is not None else prepared.plan.to_train,
     )
     log.append(launched, *announced.events)
 
@@ -188,10 +214,16 @@ def _supervise(prepared: Prepared, log: ClaimedLog, view: View, options: Options
     if not prepared.plan.waves:
         return End("done")
     scratch = Scratch.create(log.claim.owner.launch)
-    show = careful(view.tick)
+    show, observe = careful(view.tick), careful(view.observe)
+    watch = SourceWatch(prepared.sources)
 
     def tick() -> None:
         log.claim.check()  # what runs must not write on beside whoever has taken over
+        change = watch.look()
+        if change is not None:
+            log.append(change)
+            record_sources(work.folder, watch.sources)
+            observe(change)
         show()
 
     try:
@@ -208,7 +240,7 @@ def _supervise(prepared: Prepared, log: ClaimedLog, view: View, options: Options
             ),
             journal=log,
             backend=RayBackend(scratch),
-            observe=careful(view.observe),
+            observe=observe,
             tick=tick,
             datasets=work.datasets,
         ).run(_jobs(prepared))

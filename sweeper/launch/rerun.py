@@ -7,16 +7,15 @@ import pdb
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sweeper.config import from_plain
 from sweeper.engine.endings import Results, ends_of
 from sweeper.engine.environment import run_environment
 from sweeper.engine.run_context import RunContext
-from sweeper.launch.recorded_trainer import trainer_of
-from sweeper.launch.run_configs import config_of
+from sweeper.errors import RecordError
+from sweeper.launch.recorded_runs import fitting_config
+from sweeper.launch.recorded_trainer import check_installed, trainer_of
 from sweeper.records import RunFolder, find_run, fold, read_events
 from sweeper.records.outcomes import Cause, Outcome
 from sweeper.trainer import Trainer
@@ -29,16 +28,18 @@ def rerun_here(
 ) -> int:
     """Train the run once more, showing its output; 0 if it finishes, else 1.
 
-    `trainer` is the name of the run's trainer if it isn't the default one. Raises `RecordError`
-    for a run that isn't there, `ConfigError` for a config that no longer fits its trainer.
+    `trainer` is the name of the run's trainer if this user hasn't launched it. Raises `RecordError`
+    for a run that isn't there or whose config no longer fits its trainer.
     """
     run = find_run(runs_dir, prefix)
-    config = config_of(runs_dir, prefix)
+    if not run.config_file.exists():
+        raise RecordError(f"run `{run.id}` never started, so its folder holds no config")
     state = fold(read_events(run.group.journal_dir))
     # Thread limits and caches as in a worker, so that the compiled program is found in the cache.
     os.environ.update(run_environment(os.environ, cpus_per_run=1))
-    loaded = trainer_of(run.group.group, state, trainer)
-    from_plain(loaded.Config, config)
+    loaded = trainer_of(run.group, state, trainer)
+    check_installed(loaded)
+    config = fitting_config(run.config_file, loaded)
     outcome, cause, metrics = rerun(run.id, loaded, config, debugger=debugger)
     for name, value in metrics.items():
         sys.stdout.write(f"{name} {value:.6g}\n")
@@ -49,7 +50,7 @@ def rerun_here(
 
 
 def rerun(
-    run_id: str, trainer: Trainer, config: Mapping[str, Any], *, debugger: bool = False
+    run_id: str, trainer: Trainer, config: Any, *, debugger: bool = False
 ) -> tuple[Outcome, Cause | None, dict[str, float]]:
     """Train once more with the same config and so the same seed: outcome, cause and metrics.
 
@@ -62,7 +63,7 @@ def rerun(
 
         def train() -> Results:
             try:
-                return trainer.train([from_plain(trainer.Config, config)], [run])
+                return trainer.train([config], [run])
             except BaseException as error:
                 if debugger and error.__traceback__ is not None:
                     traceback.print_exc()

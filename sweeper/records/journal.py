@@ -6,7 +6,9 @@ event as JSON: `v` (the version of the format), `event` (its kind), `writer`, `s
 fields of its dataclass in `sweeper.records.events`, those left out that are unknown or empty:
 
 - ``launched``: launch, host, pid, pid_start, boot, namespace, machine, job, shard, claim, cpus,
-  slots, version, trainer, purpose, resources, total, sweep_sha
+  slots, version, trainer, purpose, resources, total, sweep_sha, renamed, sources, again,
+  to_train
+- ``sources_changed``: sources, files, unchanged_until
 - ``planned``: runs, fixed, headline, maximise, units, names
 - ``wave_started``: wave, runs, slots
 - ``started``: run, attempt, wave, slot

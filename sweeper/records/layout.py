@@ -5,6 +5,7 @@
         plan.json           what the last launch planned
         summary.json        what the journal comes to, kept for `sweep list`
         claims/             who may train which part of it, see `sweeper.records.claims`
+        sources/            the trainer's files that a launch began with, by their digest
         journal/*.jsonl     the events, one file per writer: they decide
         results/            tables and figures
         runs/<id>/          what a person opens: config, metrics, result, log
@@ -207,6 +208,15 @@ class GroupFolder:
         return self.path / "claims"
 
     @property
+    def sources_dir(self) -> Path:
+        """The folder of the lists of the trainer's source files."""
+        return self.path / "sources"
+
+    def source_list(self, digest: str) -> Path:
+        """What lists the trainer's source files; a journal may hold anything as their digest."""
+        return self.sources_dir / f"{digest if is_run_id(digest) else 'unknown'}.json"
+
+    @property
     def results_dir(self) -> Path:
         return self.path / "results"
 
@@ -237,6 +247,7 @@ class GroupFolder:
                 self.sweep_file,
                 self.plan_file,
                 self.summary_file,
+                self.sources_dir,
                 self.journal_dir,
                 self.claims_dir,
                 self.results_dir,

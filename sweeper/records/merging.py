@@ -194,6 +194,7 @@ def merge(sources: Sequence[GroupFolder], target: GroupFolder, here: Host | None
             _copy_run(path, target, run_id)
         for name, file in wanted.journals.items():
             write_atomically(target.journal_dir / name, file.read_bytes())
+        _copy_source_lists(sources, target)
         if wanted.sweep_file is not None:
             write_atomically(target.sweep_file, wanted.sweep_file.read_bytes())
         found = fold(read_events(target.journal_dir))
@@ -203,6 +204,15 @@ def merge(sources: Sequence[GroupFolder], target: GroupFolder, here: Host | None
             f"the sources are untouched: has something been written there meanwhile?"
         )
     return wanted
+
+
+def _copy_source_lists(sources: Sequence[GroupFolder], target: GroupFolder) -> None:
+    """Copy the lists of the trainers' source files that the target lacks; a name is a digest."""
+    for source in sources:
+        for file in sorted(source.sources_dir.glob("*.json")):
+            place = make_folder(target.sources_dir, folder_mode(target.path)) / file.name
+            if file.is_file() and not place.exists():
+                write_atomically(place, file.read_bytes())
 
 
 def _copy_run(source: Path, target: GroupFolder, run_id: str) -> None:

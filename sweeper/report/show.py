@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sweeper.errors import ConfigError, RecordError
-from sweeper.records import RunFolder, RunState, last_values, snapshot
+from sweeper.keys import moved
+from sweeper.records import (
+    GroupFolder,
+    GroupState,
+    RunFolder,
+    RunState,
+    last_values,
+    snapshot,
+)
+from sweeper.records.code import code_of
 from sweeper.records.jsonl import finite
 from sweeper.records.queries import progress_of
 from sweeper.records.state import Attempt
@@ -23,13 +34,14 @@ def show(run_folder: RunFolder) -> dict[str, Any]:
     `axis_values`, `metrics` (final ones),
     `last` (last logged value of each metric, with step and time), `progress`, `wall_s`,
     `last_step`, `started` and `ended` (unix time, of the attempt that decides, else of the last),
-    `attempts`, `config` (nested; None if the run never started or the file can't be read), `paths`
-    (None for files that aren't there) and `files` (all in its folder, each with `name` and
-    `size_bytes`). Raises `RecordError` for a run that the
-    journal doesn't know.
+    `sources` (digests of the code that trained it: one of these), `code` (sentences where that
+    isn't certain), `attempts`, `config` (nested; None if the run never started or the file can't be
+    read), `paths` (None for files that aren't there) and `files` (all in its folder, each with
+    `name` and `size_bytes`). Raises `RecordError` for a run that the journal doesn't know.
     """
     group = run_folder.group
-    run = snapshot(group).state.runs.get(run_folder.id)
+    state = snapshot(group).state
+    run = state.runs.get(run_folder.id)
     if run is None:
         raise RecordError(f"the journal of group `{group.group}` knows no run `{run_folder.id}`")
     files = {
@@ -58,13 +70,25 @@ def show(run_folder: RunFolder) -> dict[str, Any]:
             "last_step": run.last_step,
             "started": attempt.started,
             "ended": attempt.ended,
+            "sources": list(attempt.sources),
+            "code": _code(group, state, attempt),
             "attempts": [_attempt(run, index) for index in range(len(run.attempts))],
-            "config": _config(run_folder.config_file),
+            "config": _config(run_folder.config_file, state.renamed),
             "paths": {name: _if_there(path) for name, path in files.items()},
             "files": _files(run_folder.path),
         }
     )
     return shown
+
+
+def _code(group: GroupFolder, state: GroupState, attempt: Attempt) -> list[str]:
+    """What is to say where several states of the code may have trained it."""
+    if len(attempt.sources) < 2:
+        return []
+    launches = tuple(it for it in state.launches if it.writer == attempt.writer)
+    own = replace(state, launches=launches, runs={})
+    messages: list[str] = code_of(group, own, watched={it.id for it in launches})["messages"]
+    return messages
 
 
 def _files(folder: Path) -> list[dict[str, Any]]:
@@ -91,6 +115,8 @@ def _attempt(run: RunState, index: int) -> dict[str, Any]:
         "outcome": str(attempt.outcome) if attempt.outcome else None,
         "cause": attempt.cause.plain() if attempt.cause else None,
         "running": attempt.running,
+        "again": attempt.again,
+        "sources": list(attempt.sources),
         "last_step": attempt.last_step,
         "wall_s": attempt.wall_s,
         "cpu_s": attempt.cpu_s,
@@ -98,11 +124,11 @@ def _attempt(run: RunState, index: int) -> dict[str, Any]:
     }
 
 
-def _config(file: Path) -> dict[str, Any] | None:
+def _config(file: Path, renamed: Mapping[str, str]) -> dict[str, Any] | None:
     from sweeper.config.run_config import read_config
 
     try:
-        return read_config(file)
+        return moved(read_config(file), renamed)
     except ConfigError:
         return None
 

@@ -31,7 +31,7 @@ def said(capsys: pytest.CaptureFixture[str], line: str) -> list[str]:
         ("show", "sweep show needs a run: `sweep show k3f9x2qa7m`"),
         ("evaluate g", "sweep evaluate needs `--datasets`"),
         ("status a b", "sweep status: `b` is one argument too many"),
-        ("plan a b c", "sweep plan: `b`, `c` are 2 arguments too many"),
+        ("show a b c", "sweep show: `b`, `c` are 2 arguments too many"),
         ("plan a --cpus", "`--cpus` needs a value"),
         ("plan a --cpus x", "--cpus: expected a whole number, but got `x`"),
         ("plan a --cpus 1 --cpus 2", "`--cpus` is given twice: keep one of them"),

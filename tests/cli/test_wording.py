@@ -40,6 +40,7 @@ def test_a_shown_config_is_spelled_as_in_yaml_and_what_is_missing_is_left_out() 
     run: dict[str, Any] = {
         **empty, "id": "r", "group": "g", "attempts": [], "axis_values": {}, "metrics": {},
         "config": {"clip": None, "on": True}, "paths": {"log": None}, "files": [],
+        "sources": [], "code": [],
     }  # fmt: skip
     lines = [line.split() for line in show_text(run).splitlines()]
     assert lines[-3:] == [["config:"], ["clip", "null"], ["on", "true"]]
@@ -49,6 +50,7 @@ def test_one_slot_is_no_slots() -> None:
     launch = {"id": "L", "host": "h", "pid": 1, "job": None, "shard": None, "slots": 1, "alive": 1}
     status = {
         "group": "g", "total": 1, "counts": {"waiting": 1}, "earlier": 0, "running": [],
-        "launches": [launch, launch], "in_doubt": [],
+        "launches": [launch, launch], "in_doubt": [], "code": {"messages": []},
+        "without_folder": [],
     }  # fmt: skip
     assert "1 slot" in [part.strip() for part in status_text(status).split("  ")]

@@ -314,6 +314,16 @@ def test_values_read_as_in_a_sweep_file(
     assert cause["condition"]["atoms"][0]["values"] == [values[0]]
 
 
+def test_a_parameter_that_configs_lack_is_a_dash_and_not_null(
+    group: Callable[..., GroupFolder],
+) -> None:
+    rows: list[dict[str, Any]] = [{"a.name": None}, {}, {"a.name": 1}]
+    folder = group(lambda n, _: ("crashed", None) if n == 1 else ("finished", None), rows)
+    (cause,) = crash_groups(folder)["causes"]
+    assert cause["condition"]["text"] == "name = –"
+    assert cause["condition"]["atoms"][0]["values"] == [None]
+
+
 def test_long_lists_and_names_that_need_more_than_their_end(
     group: Callable[..., GroupFolder],
 ) -> None:

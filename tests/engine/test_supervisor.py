@@ -16,11 +16,12 @@ from sweeper.engine.budgets import DiskBudget
 from sweeper.engine.job_queue import Job, WaveJobs
 from sweeper.engine.policy import Policy
 from sweeper.engine.protocol import Grant, Limit, Task
+from sweeper.engine.results import Result, write_result
 from sweeper.engine.scripted_backend import Fate, ScriptedBackend, WaveFate
 from sweeper.engine.supervisor import End, Limits, Supervisor
 from sweeper.errors import HostError
 from sweeper.host.cpus import Slot
-from sweeper.records import GroupFolder
+from sweeper.records import GroupFolder, RunFolder
 from sweeper.records.events import (
     Ended,
     Evaluated,
@@ -30,6 +31,7 @@ from sweeper.records.events import (
     WaveEnded,
     WaveStarted,
 )
+from sweeper.records.metrics import append_rows
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 from sweeper.trainer import load_trainer
 
@@ -209,6 +211,37 @@ def test_a_worker_that_vanishes_ends_only_its_run(tmp_path: Path) -> None:
     assert end.outcome is Outcome.CRASHED
     assert end.cause == Cause(CauseKind.SIGNAL, "killed by SIGKILL (it vanished)", "SIGKILL")
     assert stage.outcomes()["r00"] == stage.outcomes()["r02"] == [Outcome.FINISHED]
+
+
+def test_a_run_that_logged_a_bad_loss_has_diverged_however_its_process_ended(
+    tmp_path: Path,
+) -> None:
+    def dies(task: Task, wave: int, slot: int) -> Fate:
+        folder = RunFolder(Path(task.folder))
+        folder.path.mkdir(parents=True)
+        losses = [1.0, float("nan"), 2.0] if task.run == "r01" else [1.0]
+        rows = [{"step": step, "loss": loss} for step, loss in enumerate(losses)]
+        append_rows(folder.metrics_file, rows)
+        return Fate(dies=True)
+
+    stage = Stage(tmp_path, fates=dies)
+    stage.run(wave_of("r00", "r01"))
+    assert stage.outcomes() == {"r00": [Outcome.CRASHED], "r01": [Outcome.DIVERGED]}
+    [end] = stage.ends()["r01"]
+    said = "loss is nan at step 1; then: killed by SIGKILL (it vanished)"
+    assert (end.cause, end.last_step) == (Cause(CauseKind.NOT_FINITE, said), 1)
+
+
+def test_a_result_that_the_training_itself_has_written_is_not_believed(tmp_path: Path) -> None:
+    def forges(task: Task, wave: int, slot: int) -> Fate:
+        folder = RunFolder(Path(task.folder))
+        folder.path.mkdir(parents=True)
+        write_result(folder, Result(task.run, task.attempt, Outcome.FINISHED))
+        return Fate(dies=True)
+
+    stage = Stage(tmp_path, fates=forges)
+    stage.run(wave_of("r00"))
+    assert stage.outcomes() == {"r00": [Outcome.CRASHED]}
 
 
 def test_the_pack_of_a_worker_that_vanishes_shares_its_fate(tmp_path: Path) -> None:

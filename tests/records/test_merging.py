@@ -95,6 +95,13 @@ def test_files_that_a_later_attempt_has_overwritten_are_taken_from_elsewhere(
     assert (log(copy.folder, "a"), standings(copy.folder)["a"]) == ("w1", "finished")
 
 
+def test_lists_of_source_files_come_along(one: Place, two: Place) -> None:
+    two.folder.sources_dir.mkdir()
+    two.folder.source_list("abc").write_text("{}")
+    merge([two.folder], one.folder)
+    assert one.folder.source_list("abc").read_text() == "{}"
+
+
 def test_merging_again_changes_nothing(one: Place, two: Place) -> None:
     merge([two.folder], one.folder)
     again = plan_merge([two.folder], one.folder)
