@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError, Group, Parameter, Token
 
 from sweeper.errors import SweeperError
 from sweeper.host.paths import expanded
+from sweeper.suggest import counted
 from sweeper.untrusted import printable
 
 if TYPE_CHECKING:
@@ -26,12 +27,14 @@ __all__ = [
     "HOST",
     "NOT_FINISHED",
     "PAUSED",
+    "RECORDS",
     "RUN",
     "SEE",
     "SOME_BAD",
     "STOPPED",
     "USER_ERROR",
     "Again",
+    "Brake",
     "Json",
     "RunsDir",
     "ShardOption",
@@ -52,9 +55,11 @@ __all__ = [
 
 ALL_FINISHED, NOT_FINISHED, USER_ERROR, SOME_BAD, PAUSED, STOPPED = 0, 1, 2, 3, 4, 130
 
-SEE = Group.create_ordered("See")
-RUN = Group.create_ordered("Run")
+SEE = Group.create_ordered("Inspect")
+RUN = Group.create_ordered("Train")
+RECORDS = Group.create_ordered("Records")
 HOST = Group.create_ordered("Host")
+
 
 app = App(
     name="sweep",
@@ -65,6 +70,8 @@ app = App(
     version_flags=["--version"],
     help_format="markdown",
     result_action="return_value",
+    # No `--empty-cause`, no `--no-json`, no `[default: None]`: who wants one of these says so.
+    default_parameter=Parameter(negative=(), show_default=False),
 )
 
 
@@ -78,10 +85,11 @@ RunsDir = Annotated[
         name="--runs-dir",
         env_var="SWEEPER_RUNS",
         converter=_runs_dir,
+        show_default=True,
         help="The folder of the records.",
     ),
 ]
-Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON for programs.")]
+Json = Annotated[bool, Parameter(name="--json", help="Print JSON for programs.")]
 TrainerName = Annotated[
     str | None,
     Parameter(
@@ -94,16 +102,19 @@ TakeOver = Annotated[
     bool,
     Parameter(
         name="--take-over",
-        negative=(),
-        help="You know that the launches of this group on other hosts are dead: close what they "
-        "left open, and take their place.",
+        help="Take the place of launches on other hosts that you know to be dead, and close what "
+        "they left open.",
     ),
+]
+Brake = Annotated[
+    bool,
+    Parameter(name="--brake", negative="--no-brake"),
 ]
 ShardOption = Annotated[
     str | None,
     Parameter(
         name="--shard",
-        help="Only part i of n (`1/4` say), so that several hosts can train one sweep.",
+        help="Only part i of n, such as `1/4`, so that several hosts can train one sweep.",
     ),
 ]
 Again = Annotated[
@@ -154,7 +165,9 @@ def guarded(command: Callable[..., object], arguments: list[str]) -> int:
     try:
         status = command(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        complain(f"{error}\nSee: sweep {' '.join(arguments[:1])} --help")
+        from sweeper.cli.usage import usage_error
+
+        complain(usage_error(error, app, arguments))
         return USER_ERROR
     except SweeperError as error:
         complain(str(error))
@@ -206,8 +219,9 @@ def reap() -> None:
     left = reap_dead_launches()
     if left.processes or left.folders:
         complain(
-            f"removed what a dead launch had left: {left.processes} processes and "
-            f"{left.folders} scratch folders"
+            f"removed what a dead launch had left: "
+            f"{counted(left.processes, 'process', 'processes')} and "
+            f"{counted(left.folders, 'scratch folder')}"
         )
 
 

@@ -27,13 +27,15 @@ from sweeper.records.events import (
 )
 from sweeper.records.origins import LOADING_S
 from sweeper.records.outcomes import Outcome
+from sweeper.report.format import axis_words
+from sweeper.suggest import counted
 from sweeper.units import duration, size
 from sweeper.untrusted import printable
 
 if TYPE_CHECKING:
-    from sweeper.launch.work import View
+    from sweeper.launch.work import Prepared, View
 
-__all__ = ["LineView", "LiveView", "describe_event", "view_for"]
+__all__ = ["LineView", "LiveView", "describe_event", "run_labels", "view_for"]
 
 _LIVE_REFRESH_S = 0.5
 _RECENT = 6
@@ -66,6 +68,22 @@ def view_for(
     return LineView(stream, total, names, headline)
 
 
+def run_labels(prepared: Prepared) -> dict[str, str]:
+    """What distinguishes the planned runs for people: names, where they have one, and axis values.
+
+    The names are those that the sweep file gives, else those in the records.
+    """
+    sweep = getattr(prepared.work, "sweep", None)
+    names = sweep.names if sweep is not None else None
+    labels = {}
+    for spec in (planned.spec for pack in prepared.plan.packs for planned in pack.runs):
+        known = prepared.state.runs.get(spec.id)
+        name = names.of(spec.axis_values) if names else known.name if known else None
+        words = axis_words(spec.axis_values)
+        labels[spec.id] = f"({name})  {words}" if name else words
+    return labels
+
+
 def describe_event(event: Event, names: Mapping[str, str], headline: str) -> str | None:
     """One line for an event, or None for one that isn't shown."""
     match event:
@@ -77,7 +95,8 @@ def describe_event(event: Event, names: Mapping[str, str], headline: str) -> str
         case HeldBack():
             return _describe_held(event)
         case WaveStarted():
-            return f"wave {event.wave}: {event.runs} runs on {event.slots} slots"
+            runs, slots = counted(event.runs or 0, "run"), counted(event.slots or 0, "slot")
+            return f"wave {event.wave}: {runs} on {slots}"
         case WaveEnded():
             peak = size(event.scratch_peak_bytes or 0)
             outside = (event.startup_s or 0.0) + (event.shutdown_s or 0.0)

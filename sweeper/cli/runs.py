@@ -18,6 +18,7 @@ from sweeper.cli.common import (
     SOME_BAD,
     STOPPED,
     Again,
+    Brake,
     Json,
     RunsDir,
     ShardOption,
@@ -33,6 +34,7 @@ from sweeper.cli.common import (
     say,
     words,
 )
+from sweeper.cli.completion import AnyRun, Group, Target
 from sweeper.errors import SweeperError
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ def _options(
 def plan(
     file: Path,
     /,
-    *runs: str,
+    *runs: AnyRun,
     where: Where = (),
     again: Again = False,
     cpus: int | None = None,
@@ -127,13 +129,13 @@ def _warn(prepared: Prepared) -> None:
 def launch(
     file: Path,
     /,
-    *runs: str,
+    *runs: AnyRun,
     where: Where = (),
     again: Again = False,
     cpus: int | None = None,
     cpus_per_run: int | None = None,
     runs_per_wave: int | None = None,
-    brake: bool = True,
+    brake: Brake = True,
     shared: bool = False,
     shard: ShardOption = None,
     take_over: TakeOver = False,
@@ -165,7 +167,7 @@ def launch(
         cpus_per_run: CPUs of one run (default: the sweep file's `resources`, else 1).
         runs_per_wave: Runs in one Ray session (default: the sweep file's, else up to 5,000).
         brake: Pause if the first eight runs all fail for the same cause, and hold back parameter
-            values with which eight do.
+            values with which eight do (default: it does).
         shared: Let your Unix group read the records, including all that later commands add.
     """
     from sweeper.cli.text import plan_text
@@ -189,7 +191,7 @@ def launch(
 
 @app.command(group=RUN)
 def retry(
-    group: str | None = None,
+    group: Group = None,
     /,
     *,
     cause: tuple[str, ...] = (),
@@ -197,16 +199,17 @@ def retry(
     memory_per_run: str | None = None,
     dry_run: bool = False,
     cpus: int | None = None,
-    brake: bool = True,
+    brake: Brake = True,
     take_over: TakeOver = False,
     trainer: TrainerName = None,
     runs_dir: RunsDir = DEFAULT_RUNS,
     json: Json = False,
 ) -> int:
-    """Train runs again that crashed, timed out, were lost or stopped; lists them first.
+    """Train failed runs again: those that crashed, timed out, were lost or stopped.
 
-    They get the configs and resources from the records. What the failed attempt left is
-    kept in the run's folder. A launch of the sweep file would train these runs and all that are
+    They are listed first. They get the configs and resources from the records. What the failed
+    attempt left is kept in the run's folder. A launch of the sweep file would train these runs and
+    all that are
     missing. The exit status is that of a launch.
 
     For example:
@@ -225,7 +228,7 @@ def retry(
         dry_run: Only show what would be done.
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
         brake: Pause if the first eight runs all fail for the same cause, and hold back parameter
-            values with which eight do.
+            values with which eight do (default: it does).
     """
     from sweeper.cli.text import retry_text
     from sweeper.config import duration_s, size_bytes
@@ -289,9 +292,8 @@ def _view(
     headline: str | None = None,
 ) -> View:
     """Print what is about to run, and return the view that shows its progress."""
-    from sweeper.cli.live_view import view_for
+    from sweeper.cli.live_view import run_labels, view_for
     from sweeper.records import status as read_status
-    from sweeper.report.format import axis_words
 
     _warn(prepared)
     stream.write(text_of(_described(prepared)) + "\n")
@@ -301,7 +303,7 @@ def _view(
     return view_for(
         stream,
         total=len(specs),
-        names={spec.id: axis_words(spec.axis_values) for spec in specs},
+        names=run_labels(prepared),
         headline=headline or work.trainer.headline,
         # The records know the progress of trainings only.
         status=(lambda: read_status(work.folder)) if work.datasets is None else dict,
@@ -310,11 +312,11 @@ def _view(
 
 @app.command(group=RUN)
 def evaluate(
-    *targets: str,
+    *targets: Target,
     datasets: str,
     timeout: str | None = None,
     cpus: int | None = None,
-    brake: bool = True,
+    brake: Brake = True,
     take_over: TakeOver = False,
     trainer: TrainerName = None,
     runs_dir: RunsDir = DEFAULT_RUNS,
@@ -336,7 +338,7 @@ def evaluate(
         datasets: Names of datasets, separated by commas.
         timeout: Another time limit for each run, such as `20 min`.
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
-        brake: Pause if the first eight runs all fail for the same cause.
+        brake: Pause if the first eight runs all fail for the same cause (default: it does).
     """
     from sweeper.cli.text import evaluation_text
     from sweeper.config import duration_s
@@ -374,7 +376,7 @@ def evaluate(
 
 @app.command(group=RUN)
 def rerun(
-    run: str,
+    run: AnyRun,
     /,
     *,
     pdb: bool = False,
@@ -393,7 +395,7 @@ def rerun(
     ```
 
     Args:
-        run: A run id, or the first characters of one.
+        run: A run: its id, the first characters of it, or its name.
         pdb: Open the debugger where it crashes.
     """
     from sweeper.launch.rerun import rerun_here

@@ -15,6 +15,7 @@ from sweeper.config.grid import EntangledError, Selection
 from sweeper.config.problems import Report
 from sweeper.config.renames import check_renamed
 from sweeper.config.resources import Resources, read_resources
+from sweeper.config.run_names import NAME, RunNames, read_run_names
 from sweeper.config.schema import check_types, schema_of
 from sweeper.config.section_types import Schema, Section
 from sweeper.config.sweep_keys import RESERVED, read_group, read_seeds, read_wandb, text_of
@@ -34,7 +35,7 @@ class Sweep:
     """A valid sweep file; iterating gives its runs, each made when it is asked for.
 
     `defaults_file` is the default.yaml that it builds on, `zipped` the keys of axes that move
-    together, `wandb` what the file says for W&B besides the group.
+    together, `wandb` what the file says for W&B besides the group, `names` what runs are called.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class Sweep:
     _expansion: Expansion = field(repr=False)
     _names: Names = field(repr=False)
     _grid: tuple[Dimension, ...] = field(repr=False)
+    names: RunNames | None = None
 
     def grid_size(self) -> int:
         """The number of points before `exclude` and `only`."""
@@ -98,10 +100,13 @@ def read_sweep(path: Path, *, search: Sequence[Path] = ()) -> Sweep:
         raise ConfigError(report.errors())
     schema = _schema(trainer)
     defaults = read_defaults(path, trainer.name, schema, trainer.renamed)
-    fields = tuple(entry for entry in root.entries if entry.key not in RESERVED)
-    part = ConfigPart(report, defaults.section, known=RESERVED, renamed=trainer.renamed)
+    own = RESERVED if NAME in schema.fields else (*RESERVED, NAME)
+    fields = tuple(entry for entry in root.entries if entry.key not in own)
+    part = ConfigPart(report, defaults.section, known=own, renamed=trainer.renamed)
     section = part.read(MappingNode(fields, root.mark))
     grid = _read_grid(section, part, reserved)
+    naming = root.get(NAME) if NAME in own else None
+    names = read_run_names(naming, grid.names, report) if naming is not None else None
     problems = [*report.errors(), *defaults.errors]
     if problems:
         raise ConfigError(problems)
@@ -127,6 +132,7 @@ def read_sweep(path: Path, *, search: Sequence[Path] = ()) -> Sweep:
         ),
         _names=grid.names,
         _grid=grid.dimensions,
+        names=names,
     )
 
 

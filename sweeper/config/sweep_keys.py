@@ -17,7 +17,7 @@ from sweeper.config.yaml_nodes import Entry, ListNode, Node, ScalarNode
 from sweeper.errors import Mark
 from sweeper.suggest import listed, shown
 
-__all__ = ["RESERVED", "Wandb", "read_group", "read_seeds", "read_wandb", "text_of"]
+__all__ = ["RESERVED", "Wandb", "read_group", "read_seeds", "read_wandb", "text_of", "why_no_group"]
 
 RESERVED = ("trainer", "group", "wandb", "zip", "exclude", "only", "seeds", "resources")
 
@@ -86,13 +86,13 @@ def read_group(
         if len(places) == 2 and wandb.get("group", group) != group:
             said = f"`{shown(group)}` here, `{shown(wandb['group'])}` as `wandb.group`"
             report.error(report_at, f"group: {said}: keep one")
-    reason = _why_no_group(group)
+    reason = why_no_group(group)
     if reason:
         report.error(report_at, f"group: `{shown(group)}` {reason}{advice}")
     return group
 
 
-def _why_no_group(group: str) -> str | None:
+def why_no_group(group: str) -> str | None:
     """Why a text can't be the name of a group."""
     if not group.strip():
         return "is empty"

@@ -18,6 +18,7 @@ from sweeper.plan import Plan, plan_each
 from sweeper.records import GroupFolder, GroupState, Outcome, find_run, fold, groups, read_events
 from sweeper.records.lookup import find_group
 from sweeper.records.shards import WHOLE, Shard
+from sweeper.suggest import counted
 from sweeper.trainer import Trainer
 
 __all__ = ["Evaluation", "prepare_evaluation"]
@@ -44,7 +45,11 @@ class Evaluation:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        waiting = f"{self.left_out} runs have not finished and are left out"
+        waiting = (
+            "1 run has not finished and is left out"
+            if self.left_out == 1
+            else f"{self.left_out} runs have not finished and are left out"
+        )
         return (
             *([waiting] if self.left_out else []),
             *(f"left out: {reason}" for reason in self.unusable),
@@ -110,7 +115,7 @@ def prepare_evaluation(
     if problems:
         raise SweeperError("\n".join(problems))
     recorded = recorded_specs(folder, state, loaded, finished)
-    missing = f"there is no config of {recorded.without_config} runs in the records"
+    missing = f"there is no config of {counted(recorded.without_config, 'run')} in the records"
     work = Evaluation(
         folder=folder,
         trainer=loaded,

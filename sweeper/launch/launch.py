@@ -39,6 +39,7 @@ from sweeper.records import (
 from sweeper.records.events import Event, Launched, LaunchEnded
 from sweeper.records.permissions import readable_as
 from sweeper.records.queries import corrected, who_lives
+from sweeper.suggest import counted
 
 __all__ = ["ClaimedLog", "announce", "careful", "compare", "launch", "prepare", "recovered"]
 
@@ -79,7 +80,7 @@ def _check_threads(workers: int) -> None:
     """Raise `HostError` if a limit on processes leaves too few: Ray would hang."""
     found = [short for room in thread_rooms() if (short := thread_shortage(room, workers))]
     if found:
-        raise HostError(f"too few processes for {workers} workers: {'; '.join(found)}")
+        raise HostError(f"too few processes for {counted(workers, 'worker')}: {'; '.join(found)}")
 
 
 def launch(

@@ -188,6 +188,7 @@ class SweepFile:
         described = json.dumps(self.describe(plan), indent=1)
         write_atomically(self.folder.plan_file, described + "\n")
         specs = {spec.id: dict(spec.axis_values) for spec in sweep}
+        names = sweep.names
         fixed = {"trainer": trainer.name, **sweep.fixed}
         planned = [
             Planned(
@@ -196,6 +197,7 @@ class SweepFile:
                 headline=trainer.headline,
                 maximise=trainer.maximise,
                 units=trainer.units,
+                names={run: names.of(values) for run, values in chunk.items()} if names else {},
             )
             for chunk in _chunks(specs)
         ]

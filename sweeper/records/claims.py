@@ -201,6 +201,10 @@ class Claim:
                 raise ClaimLostError(_lost(self.owner, now, self._folder.group))
             self._seen = now.number
 
+    def follow(self, folder: GroupFolder) -> None:
+        """The group's folder has got another name under this claim."""
+        self._folder = folder
+
     def release(self) -> None:
         """Give the claim back, if it stands. A disk that is full keeps it: then death ends it."""
         with contextlib.suppress(OSError, BusyError):

@@ -21,8 +21,10 @@ __all__ = [
     "HeldBack",
     "LaunchEnded",
     "Launched",
+    "Noted",
     "Planned",
     "Recorded",
+    "Removed",
     "SourcesChanged",
     "Started",
     "WaveEnded",
@@ -90,7 +92,8 @@ class Planned:
     `fixed` is what all of them share: the trainer's name under ``trainer``, and every parameter
     that is no axis by its dotted key, defaults included. So two runs of a group are replicates only
     where these agree too. `headline` names the metric that ranks runs, the smallest first or with
-    `maximise` the largest; `units` are those of metrics, by name or pattern.
+    `maximise` the largest; `units` are those of metrics, by name or pattern. `names` are what the
+    sweep file calls its runs, by run id.
     """
 
     runs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -98,6 +101,7 @@ class Planned:
     headline: str | None = None
     maximise: bool = False
     units: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,6 +206,21 @@ class LaunchEnded:
     message: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Removed:
+    """A user has removed what was trained of a run: no attempt that began before this counts."""
+
+    run: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noted:
+    """A user's note on a run, or without `run` on the group; an empty one takes back the last."""
+
+    run: str | None = None
+    text: str = ""
+
+
 Event = (
     Launched
     | SourcesChanged
@@ -214,6 +233,8 @@ Event = (
     | HeldBack
     | WaveEnded
     | LaunchEnded
+    | Removed
+    | Noted
 )
 
 KINDS: Mapping[str, type[Event]] = {
@@ -228,6 +249,8 @@ KINDS: Mapping[str, type[Event]] = {
     "held_back": HeldBack,
     "wave_ended": WaveEnded,
     "launch_ended": LaunchEnded,
+    "removed": Removed,
+    "noted": Noted,
 }
 
 

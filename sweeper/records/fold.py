@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 
 from sweeper.host.identity import ProcessIdentity
 from sweeper.keys import renamed_keys
+from sweeper.records.edits import annotated, without_removed
 from sweeper.records.event_codec import ordered
 from sweeper.records.events import (
     Ended,
@@ -21,6 +22,7 @@ from sweeper.records.events import (
     Event,
     Launched,
     LaunchEnded,
+    Noted,
     Planned,
     Recorded,
     SourcesChanged,
@@ -50,7 +52,7 @@ def fold(events: Iterable[Recorded]) -> GroupState:
     """
     in_order = ordered(events)
     by_kind: dict[type[Any], list[Recorded]] = defaultdict(list)
-    for recorded in in_order:
+    for recorded in without_removed(in_order):
         by_kind[type(recorded.event)].append(recorded)
     origins = Origins(_each(by_kind, Launched), _each(by_kind, SourcesChanged))
     launches = _launches(by_kind, origins)
@@ -68,10 +70,12 @@ def fold(events: Iterable[Recorded]) -> GroupState:
         for run_id in dict.fromkeys([*planned, *attempts])
         if run_id in attempts or run_id not in abandoned
     }
+    notes = {event.run: event.text for event, _ in _each(by_kind, Noted)}
     headlines = [event for event, _ in _each(by_kind, Planned) if event.headline]
     return GroupState(
         total=max(len(runs), (last.total or 0) if last else 0),
-        runs=runs,
+        runs=annotated(runs, planned, notes),
+        note=notes.get(None) or None,
         earlier=frozenset(run_id for run_id in runs if run_id in abandoned),
         launches=launches,
         waves=_waves(by_kind),

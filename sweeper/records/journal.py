@@ -9,7 +9,7 @@ fields of its dataclass in `sweeper.records.events`, those left out that are unk
   slots, version, trainer, purpose, resources, total, sweep_sha, renamed, sources, again,
   to_train
 - ``sources_changed``: sources, files, unchanged_until
-- ``planned``: runs, fixed, headline, maximise, units
+- ``planned``: runs, fixed, headline, maximise, units, names
 - ``wave_started``: wave, runs, slots
 - ``started``: run, attempt, wave, slot
 - ``ended``: run, attempt, outcome, cause, wave, of, last_step, wall_s, cpu_s, rss_peak_bytes,
@@ -21,6 +21,8 @@ fields of its dataclass in `sweeper.records.events`, those left out that are unk
 - ``wave_ended``: wave, reason, processes_reaped, startup_s, training_s, shutdown_s,
   scratch_peak_bytes
 - ``launch_ended``: launch, reason, message
+- ``removed``: run
+- ``noted``: run, text
 """
 
 from __future__ import annotations

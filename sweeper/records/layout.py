@@ -3,6 +3,7 @@
     <runs dir>/<group>/
         sweep.yaml          the sweep file as it was launched last
         plan.json           what the last launch planned
+        summary.json        what the journal comes to, kept for `sweep list`
         claims/             who may train which part of it, see `sweeper.records.claims`
         sources/            the trainer's files that a launch began with, by their digest
         journal/*.jsonl     the events, one file per writer: they decide
@@ -236,6 +237,10 @@ class GroupFolder:
         return self.path / "plan.json"
 
     @property
+    def summary_file(self) -> Path:
+        return self.path / "summary.json"
+
+    @property
     def journal_dir(self) -> Path:
         return self.path / "journal"
 
@@ -274,6 +279,26 @@ class GroupFolder:
         except (FileNotFoundError, NotADirectoryError):
             return []
         return sorted(name for name in names if _RUN_ID.fullmatch(name))
+
+    def foreign_names(self) -> list[str]:
+        """The names right in the folder that records don't have, sorted: somebody else's."""
+        own = {
+            path.name
+            for path in (
+                self.sweep_file,
+                self.plan_file,
+                self.summary_file,
+                self.sources_dir,
+                self.journal_dir,
+                self.claims_dir,
+                self.results_dir,
+                self.runs_folder,
+            )
+        }
+        try:
+            return sorted(path.name for path in self.path.iterdir() if path.name not in own)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
     def make(self, *, shared: bool = False) -> GroupFolder:
         """Make the folder with its journal and runs folders if they are missing.

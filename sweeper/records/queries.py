@@ -131,7 +131,8 @@ def status(
     """How far a group is, for `sweep status`; `now` is unix time and defaults to the clock.
 
     It speaks of the sweep as it was last launched, or with `everything` of all runs of the group.
-    Returns `group`, `total`, `counts` (by standing, zeroes included, adding up to `total`),
+    Returns `group`, `note` (a user's, or None), `total`, `counts` (by standing, zeroes included,
+    adding up to `total`),
     `running` (a list), `eta_s` (an estimate, see `eta_s`, or None), `wall_s` (how long the last
     launch has worked: until its end, now, or the last thing it wrote), `launch` (the last one, with
     `alive`: True, False, or None for unknown), `launches` (all that live or may live, likewise),
@@ -157,6 +158,7 @@ def status(
     ]
     return {
         "group": folder.group,
+        "note": state.note,
         "total": state.total,
         "counts": state.counts(),
         "running": [_running(run, progress[run.id], now) for run in running],
@@ -226,6 +228,8 @@ class BadEnd:
     log: str | None = None
     stack: str | None = None
     axis_values: Mapping[str, Any] = field(default_factory=dict)
+    name: str | None = None
+    note: str | None = None
 
     @property
     def kind(self) -> str | None:
@@ -245,6 +249,8 @@ class BadEnd:
         """As a mapping for JSON."""
         return {
             "id": self.id,
+            "name": self.name,
+            "note": self.note,
             "outcome": self.outcome,
             "cause": self.kind,
             "message": self.message,
@@ -295,6 +301,8 @@ def _running(run: RunState, progress: Progress, now: float) -> dict[str, Any]:
     since = None if attempt.started is None else max(now - attempt.started, 0.0)
     return {
         "id": run.id,
+        "name": run.name,
+        "note": run.note,
         "axis_values": dict(run.axis_values),
         "attempt": attempt.number,
         "slot": attempt.slot,
@@ -345,6 +353,8 @@ def _bad_end(folder: GroupFolder, run: RunState) -> BadEnd:
         log=_if_there(files.log_file),
         stack=_if_there(files.stack_file),
         axis_values=run.axis_values,
+        name=run.name,
+        note=run.note,
     )
 
 

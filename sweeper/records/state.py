@@ -70,6 +70,8 @@ class RunState:
     attempts: tuple[Attempt, ...] = ()
     deciding: Attempt | None = None  # the attempt whose outcome is the run's
     evaluated: Mapping[str, float] = field(default_factory=dict)  # metrics of later evaluations
+    name: str | None = None  # what its sweep file calls it
+    note: str | None = None  # a user's
 
     @property
     def outcome(self) -> Outcome | None:
@@ -200,6 +202,7 @@ class GroupState:
     maximise: bool = False  # whether the largest headline is the best, not the smallest
     units: Mapping[str, str] = field(default_factory=dict)  # of metrics, by name or pattern
     last_time: float | None = None  # of the last event
+    note: str | None = None  # a user's, on the group
 
     @property
     def renamed(self) -> Mapping[str, str]:

@@ -73,6 +73,7 @@ class Row:
     metrics: Mapping[str, Statistic]
     finished: int
     others: Mapping[str, int]  # all other runs by standing, none hidden
+    names: tuple[str | None, ...] = ()  # of `runs`
 
 
 @dataclass(frozen=True)
@@ -230,6 +231,7 @@ def _row(
             if (value := parameter(runs[0], column.key)) is not ABSENT
         },
         runs=tuple(run.id for run in runs),
+        names=tuple(run.name for run in runs),
         metrics={name: _statistic(finished, name) for name in metrics},
         finished=len(finished),
         others={word: n for word, n in standings.items() if word != Outcome.FINISHED},

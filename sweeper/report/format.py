@@ -17,6 +17,7 @@ __all__ = [
     "distinct_heads",
     "earlier_runs",
     "exact_text",
+    "run_words",
     "short_names",
     "significant",
     "value_text",
@@ -133,6 +134,13 @@ def earlier_runs(count: int) -> str:
     return f"{count} more {'run' if count == 1 else 'runs'} from earlier files"
 
 
+def run_words(run_id: str, name: str | None) -> str:
+    """A run's id, and its name where it has one: ``k3f9x2qa7m (tanh-64)``."""
+    return f"{run_id} ({name})" if name else run_id
+
+
 def axis_words(axis_values: Mapping[str, Any]) -> str:
     """``activation=tanh seed=1``: a run's axis values with the last part of each key."""
-    return " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in axis_values.items())
+    return " ".join(
+        f"{key.rpartition('.')[2]}={value_text(value)}" for key, value in axis_values.items()
+    )

@@ -23,7 +23,8 @@ __all__ = ["show"]
 def show(run_folder: RunFolder) -> dict[str, Any]:
     """Everything about one run, for `sweep show`.
 
-    Returns `id`, `group`, `outcome` (its standing), `cause`, `axis_values`, `metrics` (final ones),
+    Returns `id`, `name` and `note` (None without), `group`, `outcome` (its standing), `cause`,
+    `axis_values`, `metrics` (final ones),
     `last` (last logged value of each metric, with step and time), `progress`, `wall_s`,
     `last_step`, `started` and `ended` (unix time, of the attempt that decides, else of the last),
     `sources` (digests of the code that trained it: one of these), `code` (sentences where that
@@ -51,6 +52,8 @@ def show(run_folder: RunFolder) -> dict[str, Any]:
     shown: dict[str, Any] = finite(
         {
             "id": run.id,
+            "name": run.name,
+            "note": run.note,
             "group": group.group,
             "outcome": run.standing,
             "cause": run.cause.plain() if run.cause else None,

@@ -53,10 +53,12 @@ def _cells(table: Table) -> tuple[list[str], list[list[str]], list[bool], str]:
     names, pattern = short_names(table.metrics)
     several = len(table.groups) > 1
     others = any(row.others for row in table.rows) and not table.per_run
+    named = _named(table)
     heads = distinct_heads(
         [
             *([("group", "sweep")] if several else []),
             *([("id", "run")] if table.per_run else []),
+            *([("name", "run")] if named else []),
             *((axis.label, "parameter") for axis in table.axes),
             *((names[name], "metric") for name in table.metrics),
             ("outcome" if table.per_run else "n", "runs"),
@@ -67,6 +69,7 @@ def _cells(table: Table) -> tuple[list[str], list[list[str]], list[bool], str]:
         [
             *([row.group] if several else []),
             *([row.runs[0]] if table.per_run else []),
+            *([row.names[0] or NOTHING] if named else []),
             *(" ".join(text.split()) for text in texts),
             *(_statistic(row.metrics[name]) for name in table.metrics),
             next(iter(row.others), "finished") if table.per_run else str(row.finished),
@@ -75,6 +78,11 @@ def _cells(table: Table) -> tuple[list[str], list[list[str]], list[bool], str]:
         for row, texts in zip(table.rows, _axis_texts(table, value_text, NOTHING), strict=True)
     ]
     return heads, rows, _numeric(table, len(heads), others), _legend(table, pattern)
+
+
+def _named(table: Table) -> bool:
+    """Whether the rows are runs that have names."""
+    return table.per_run and any(name for row in table.rows for name in row.names)
 
 
 def _numeric(table: Table, columns: int, others: bool) -> list[bool]:
@@ -190,7 +198,7 @@ def _markdown_row(cells: Sequence[str]) -> str:
 
 
 def _csv(table: Table) -> str:
-    standings = _standings(table)
+    standings, named = _standings(table), _named(table)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(
@@ -198,6 +206,7 @@ def _csv(table: Table) -> str:
             [
                 ("group", "sweep"),
                 *([("id", "run")] if table.per_run else []),
+                *([("name", "run")] if named else []),
                 *((axis.label, "parameter") for axis in table.axes),
                 *(
                     (f"{name}{end}", "metric")
@@ -214,6 +223,7 @@ def _csv(table: Table) -> str:
             [
                 row.group,
                 *([row.runs[0]] if table.per_run else []),
+                *([row.names[0] or ""] if named else []),
                 *texts,
                 *(cell for name in table.metrics for cell in _csv_statistic(row.metrics[name])),
                 row.finished,
@@ -247,6 +257,7 @@ def _json(table: Table) -> str:
             "group": row.group,
             "axis_values": dict(row.axis_values),
             "runs": list(row.runs),
+            "names": list(row.names),
             "finished": row.finished,
             "others": dict(row.others),
             "metrics": {name: _json_statistic(value) for name, value in row.metrics.items()},

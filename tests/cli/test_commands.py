@@ -168,11 +168,11 @@ def test_tables_in_every_format(folder: Path, kind: str) -> None:
         (["status", "hil"], "did you mean `hill`?"),
         (["show", "zzzz"], "no run `zzzz`"),
         (["diff", "one"], "two or more"),
-        (["lunch", "hill-sweep.yaml"], 'Did you mean "launch"?'),
+        (["lunch", "hill-sweep.yaml"], "did you mean `launch`?"),
         (["launch", "hill-sweep.yaml", "--cpus", "0"], "`--cpus >= 1` must hold"),
         (["launch", "hill-sweep.yaml", "--cpus", "9999"], "--cpus 9999: this process may use"),
         (["table", "hill", "--by", "step_siz"], "step_size"),
-        (["launch"], "FILE"),
+        (["launch"], "sweep launch needs a sweep file"),
     ],
 )
 def test_mistakes_get_a_message_and_status_2(

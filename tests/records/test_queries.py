@@ -95,6 +95,8 @@ def test_status_of_a_launch_that_works(recorder: Recorder) -> None:
     assert report["running"] == [
         {
             "id": "run1",
+            "name": None,
+            "note": None,
             "axis_values": {"lr": 0.1},
             "attempt": 1,
             "slot": 1,
@@ -104,6 +106,8 @@ def test_status_of_a_launch_that_works(recorder: Recorder) -> None:
         },
         {
             "id": "run2",
+            "name": None,
+            "note": None,
             "axis_values": {"lr": 0.2},
             "attempt": 1,
             "slot": 0,
@@ -324,6 +328,8 @@ def test_crashed_lists_every_bad_end_by_cause(recorder: Recorder) -> None:
     ]
     assert items[0] == {
         "id": "run5",
+        "name": None,
+        "note": None,
         "outcome": "crashed",
         "cause": "exception",
         "message": "first line second line",

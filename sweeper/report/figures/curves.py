@@ -15,6 +15,7 @@ from sweeper.errors import RecordError
 from sweeper.records import GroupFolder, GroupState, RunState, read_rows
 from sweeper.records.parameters import ABSENT, AxisColumn, parameter, varying_axes
 from sweeper.report.figures import style
+from sweeper.suggest import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -217,7 +218,7 @@ def _note(curves: Sequence[Curve], runs: int) -> str:
     if any(curve.low for curve in _merged(curves)):
         parts.append("lines with a band: median and range of several runs of one length")
     if len(curves) < runs:
-        parts.append(f"{len(curves)} of {runs} runs")
+        parts.append(f"{len(curves)} of {counted(runs, 'run')}")
     lost = sum(curve.lost for curve in curves)
     if lost:
         parts.append(f"left the finite numbers: {lost} run{'s' if lost > 1 else ''} (×)")
