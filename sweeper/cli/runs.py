@@ -23,6 +23,7 @@ from sweeper.cli.common import (
     TakeOver,
     TrainerName,
     app,
+    carefully,
     complain,
     group_folder,
     print_json,
@@ -265,7 +266,7 @@ def _train(
     )
     for problem in answer["problems"]:
         complain(problem)
-    with contextlib.suppress(OSError):  # a terminal that was closed changes nothing
+    with carefully():
         print_json(answer) if json else say(ending_text(answer))
     if end.end.reason != "done":
         return STOPPED if end.end.reason == "stopped" else PAUSED
@@ -285,8 +286,10 @@ def _view(
     from sweeper.report.format import axis_words
 
     _warn(prepared)
-    stream.write(text_of(_described(prepared)) + "\n")
-    stream.flush()
+    described = text_of(_described(prepared))
+    with contextlib.suppress(OSError):  # see `carefully`
+        stream.write(described + "\n")
+        stream.flush()
     work = prepared.work
     specs = [planned.spec for pack in prepared.plan.packs for planned in pack.runs]
     return view_for(
@@ -350,7 +353,7 @@ def evaluate(
     runs = [planned.spec.id for pack in prepared.plan.packs for planned in pack.runs]
     found = {run: dict(end.state.runs[run].evaluated) for run in runs}
     good = all(any(key.startswith(names[-1]) for key in metrics) for metrics in found.values())
-    with contextlib.suppress(OSError):  # a terminal that was closed changes nothing
+    with carefully():
         if json:
             print_json({"group": prepared.work.folder.group, "evaluated": found})
         else:

@@ -72,6 +72,8 @@ class _Wave:
         self._commands = LineReader(commands)
         self._scratch = scratch
         self._status_table = StatusTable(self._scratch.status_table)
+        # A cleaner of the temp folder may take them; what runs already goes on without.
+        self._sockets = [scratch.fork_server, *scratch.ray.glob("session_*/sockets/*")]
         self._queue: Queue[tuple[Task, ...]] = Queue(spec.packs)
         self._actor_class = ray.remote(max_restarts=0, max_task_retries=0)(SlotActor)
         self._slots: dict[int, Slot] = {}
@@ -120,7 +122,9 @@ class _Wave:
                 raise _SickHostError(f"Ray's {name} died")
 
     def _stop_if_asked(self) -> None:
-        if self._scratch.stop_flag.exists() or self._scratch.drain_flag.exists():
+        """Give back what waits if nothing more may start, or can: without sockets Ray hangs."""
+        flags = (self._scratch.stop_flag, self._scratch.drain_flag)
+        if any(flag.exists() for flag in flags) or not all(map(os.path.lexists, self._sockets)):
             left = [a.run for _, attempts in self._queue for a in attempts]
             self._queue.clear()
             if left:

@@ -159,10 +159,10 @@ class RayWaveProcess:
         return [message for message in self.messages.read() if isinstance(message, Message)]
 
     def stop(self) -> None:
-        self.scratch.stop_flag.touch()
+        self.scratch.flag(self.scratch.stop_flag)
 
     def drain(self) -> None:
-        self.scratch.drain_flag.touch()
+        self.scratch.flag(self.scratch.drain_flag)
 
     def scratch_bytes(self) -> int:
         size, _ = folder_size(self.scratch.path)
