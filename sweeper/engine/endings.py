@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sweeper.engine.failures import cause_of_exception
 from sweeper.engine.run_context import RunContext
 from sweeper.errors import Diverged
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
+from sweeper.suggest import shown
 
 __all__ = ["Ends", "Results", "ends_of"]
 
@@ -69,11 +70,11 @@ def _take_results(runs: Sequence[RunContext], results: Results) -> None:
             "[`train` must return one mapping per run: took the one for the only run]\n"
         )
         results = [results]
-    if isinstance(results, Mapping) or len(results) != len(runs):
-        raise TypeError(
-            f"`train` must return None or one mapping per run ({len(runs)}), but got "
-            f"{type(results).__name__}"
-        )
+    if isinstance(results, str | Mapping) or not isinstance(results, Iterable):
+        raise TypeError(_wanted(runs, results))
+    results = list(results)
+    if len(results) != len(runs) or not all(isinstance(it, Mapping | None) for it in results):
+        raise TypeError(_wanted(runs, results))
     for run, result in zip(runs, results, strict=True):
         if result is not None:
             run.metrics.update(_numbers(result))
@@ -82,13 +83,21 @@ def _take_results(runs: Sequence[RunContext], results: Results) -> None:
                 run.divergence = Diverged(f"the training returned loss {loss}", step=run.last_step)
 
 
+def _wanted(runs: Sequence[RunContext], results: object) -> str:
+    got = type(results).__name__
+    if isinstance(results, list):
+        strange = [type(item).__name__ for item in results if not isinstance(item, Mapping | None)]
+        got += f" with {strange[0]}" if strange else f" of {len(results)}"
+    return f"`train` must return None or one mapping per run ({len(runs)}), but got {got}"
+
+
 def _numbers(result: Mapping[str, Any]) -> dict[str, float]:
     numbers = {}
     for name, value in result.items():
         try:
             numbers[str(name)] = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise TypeError(
-                f"`train` must return numbers, but its metric {name!r} is {value!r}"
+                f"`train` must return numbers, but its metric {name!r} is {shown(repr(value), 80)}"
             ) from None
     return numbers

@@ -47,10 +47,17 @@ def test_one_mapping_for_one_run_needs_no_list(
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
-        ([{}, {}], "`train` must return None or one mapping per run (1), but got list"),
+        ([{}, {}], "`train` must return None or one mapping per run (1), but got list of 2"),
+        (["x"], "`train` must return None or one mapping per run (1), but got list with str"),
+        (False, "`train` must return None or one mapping per run (1), but got bool"),
+        ("x", "`train` must return None or one mapping per run (1), but got str"),
         (
             [{"loss": None}],
             "`train` must return numbers, but its metric 'loss' is None",
+        ),
+        (
+            [{"loss": 10**400}],
+            f"`train` must return numbers, but its metric 'loss' is 1{'0' * 78}…",
         ),
     ],
 )
@@ -59,6 +66,13 @@ def test_what_no_trainer_may_return(new_run: NewRun, returned: Any, message: str
     assert outcome is Outcome.CRASHED
     assert cause is not None
     assert (cause.kind, cause.type, cause.message) == (CauseKind.EXCEPTION, "TypeError", message)
+
+
+def test_a_generator_of_mappings_is_taken(new_run: NewRun) -> None:
+    runs = [new_run(), new_run()]
+    ends = ends_of(lambda: ({"loss": float(n)} for n in range(2)), runs)  # type: ignore[arg-type, return-value]
+    assert [outcome for outcome, _ in ends] == [Outcome.FINISHED] * 2
+    assert [run.metrics for run in runs] == [{"loss": 0.0}, {"loss": 1.0}]
 
 
 def test_one_mapping_for_two_runs_is_an_error(new_run: NewRun) -> None:
