@@ -164,6 +164,12 @@ def guarded(command: Callable[..., object], arguments: list[str]) -> int:
             _drop_stdout()
         complain(f"{error.filename or 'the operating system'}: {error.strerror or error}")
         return USER_ERROR
+    except UnicodeEncodeError as error:  # a file's name under `LC_ALL=C` without UTF-8 mode
+        complain(
+            f"this locale's encoding, {error.encoding}, has no {error.object[error.start]!r}: "
+            f"set PYTHONUTF8=1 or LC_ALL=C.UTF-8"
+        )
+        return USER_ERROR
     except KeyboardInterrupt:
         return STOPPED
     return status if isinstance(status, int) else 0

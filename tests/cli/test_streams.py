@@ -52,3 +52,11 @@ def test_a_terminal_without_a_size_gets_help(folder: Path) -> None:
 def test_an_answer_leaves_no_warning(folder: Path) -> None:
     result = shell(folder, "sweep diff a.yaml b.yaml --json", PYTHONWARNINGS="error")
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_locale_without_the_letters_of_a_name_is_named(folder: Path) -> None:
+    (folder / "s.yaml").write_text("group: größe\nseeds: 1\n")
+    ascii_only = {"PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
+    result = shell(folder, "sweep plan s.yaml", **ascii_only)
+    assert (result.returncode, "set PYTHONUTF8=1" in result.stderr) == (2, True)
+    assert "Traceback" not in result.stderr
