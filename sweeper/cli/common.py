@@ -24,22 +24,26 @@ __all__ = [
     "ALL_FINISHED",
     "DEFAULT_RUNS",
     "HOST",
+    "NOT_FINISHED",
     "PAUSED",
     "RUN",
     "SEE",
     "SOME_BAD",
     "STOPPED",
     "USER_ERROR",
+    "Again",
     "Json",
     "RunsDir",
     "ShardOption",
     "TakeOver",
     "TrainerName",
+    "Where",
     "app",
     "carefully",
     "complain",
     "group_folder",
     "guarded",
+    "limit",
     "main",
     "print_json",
     "reap",
@@ -47,7 +51,7 @@ __all__ = [
     "words",
 ]
 
-ALL_FINISHED, USER_ERROR, SOME_BAD, PAUSED, STOPPED = 0, 2, 3, 4, 130
+ALL_FINISHED, NOT_FINISHED, USER_ERROR, SOME_BAD, PAUSED, STOPPED = 0, 1, 2, 3, 4, 130
 
 SEE = Group.create_ordered("See")
 RUN = Group.create_ordered("Run")
@@ -83,8 +87,8 @@ TrainerName = Annotated[
     str | None,
     Parameter(
         name="--trainer",
-        help="The trainer of these runs, if it isn't the default one. No trainer is imported just "
-        "because a record names it.",
+        help="The trainer of these runs, if you haven't launched the group yourself. No trainer is "
+        "imported just because a record names it.",
     ),
 ]
 TakeOver = Annotated[
@@ -101,6 +105,24 @@ ShardOption = Annotated[
     Parameter(
         name="--shard",
         help="Only part i of n (`1/4` say), so that several hosts can train one sweep.",
+    ),
+]
+Again = Annotated[
+    bool,
+    Parameter(
+        name="--again",
+        negative=(),
+        help="Train runs again that have finished or diverged too. The earlier outcome stays until "
+        "the new attempt has ended, which then decides, also if it was stopped.",
+    ),
+]
+Where = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--where",
+        negative=(),
+        help="Only runs for which this holds: `alpha=0.1`, `head=[a,b]`, several with commas; "
+        "given more than once, any of them.",
     ),
 ]
 DEFAULT_RUNS = Path("runs")
@@ -245,3 +267,19 @@ def reap() -> None:
 def words(text: str | None) -> list[str] | None:
     """The words between commas; None for None."""
     return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
+
+
+def limit(
+    field: str, option: str, text: str | None, read: Callable[[str], float]
+) -> dict[str, float]:
+    """A limit as people write it, for the field of `Resources`; nothing for None."""
+    if text is None:
+        return {}
+    try:
+        found = read(text)
+    except (ValueError, OverflowError):
+        found = 0.0
+    if not 0 < found < 1e18:
+        example = "20 min" if field == "timeout_s" else "2 GB"
+        raise SweeperError(f"{option}: expected an amount such as `{example}`, got {text!r}")
+    return {field: found}

@@ -13,15 +13,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from sweeper.records.code import edited_text
 from sweeper.records.events import (
     Ended,
     Evaluated,
     EvaluationStarted,
     Event,
+    HeldBack,
+    SourcesChanged,
     Started,
     WaveEnded,
     WaveStarted,
 )
+from sweeper.records.origins import LOADING_S
 from sweeper.records.outcomes import Outcome
 from sweeper.units import duration, size
 from sweeper.untrusted import printable
@@ -70,6 +74,8 @@ def describe_event(event: Event, names: Mapping[str, str], headline: str) -> str
             return f"started   {event.run}{again}  {names.get(event.run, '')}".rstrip()
         case Ended() | Evaluated():
             return _describe_end(event, names, headline)
+        case HeldBack():
+            return _describe_held(event)
         case WaveStarted():
             return f"wave {event.wave}: {event.runs} runs on {event.slots} slots"
         case WaveEnded():
@@ -79,8 +85,21 @@ def describe_event(event: Event, names: Mapping[str, str], headline: str) -> str
                 f"wave {event.wave} ended ({event.reason}): {event.training_s or 0.0:.1f} s of "
                 f"training, {outside:.1f} s of start and stop, scratch peak {peak}"
             )
+        case SourcesChanged():
+            return _describe_edit(event)
         case _:
             return None
+
+
+def _describe_held(event: HeldBack) -> str:
+    if event.released:
+        return f"go on    runs with {event.where}: one has finished"
+    return f"hold back runs with {event.where}: {event.reason}"
+
+
+def _describe_edit(event: SourcesChanged) -> str:
+    moment = time.time() if event.unchanged_until is None else event.unchanged_until
+    return f"warning: {edited_text(event.files, moment - LOADING_S)}"
 
 
 def _describe_end(event: Ended | Evaluated, names: Mapping[str, str], headline: str) -> str:
@@ -141,6 +160,7 @@ class LiveView:
         self._status = status
         self._outcomes: dict[str, Outcome] = {}
         self._recent: deque[Text] = deque(maxlen=_RECENT)
+        self._warning: list[Text] = []
         self._bar = Progress(
             TextColumn("runs"), BarColumn(bar_width=40), MofNCompleteColumn(), console=console
         )
@@ -158,6 +178,11 @@ class LiveView:
             style = _STYLES.get(event.outcome, "")
             text = printable(_describe_end(event, self._names, self._headline))
             self._recent.append(Text(text, style=style, overflow="ellipsis", no_wrap=True))
+        elif isinstance(event, HeldBack):
+            text = printable(_describe_held(event))
+            self._recent.append(Text(text, style="yellow", overflow="ellipsis", no_wrap=True))
+        if isinstance(event, SourcesChanged):
+            self._warning = [Text(printable(_describe_edit(event)), style="yellow")]
 
     def tick(self) -> None:
         began = time.monotonic()
@@ -175,7 +200,7 @@ class LiveView:
         summary = Text("  ".join(f"{n} {word}" for word, n in counts.items()))
         if left is not None:
             summary.append(f"   about {duration(left)} left", style="dim")
-        return Group(self._bar, summary, self._running(status), *self._recent)
+        return Group(self._bar, summary, *self._warning, self._running(status), *self._recent)
 
     def _running(self, status: Mapping[str, Any]) -> Table:
         table = Table.grid(padding=(0, 2))

@@ -13,6 +13,7 @@ from sweeper.cli.common import (
     Json,
     RunsDir,
     app,
+    complain,
     group_folder,
     print_json,
     reap,
@@ -177,5 +178,7 @@ def table(
     folder = group_folder(runs_dir, group)
     found = group_table(folder, by=words(by), metrics=words(metrics), everything=everything)
     text = render(found, format)
+    for note in found.notes if format == "csv" else ():  # which has no place for it
+        complain(note)
     # Programs get the exact text; people get it without control characters.
     sys.stdout.write(text) if format in {"csv", "json"} else say(text)

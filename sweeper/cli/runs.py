@@ -17,15 +17,18 @@ from sweeper.cli.common import (
     RUN,
     SOME_BAD,
     STOPPED,
+    Again,
     Json,
     RunsDir,
     ShardOption,
     TakeOver,
     TrainerName,
+    Where,
     app,
     carefully,
     complain,
     group_folder,
+    limit,
     print_json,
     reap,
     say,
@@ -57,7 +60,9 @@ def _options(
 def plan(
     file: Path,
     /,
-    *,
+    *runs: str,
+    where: Where = (),
+    again: Again = False,
     cpus: int | None = None,
     cpus_per_run: int | None = None,
     runs_per_wave: int | None = None,
@@ -72,20 +77,26 @@ def plan(
     ```text
     sweep plan configs/sweeps/quickstart.yaml
     sweep plan my-sweep.yaml --json
+    sweep plan my-sweep.yaml --again --where 'alpha=0.1'
     ```
 
     Args:
         file: The sweep file.
+        runs: Only these runs, by id or its first characters (default: all).
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
         cpus_per_run: CPUs of one run (default: the sweep file's `resources`, else 1).
         runs_per_wave: Runs in one Ray session (default: the sweep file's, else up to 5,000).
     """
     from sweeper.cli.text import plan_text
     from sweeper.launch.launch import prepare
+    from sweeper.launch.recorded_trainer import lacking
 
     options = replace(_options(cpus, cpus_per_run, runs_per_wave), shard=_shard(shard))
-    prepared = prepare(file, runs_dir, options)
+    prepared = prepare(file, runs_dir, options, runs=runs, where=where, again=again)
     _warn(prepared)
+    problem = lacking(prepared.work.trainer)
+    if problem is not None:
+        complain(problem)
     described = _described(prepared)
     print_json(described) if json else say(plan_text(described))
 
@@ -97,15 +108,19 @@ def _shard(text: str | None) -> Shard:
 
 
 def _described(prepared: Prepared) -> dict[str, Any]:
-    return {**prepared.work.describe(prepared.plan), "slots": len(prepared.slots)}
+    from sweeper.launch.notes import notes_on
+
+    described = {**prepared.work.describe(prepared.plan), "slots": len(prepared.slots)}
+    return {**described, **notes_on(prepared).plain()}
 
 
 def _warn(prepared: Prepared) -> None:
     from sweeper.engine.environment import withheld
+    from sweeper.launch.notes import notes_on
 
     for name in withheld(os.environ):
         complain(f"{name} is not passed to the runs: what they print is kept in their logs")
-    for warning in prepared.work.warnings:
+    for warning in (*prepared.work.warnings, *notes_on(prepared).lines):
         complain(warning)
 
 
@@ -113,7 +128,9 @@ def _warn(prepared: Prepared) -> None:
 def launch(
     file: Path,
     /,
-    *,
+    *runs: str,
+    where: Where = (),
+    again: Again = False,
     cpus: int | None = None,
     cpus_per_run: int | None = None,
     runs_per_wave: int | None = None,
@@ -128,8 +145,9 @@ def launch(
 
     Press Ctrl-C once: running trainings end at their next step, and finished runs are kept. Press
     it twice: everything stops now. If the first runs all fail alike, or the disk fills up, the
-    sweep pauses and says why. Exit status: 0 all runs finished, 3 some didn't, 2 an error in your
-    input or on the host, 4 paused, 130 stopped.
+    sweep pauses and says why; runs with a parameter value that always fails come
+    last. Exit status: 0 all runs finished, 3 some didn't, 2 an error in your input or on the host,
+    4 paused, 130 stopped.
 
     For example:
 
@@ -138,14 +156,17 @@ def launch(
     sweep launch my-sweep.yaml --cpus 64 --runs-dir /data/runs
     tmux new -s sweep 'sweep launch my-sweep.yaml'
     sweep launch my-sweep.yaml --shard 2/4
+    sweep launch my-sweep.yaml --again --where 'alpha=0.1'
     ```
 
     Args:
         file: The sweep file.
+        runs: Only these runs, by id or its first characters (default: all).
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
         cpus_per_run: CPUs of one run (default: the sweep file's `resources`, else 1).
         runs_per_wave: Runs in one Ray session (default: the sweep file's, else up to 5,000).
-        brake: Pause if the first eight runs all fail for the same cause.
+        brake: Pause if the first eight runs all fail for the same cause, and hold back parameter
+            values with which eight do.
         shared: Let your Unix group read the records, including all that later commands add.
     """
     from sweeper.cli.text import plan_text
@@ -160,7 +181,7 @@ def launch(
         shard=_shard(shard),
         take_over=take_over,
     )
-    prepared = prepare(file, runs_dir, options)
+    prepared = prepare(file, runs_dir, options, runs=runs, where=where, again=again)
     closed = closed_on_the_way(runs_dir) if shared else None
     if closed is not None:
         complain(f"--shared: others can't open {closed}; to allow it, run: chmod g+x {closed}")
@@ -185,9 +206,9 @@ def retry(
 ) -> int:
     """Train runs again that crashed, timed out, were lost or stopped; lists them first.
 
-    They get the configs and resources from the records. Their files are kept until they start. A
-    launch of the sweep file would train these runs and all that are missing. The exit status is
-    that of a launch.
+    They get the configs and resources from the records. What the failed attempt left is
+    kept in the run's folder. A launch of the sweep file would train these runs and all that are
+    missing. The exit status is that of a launch.
 
     For example:
 
@@ -204,7 +225,8 @@ def retry(
         memory_per_run: Another memory limit, such as `2 GB`.
         dry_run: Only show what would be done.
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
-        brake: Pause if the first eight runs all fail for the same cause.
+        brake: Pause if the first eight runs all fail for the same cause, and hold back parameter
+            values with which eight do.
     """
     from sweeper.cli.text import retry_text
     from sweeper.config import duration_s, size_bytes
@@ -212,8 +234,8 @@ def retry(
 
     options = replace(_options(cpus), brake=brake, take_over=take_over)
     limits = {
-        **_limit("timeout_s", "--timeout", timeout, duration_s),
-        **_limit("memory_per_run", "--memory-per-run", memory_per_run, size_bytes),
+        **limit("timeout_s", "--timeout", timeout, duration_s),
+        **limit("memory_per_run", "--memory-per-run", memory_per_run, size_bytes),
     }
     prepared = prepare_retry(
         group_folder(runs_dir, group), options, causes=cause, trainer=trainer, limits=limits
@@ -226,22 +248,6 @@ def retry(
     return _train(prepared, options, retry_text, json=json)
 
 
-def _limit(
-    field: str, option: str, text: str | None, read: Callable[[str], float]
-) -> dict[str, float]:
-    """A limit as people write it, for the field of `Resources`; nothing for None."""
-    if text is None:
-        return {}
-    try:
-        found = read(text)
-    except (ValueError, OverflowError):
-        found = 0.0
-    if not 0 < found < 1e18:
-        example = "20 min" if field == "timeout_s" else "2 GB"
-        raise SweeperError(f"{option}: expected an amount such as `{example}`, got {text!r}")
-    return {field: found}
-
-
 def _train(
     prepared: Prepared,
     options: Options,
@@ -252,6 +258,7 @@ def _train(
     """Launch what was prepared, show its progress, and return the exit status."""
     from sweeper.cli.text import ending_text
     from sweeper.launch.launch import launch as launch_here
+    from sweeper.launch.work import SweepFile
     from sweeper.report.final_report import ending
 
     # With --json, only the answer goes to stdout.
@@ -263,6 +270,8 @@ def _train(
         reason=end.end.reason,
         message=end.end.message,
         shard=prepared.work.shard,
+        chosen=prepared.work.chosen if isinstance(prepared.work, SweepFile) else None,
+        launch=end.launch,
     )
     for problem in answer["problems"]:
         complain(problem)
@@ -342,7 +351,7 @@ def evaluate(
     if not targets or not names:
         raise SweeperError("sweep evaluate takes a group or run ids, and --datasets NAME,NAME")
     options = replace(_options(cpus), brake=brake, take_over=take_over)
-    limits = _limit("timeout_s", "--timeout", timeout, duration_s)
+    limits = limit("timeout_s", "--timeout", timeout, duration_s)
     prepared = prepare_evaluation(runs_dir, targets, names, options, trainer=trainer, limits=limits)
     stream = sys.stderr if json else sys.stdout
     end = launch_here(

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sweeper.records.code import code_words, missing_text
 from sweeper.report.format import axis_words, earlier_runs
 from sweeper.units import duration, size
 
@@ -63,6 +64,7 @@ def plan_text(plan: Mapping[str, Any]) -> str:
         ("group", plan["group"]),
         *([("shard", plan["shard"])] if plan.get("shard") else []),
         ("runs", f"{plan['total']}: {_to_train(plan)}" + (f", {done}" if done else "")),
+        *_chosen_row(plan),
         *_excluded_row(plan),
         *([("besides", earlier_runs(plan["earlier"]))] if plan["earlier"] else []),
         *((axis["label"], _listed(axis["values"])) for axis in plan["axes"]),
@@ -89,8 +91,17 @@ def plan_text(plan: Mapping[str, Any]) -> str:
 
 def _to_train(plan: Mapping[str, Any]) -> str:
     """How many runs are to train, those apart that have failed before."""
-    failed = plan["failed_before"]
-    before = f" ({plan['to_train'] - failed} new, {failed} failed before)" if failed else ""
+    failed, again = plan["failed_before"], plan.get("again", 0)
+    parts = [
+        f"{count} {words}"
+        for count, words in (
+            (plan["to_train"] - failed - again, "new"),
+            (failed, "failed before"),
+            (again, "again"),
+        )
+        if count or words == "new"
+    ]
+    before = f" ({', '.join(parts)})" if failed or again else ""
     return f"{plan['to_train']} to train{before}"
 
 
@@ -99,6 +110,11 @@ def _program_row(plan: Mapping[str, Any]) -> list[tuple[str, object]]:
     if not plan["programs"]:
         return []
     return [("programs", f"{plan['programs']} to compile, {plan['packs']} packs")]
+
+
+def _chosen_row(plan: Mapping[str, Any]) -> list[tuple[str, object]]:
+    of = plan.get("chosen_of")
+    return [("chosen", f"{plan['total']} of the sweep's {of} runs")] if of is not None else []
 
 
 def _excluded_row(plan: Mapping[str, Any]) -> list[tuple[str, object]]:
@@ -206,9 +222,15 @@ def status_text(status: Mapping[str, Any]) -> str:
     )
     if bad:
         lines.append(f"Why: sweep crashed {status['group']}")
+    launch = status["launch"]
+    if launch and launch["reason"] == "paused" and launch["message"]:
+        lines.append(f"paused: {launch['message']}")
     if len(status["launches"]) > 1:
         lines += ["launches:", _grid([_launch_row(launch) for launch in status["launches"]])]
     lines += [doubt["message"] for doubt in status["in_doubt"]]
+    lines += status["code"]["messages"]
+    if status["without_folder"]:
+        lines.append(missing_text(status["without_folder"]))
     return _rendered(*lines)
 
 
@@ -299,7 +321,9 @@ def show_text(run: Mapping[str, Any]) -> str:
     facts = [(key, run[key]) for key in ("id", "group", "outcome", "last_step", "wall_s")]
     facts += [(key, _moment(run[key])) for key in ("started", "ended")]
     facts += [("attempts", len(run["attempts"]))]
+    facts += [("code", code_words(run["sources"]) or None)]
     parts: list[Table | str] = [_grid([fact for fact in facts if fact[1] is not None])]
+    parts += run["code"]
     for title in ("cause", "axis_values", "metrics", "config", "paths"):
         leaves = _leaves(run[title] or {})
         rows = [(f"  {key}", value) for key, value in leaves if value is not None]
@@ -364,6 +388,7 @@ def ending_text(answer: Mapping[str, Any]) -> str:
             value += " (largest)" if answer["maximise"] else " (smallest)"
         lines.append(f"  best {place}: {run['id']}  {value}  {words}".rstrip())
     lines += [f"saved {file}" for file in answer["files"]]
+    lines += answer["code"]["messages"]
     if answer["message"]:
         lines.append(f"paused: {answer['message']}")
     lines.append("next:")

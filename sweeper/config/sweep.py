@@ -13,10 +13,12 @@ from sweeper.config.expansion import Axis, Expansion, RunSpec
 from sweeper.config.filters import Dimension, Names, dimensions, read_conditions, read_zip
 from sweeper.config.grid import EntangledError, Selection
 from sweeper.config.problems import Report
+from sweeper.config.renames import check_renamed
 from sweeper.config.resources import Resources, read_resources
 from sweeper.config.schema import check_types, schema_of
 from sweeper.config.section_types import Schema, Section
 from sweeper.config.sweep_keys import RESERVED, read_group, read_seeds, read_wandb, text_of
+from sweeper.config.where import read_where
 from sweeper.config.yaml_nodes import Entry, MappingNode, parse
 from sweeper.config.yaml_text import read_text
 from sweeper.errors import ConfigError, Mark, Problem, TrainerError
@@ -46,6 +48,8 @@ class Sweep:
     wandb: Mapping[str, Any]
     zipped: tuple[tuple[str, ...], ...]
     _expansion: Expansion = field(repr=False)
+    _names: Names = field(repr=False)
+    _grid: tuple[Dimension, ...] = field(repr=False)
 
     def grid_size(self) -> int:
         """The number of points before `exclude` and `only`."""
@@ -63,6 +67,13 @@ class Sweep:
     def __iter__(self) -> Iterator[RunSpec]:
         """The runs, each point once: the first axis of the file changes slowest, seeds fastest."""
         return iter(self._expansion)
+
+    def matching(self, where: Sequence[str]) -> Iterator[RunSpec]:
+        """The runs for which any of these conditions holds, in the same order.
+
+        Raises `ConfigError` for a bad condition; see `sweeper.config.where`.
+        """
+        return self._expansion.matching(read_where(where, self._names, self._grid))
 
 
 def read_sweep(path: Path, *, search: Sequence[Path] = ()) -> Sweep:
@@ -86,9 +97,9 @@ def read_sweep(path: Path, *, search: Sequence[Path] = ()) -> Sweep:
     if trainer is None:
         raise ConfigError(report.errors())
     schema = _schema(trainer)
-    defaults = read_defaults(path, trainer.name, schema)
+    defaults = read_defaults(path, trainer.name, schema, trainer.renamed)
     fields = tuple(entry for entry in root.entries if entry.key not in RESERVED)
-    part = ConfigPart(report, defaults.section, known=RESERVED)
+    part = ConfigPart(report, defaults.section, known=RESERVED, renamed=trainer.renamed)
     section = part.read(MappingNode(fields, root.mark))
     grid = _read_grid(section, part, reserved)
     problems = [*report.errors(), *defaults.errors]
@@ -112,7 +123,10 @@ def read_sweep(path: Path, *, search: Sequence[Path] = ()) -> Sweep:
             [(axis.key, axis.field_type, axis.values) for axis in part.axes],
             grid.dimensions,
             selection,
+            renamed=trainer.renamed,
         ),
+        _names=grid.names,
+        _grid=grid.dimensions,
     )
 
 
@@ -134,6 +148,7 @@ def _schema(trainer: Trainer) -> Schema:
     """The schema of the trainer's Config. Raises `TrainerError`."""
     schema = schema_of(trainer.Config)
     check_types(trainer.Config)
+    check_renamed(trainer)
     taken = [name for name in schema.fields if name in RESERVED]
     if taken:
         raise TrainerError(
@@ -148,6 +163,7 @@ class _Grid:
     section: Section
     dimensions: tuple[Dimension, ...]
     zipped: tuple[tuple[int, ...], ...]
+    names: Names
     excludes: Sequence[Mapping[int, frozenset[int]]]
     onlys: Sequence[Mapping[int, frozenset[int]]] | None
 
@@ -157,12 +173,12 @@ def _read_grid(section: Section, part: ConfigPart, reserved: Mapping[str, Entry]
     if "seeds" in reserved:
         section = read_seeds(reserved["seeds"], section, part)
     part.require(section)
-    names = Names(part.report, part.axes, section, frozenset(part.failed))
+    names = Names(part.report, part.axes, section, frozenset(part.failed), part.renamed)
     zipped = read_zip(reserved["zip"].value, names) if "zip" in reserved else []
     grid = dimensions(part.axes, zipped, part.report)
     excludes = read_conditions(reserved.get("exclude"), names, grid)
     onlys = read_conditions(reserved.get("only"), names, grid)
-    return _Grid(section, tuple(grid), tuple(zipped), excludes or (), onlys)
+    return _Grid(section, tuple(grid), tuple(zipped), names, excludes or (), onlys)
 
 
 def _select(grid: _Grid, report: Report, reserved: Mapping[str, Entry]) -> Selection:

@@ -89,6 +89,7 @@ class _SelfTest:
     warnings: tuple[str, ...] = ()
     purpose: Purpose = "train"
     shard: Shard = WHOLE
+    again: bool = False
 
     def plan(self, state: GroupState) -> Plan:
         return plan_each([RunSpec(_RUN, probe_trainer.Config(), {})], self.trainer)
@@ -211,7 +212,7 @@ def worker_check(trial: WaveTrial) -> Check:
         return Check("worker", "problem", found, "sweeps meet the same; fix the limits above", data)
     if not trial.metrics["jax"]:
         found = f"{trial.metrics['threads']:.0f} threads; JAX isn't installed for this Python"
-        fix = "install jax, unless your trainers do without"
+        fix = "pip install 'sweeper[models]', unless your trainers do without JAX"
         return Check("worker", "warning", found, fix, data)
     threads, xla = round(trial.metrics["threads"]), round(trial.metrics["xla_threads"])
     findings: list[Finding] = []

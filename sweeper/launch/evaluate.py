@@ -39,6 +39,7 @@ class Evaluation:
     left_out: int
     unusable: tuple[str, ...] = ()
     purpose: Purpose = "evaluate"
+    again: bool = False
     shard: Shard = WHOLE  # a model that is trained again meanwhile can't be evaluated
 
     @property
@@ -59,6 +60,7 @@ class Evaluation:
             timeout_s=self.resources.timeout_s,
             retries=self.resources.retries,
             brake_after=BRAKE_AFTER if options.brake else 0,
+            hold_after=0,
             pause_when_sick=options.brake,
             fresh_processes=self.resources.isolation == "process",
         )
@@ -96,10 +98,10 @@ def prepare_evaluation(
     know, `HostError`.
     """
     folder, state, wanted = _targets(runs_dir, targets)
-    finished = [run for run in wanted if state.runs[run].outcome is Outcome.FINISHED]
+    finished = [run for run in wanted if state.runs[run].standing == Outcome.FINISHED]
     if not finished:
         raise RecordError(f"none of these runs of group `{folder.group}` has finished")
-    loaded = trainer_of(folder.group, state, trainer)
+    loaded = trainer_of(folder, state, trainer)
     if loaded.evaluate is None:
         raise TrainerError(
             f"trainer {loaded.name!r} has no `evaluate`: see docs/your-own-training.md"

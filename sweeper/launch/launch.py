@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from sweeper.config import plain, read_sweep
+from sweeper.engine.bad_values import PROVEN
 from sweeper.engine.budgets import available_memory, disk_budget, thread_shortage
 from sweeper.engine.job_queue import Job, WaveJobs
 from sweeper.engine.recovery import interrupted_ends
@@ -22,6 +23,10 @@ from sweeper.errors import ClaimLostError, HostError, RecordError
 from sweeper.host.cpus import cpu_offer, cut_slots
 from sweeper.host.facts import thread_rooms
 from sweeper.host.identity import Host, batch_job, this_host
+from sweeper.launch.chosen import chosen_runs
+from sweeper.launch.known_trainers import remember, search_folders
+from sweeper.launch.recorded_trainer import check_installed
+from sweeper.launch.sources import SourceWatch, record_sources, sources_of
 from sweeper.launch.work import LaunchEnd, Options, Prepared, SweepFile, View, Work
 from sweeper.records import (
     Claim,
@@ -38,21 +43,36 @@ from sweeper.records.queries import corrected, who_lives
 __all__ = ["ClaimedLog", "announce", "careful", "compare", "launch", "prepare", "recovered"]
 
 
-def prepare(file: Path, runs_dir: Path, options: Options) -> Prepared:
-    """Read the sweep file, the records and the host. Raises `ConfigError`, `HostError`."""
-    sweep = read_sweep(file, search=[Path.cwd()])
+def prepare(
+    file: Path,
+    runs_dir: Path,
+    options: Options,
+    *,
+    runs: Sequence[str] = (),
+    where: Sequence[str] = (),
+    again: bool = False,
+) -> Prepared:
+    """Read the sweep file, the records and the host.
+
+    `runs` and `where` choose runs, see `chosen_runs`; `again` trains those that finished or
+    diverged too. Raises `ConfigError`, `RecordError`, `HostError`.
+    """
+    sweep = read_sweep(file, search=search_folders(file))
     sweep = replace(sweep, resources=options.upon(sweep.resources))
-    return compare(SweepFile(sweep, GroupFolder(runs_dir, sweep.group), options.shard), options)
+    folder = GroupFolder(runs_dir, sweep.group)
+    chosen = chosen_runs(sweep, folder, runs, where, options.shard)
+    return compare(SweepFile(sweep, folder, options.shard, chosen, again), options)
 
 
 def compare(work: Work, options: Options) -> Prepared:
     """Look at the host and the records. Raises `HostError` for a host that is too small."""
+    sources = sources_of(work.trainer)
     slots = cut_slots(cpu_offer(), cpus=options.cpus, cpus_per_run=work.resources.cpus_per_run)
     _check_threads(len(slots))
     records = GroupReader(work.folder.journal_dir)
     state = records.state()
     state = corrected(state, who_lives(work.folder, state, take_over=options.take_over))
-    return Prepared(work, records, state, work.plan(state), slots)
+    return Prepared(work, records, state, work.plan(state), slots, sources)
 
 
 def _check_threads(workers: int) -> None:
@@ -74,9 +94,10 @@ def launch(
     `view_of` gets what is to be done, right before the first wave, and returns the view. Raises
     `BusyError` while another launch holds the group or the part of it, `ClaimLostError` when
     another has taken it over, `HostError` if the host can't go on; the records are complete either
-    way.
+    way. Raises `TrainerError`, with nothing written, if a package that runs import isn't installed.
     """
     work = prepared.work
+    check_installed(work.trainer)
     folder, here = work.folder, this_host()
     launch_id = launch_id or secrets.token_hex(4)
     folder.make(shared=options.open_to_group)
@@ -92,6 +113,7 @@ def launch(
         readable_as(folder.path),
     ):
         reap_dead_launches()
+        remember(folder.path, work.trainer, os.environ)
         after = prepared.records.state().last_time or 0.0
         with JournalWriter(folder.journal_dir, held.owner.writer, after=after) as journal:
             log = ClaimedLog(journal, held)
@@ -147,6 +169,7 @@ def recovered(prepared: Prepared, log: ClaimedLog, here: Host, options: Options)
 def announce(prepared: Prepared, log: ClaimedLog) -> None:
     """Journal what is planned."""
     work, owner = prepared.work, log.claim.owner
+    record_sources(work.folder, prepared.sources)
     announced = work.announce(prepared.plan, prepared.state)
     launched = Launched(
         launch=owner.launch,
@@ -167,6 +190,10 @@ def announce(prepared: Prepared, log: ClaimedLog) -> None:
         resources=plain(work.resources),
         total=announced.total,
         sweep_sha=announced.sweep_sha,
+        renamed=work.trainer.renamed,
+        sources=prepared.sources.digest,
+        again=work.again,
+        to_train=None if work.datasets is not None else prepared.plan.to_train,
     )
     log.append(launched, *announced.events)
 
@@ -193,10 +220,16 @@ def _supervise(prepared: Prepared, log: ClaimedLog, view: View, options: Options
     if not prepared.plan.waves:
         return End("done")
     scratch = Scratch.create(log.claim.owner.launch)
-    show = careful(view.tick)
+    show, observe = careful(view.tick), careful(view.observe)
+    watch = SourceWatch(prepared.sources)
 
     def tick() -> None:
         log.check()  # what runs must not write on beside whoever has taken over
+        change = watch.look()
+        if change is not None:
+            log.append(change)
+            record_sources(work.folder, watch.sources)
+            observe(change)
         show()
 
     try:
@@ -213,8 +246,9 @@ def _supervise(prepared: Prepared, log: ClaimedLog, view: View, options: Options
             ),
             journal=log,
             backend=RayBackend(scratch),
-            observe=careful(view.observe),
+            observe=observe,
             tick=tick,
+            proven=[r.axis_values for r in state.runs.values() if r.outcome in PROVEN],
             datasets=work.datasets,
         ).run(_jobs(prepared))
     finally:
@@ -256,7 +290,7 @@ def _jobs(prepared: Prepared) -> list[WaveJobs]:
             (
                 pack.program,
                 tuple(
-                    Job(spec.id, attempt(spec.id), plain(spec.config))
+                    Job(spec.id, attempt(spec.id), plain(spec.config), spec.axis_values)
                     for spec in (planned.spec for planned in pack.runs)
                 ),
             )

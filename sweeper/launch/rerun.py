@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from sweeper.config import Resources, from_plain
+from sweeper.config import Resources
 from sweeper.engine.endings import Results, ends_of
 from sweeper.engine.environment import is_dropped, run_environment
 from sweeper.engine.run_context import RunContext
 from sweeper.engine.sandbox import memory_limit, pin_process, watched_exits
 from sweeper.engine.status_table import StatusTable
+from sweeper.errors import RecordError
 from sweeper.launch.child import run_in_child
-from sweeper.launch.recorded_runs import recorded_resources
-from sweeper.launch.recorded_trainer import trainer_of
-from sweeper.launch.run_configs import config_of
+from sweeper.launch.recorded_runs import fitting_config, recorded_resources
+from sweeper.launch.recorded_trainer import check_installed, trainer_of
 from sweeper.records import GroupState, RunFolder, find_run, fold, read_events
 from sweeper.records.outcomes import Cause, Outcome
 from sweeper.trainer import Trainer
@@ -39,11 +39,12 @@ def rerun_here(
     it is this process, and what the training raises opens the debugger. Records and run folder stay
     as they are: files go to a temporary folder, which is deleted.
 
-    `trainer` is the name of the run's trainer if it isn't the default one. Raises `RecordError`
-    for a run that isn't there, `ConfigError` for a config that no longer fits its trainer.
+    `trainer` is the name of the run's trainer if this user hasn't launched it. Raises
+    `SweeperError` for a run that isn't there or whose config no longer fits its trainer.
     """
     run = find_run(runs_dir, prefix)
-    config = config_of(runs_dir, prefix)
+    if not run.config_file.exists():
+        raise RecordError(f"run `{run.id}` never started, so its folder holds no config")
     state = fold(read_events(run.group.journal_dir))
     resources = recorded_resources(state, run.group)
     # As in a worker, so that the compiled program is found in the cache.
@@ -52,7 +53,7 @@ def rerun_here(
     os.environ.update(run_environment(os.environ, cpus_per_run=resources.cpus_per_run))
     with tempfile.TemporaryDirectory(prefix="sweeper-rerun-") as temporary:
         table = StatusTable.create(Path(temporary) / "status", 1)
-        again = _Rerun(run, config, state, resources, trainer, Path(temporary), debugger=debugger)
+        again = _Rerun(run, state, resources, trainer, Path(temporary), debugger=debugger)
         if debugger:
             return again.train(table)
         return run_in_child(again.train, table, Path(temporary) / "stack")
@@ -63,7 +64,6 @@ class _Rerun:
     """One run, about to be trained again."""
 
     run: RunFolder
-    config: Mapping[str, Any]
     state: GroupState
     resources: Resources
     trainer: str | None
@@ -73,21 +73,24 @@ class _Rerun:
     def train(self, table: StatusTable) -> int:
         """Train in this process, and print how it ends; the exit status."""
         pin_process(sorted(os.sched_getaffinity(0))[: self.resources.cpus_per_run])
-        loaded = trainer_of(self.run.group.group, self.state, self.trainer)
-        from_plain(loaded.Config, self.config)
+        loaded = trainer_of(self.run.group, self.state, self.trainer)
+        check_installed(loaded)
+        config = fitting_config(self.run.config_file, loaded)
         # A training may close or replace its own stdout.
         with os.fdopen(os.dup(sys.stdout.fileno()), "w", errors="backslashreplace") as out:
             with watched_exits(table, [0]), memory_limit(self.resources.memory_per_run):
-                outcome, cause, metrics = self._ends(loaded)
+                outcome, cause, metrics = self._ends(loaded, config)
             return _print_end(out, outcome, cause, metrics)
 
-    def _ends(self, trainer: Trainer) -> tuple[Outcome, Cause | None, dict[str, float]]:
+    def _ends(
+        self, trainer: Trainer, config: Any
+    ) -> tuple[Outcome, Cause | None, dict[str, float]]:
         folder = RunFolder(self.temporary / self.run.id).make()
         run = RunContext(self.run.id, folder, self.temporary / "never")
 
         def train() -> Results:
             try:
-                return trainer.train([from_plain(trainer.Config, self.config)], [run])
+                return trainer.train([config], [run])
             except BaseException as error:
                 if self.debugger and error.__traceback__ is not None:
                     traceback.print_exc()

@@ -45,6 +45,7 @@ class FailedRuns:
     doubts: tuple[str, ...] = ()
     purpose: Purpose = "retry"
     shard: Shard = WHOLE  # what failed may be in any part
+    again: bool = False  # what finished stays as it is
     datasets: None = None
 
     @property
@@ -127,7 +128,7 @@ def prepare_retry(
     doubtful = tuple(doubt["message"] for doubt in doubts(seen))
     if not chosen:
         raise RecordError("\n".join([_nothing(folder.group, groups, causes), *doubtful]))
-    loaded = trainer_of(folder.group, state, trainer)
+    loaded = trainer_of(folder, state, trainer)
     wanted = [run for group in chosen for run in group.runs]
     recorded = recorded_specs(folder, state, loaded, wanted)
     if not recorded.specs:

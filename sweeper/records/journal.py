@@ -6,7 +6,9 @@ event as JSON: `v` (the version of the format), `event` (its kind), `writer`, `s
 fields of its dataclass in `sweeper.records.events`, those left out that are unknown or empty:
 
 - ``launched``: launch, host, pid, pid_start, boot, namespace, machine, job, shard, claim, cpus,
-  slots, version, trainer, purpose, resources, total, sweep_sha
+  slots, version, trainer, purpose, resources, total, sweep_sha, renamed, sources, again,
+  to_train
+- ``sources_changed``: sources, files, unchanged_until
 - ``planned``: runs, fixed, headline, maximise, units
 - ``wave_started``: wave, runs, slots
 - ``started``: run, attempt, wave, slot
@@ -15,6 +17,7 @@ fields of its dataclass in `sweeper.records.events`, those left out that are unk
 - ``evaluation_started``: run, attempt, wave, slot
 - ``evaluated``: run, attempt, outcome, cause, wave, last_step, wall_s, cpu_s, rss_peak_bytes,
   metrics
+- ``held_back``: where, reason, released
 - ``wave_ended``: wave, reason, processes_reaped, startup_s, training_s, shutdown_s,
   scratch_peak_bytes
 - ``launch_ended``: launch, reason, message
@@ -33,7 +36,7 @@ from sweeper.errors import RecordError
 from sweeper.records.event_codec import VERSION, decode, encode
 from sweeper.records.events import Event, Recorded
 from sweeper.records.json_fields import sequence_of
-from sweeper.records.jsonl import append_bytes, read_lines
+from sweeper.records.jsonl import append_bytes, naming, read_lines
 from sweeper.records.layout import folder_name, make_folder, sync_folder
 from sweeper.records.permissions import file_mode, folder_mode
 
@@ -101,7 +104,8 @@ class JournalWriter:
             encode(Recorded(event, self.writer, seq, self._floor))
             for seq, event in enumerate(events, start=self._next)
         ]
-        append_bytes(self._descriptor, lines, durable=True)
+        with naming(self.path):
+            append_bytes(self._descriptor, lines, durable=True)
         self._next += len(lines)
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from sweeper.errors import RecordError
 from sweeper.host.identity import Host, this_host
 from sweeper.records.claims import Claims, owner_lives, read_claims
+from sweeper.records.code import code_of, missing_folders
 from sweeper.records.eta import eta_s
 from sweeper.records.fold import fold
 from sweeper.records.journal import read_journal
@@ -135,7 +136,8 @@ def status(
     launch has worked: until its end, now, or the last thing it wrote), `launch` (the last one, with
     `alive`: True, False, or None for unknown), `launches` (all that live or may live, likewise),
     `in_doubt` (see `doubts`), `headline`, `earlier` (how many runs of earlier sweep files are left
-    out), `damaged_lines` of the journal.
+    out), `code` (see `code_of`), `without_folder` (the ids of finished runs whose folder is gone),
+    `damaged_lines` of the journal.
     Raises `RecordError` for a group without records.
     """
     now = time.time() if now is None else now
@@ -165,6 +167,8 @@ def status(
         "in_doubt": doubts(seen),
         "headline": state.headline,
         "earlier": 0 if everything else len(seen.state.earlier),
+        "code": code_of(folder, state, watched={it.id for it in seen.open_launches}),
+        "without_folder": missing_folders(folder, state.runs.values()),
         "damaged_lines": seen.damaged_lines,
     }
 
@@ -317,6 +321,7 @@ def _launch(launch: Launch, alive: bool | None) -> dict[str, Any]:
         "started": launch.started,
         "ended": launch.ended,
         "reason": launch.reason,
+        "message": launch.message,
         "cpus": launch.cpus,
         "slots": launch.slots,
         "version": launch.version,
@@ -327,6 +332,9 @@ def _launch(launch: Launch, alive: bool | None) -> dict[str, Any]:
 def _bad_end(folder: GroupFolder, run: RunState) -> BadEnd:
     files = _run_folder(folder, run)
     interrupted = run.standing == INTERRUPTED
+    attempt = run.attempts[-1] if interrupted else run.deciding
+    if attempt is not None:
+        files = files.of_attempt(attempt.number)
     return BadEnd(
         id=run.id,
         outcome=run.standing,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sweeper.errors import RecordError
+from sweeper.extras import how_to_install, missing
 from sweeper.records import (
     WHOLE,
     GroupFolder,
@@ -20,6 +21,7 @@ from sweeper.records import (
     make_folder,
     write_atomically,
 )
+from sweeper.records.code import code_of
 from sweeper.records.permissions import folder_mode, readable_as
 from sweeper.report.aggregate import Table, results_table
 from sweeper.report.figures import (
@@ -42,27 +44,33 @@ def ending(
     reason: str,
     message: str = "",
     shard: Shard = WHOLE,
+    chosen: Collection[str] | None = None,
+    launch: str | None = None,
 ) -> dict[str, Any]:
     """What a launch says at its end, as data; writes table and figures to the results folder.
 
     It speaks of the sweep as it was launched; `earlier` counts runs that only earlier files had.
-    `all_finished` is about the launch's own `shard`, all else about every part.
+    `all_finished` is about the launch's own `shard` and the runs that were `chosen`, all else about
+    every part; `code` is as in `code_of`, `launch` the id of the launch.
     Whatever can't be gathered, drawn or written is left out, with a line each in `problems`.
     """
     everything, earlier = state, len(state.earlier)
     state = state.as_planned()
     counts = {word: count for word, count in state.counts().items() if count}
     finished = counts.get("finished", 0)
+    code = code_of(folder, state, watched=[launch] if launch else [])
     report = _Report(folder)
     if finished:
         report.results(state, earlier)
-    report.save("timeline.png", lambda: save_timeline_figure(folder, everything))
+    report.draw("timeline.png", lambda: save_timeline_figure(folder, everything))
     return {
         "group": folder.group,
         "total": state.total,
         "counts": counts,
         "earlier": earlier,
-        "all_finished": finished == state.total or (not shard.is_whole and _is_done(state, shard)),
+        "all_finished": finished == state.total
+        or ((chosen is not None or not shard.is_whole) and _is_done(state, shard, chosen)),
+        "code": code,
         "reason": reason,
         "message": message,
         "headline": state.headline or "loss",
@@ -75,8 +83,12 @@ def ending(
     }
 
 
-def _is_done(state: GroupState, shard: Shard) -> bool:
-    own = [run for run in state.runs.values() if shard.holds(run.id)]
+def _is_done(state: GroupState, shard: Shard, chosen: Collection[str] | None) -> bool:
+    own = [
+        run
+        for run in state.runs.values()
+        if shard.holds(run.id) and (chosen is None or run.id in chosen)
+    ]
     return all(run.standing == Outcome.FINISHED for run in own)
 
 
@@ -87,7 +99,8 @@ class _Report:
         self._folder = folder
         self.table = ""
         self.files: list[Path] = []
-        self.problems: list[str] = []
+        self._lacks = missing(["matplotlib"])
+        self.problems = [f"no figures: {how_to_install(self._lacks)}"] if self._lacks else []
 
     def results(self, state: GroupState, earlier: int) -> None:
         """The table, shown and saved, and the figures of the results."""
@@ -98,10 +111,15 @@ class _Report:
             every = results_table({folder.group: state}, metrics=["*"])
             self.save("table.md", partial(_write, folder.results_dir, table, "markdown"))
             self.save("table.csv", partial(_write, folder.results_dir, every, "csv"))
-            self.save(
+            self.draw(
                 "errors.png", lambda: save_errors_figure(table, folder.results_dir, units=units)
             )
-        self.save("curves.png", lambda: _save_curves(folder, state))
+        self.draw("curves.png", lambda: _save_curves(folder, state))
+
+    def draw(self, name: str, write: Callable[[], list[Path]]) -> None:
+        """Write a figure, if it can be drawn here."""
+        if not self._lacks:
+            self.save(name, write)
 
     def save(self, name: str, write: Callable[[], list[Path]]) -> None:
         """Write one part, readable as the group's folder is."""
