@@ -63,9 +63,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sweeper.errors import Diverged, TrainerError
+from sweeper.formerly import Formerly
 from sweeper.imports import canonical_name, import_trainer
 
-__all__ = ["DEFAULT_TRAINER", "Diverged", "Run", "Trainer", "canonical_name", "load_trainer"]
+__all__ = [
+    "DEFAULT_TRAINER",
+    "Diverged",
+    "Formerly",
+    "Run",
+    "Trainer",
+    "canonical_name",
+    "load_trainer",
+]
 
 DEFAULT_TRAINER = "models.neural_ode"
 

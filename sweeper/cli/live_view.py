@@ -19,6 +19,7 @@ from sweeper.records.events import (
     Evaluated,
     EvaluationStarted,
     Event,
+    HeldBack,
     SourcesChanged,
     Started,
     WaveEnded,
@@ -91,6 +92,8 @@ def describe_event(event: Event, names: Mapping[str, str], headline: str) -> str
             return f"started   {event.run}{again}  {names.get(event.run, '')}".rstrip()
         case Ended() | Evaluated():
             return _describe_end(event, names, headline)
+        case HeldBack():
+            return _describe_held(event)
         case WaveStarted():
             runs, slots = counted(event.runs or 0, "run"), counted(event.slots or 0, "slot")
             return f"wave {event.wave}: {runs} on {slots}"
@@ -105,6 +108,12 @@ def describe_event(event: Event, names: Mapping[str, str], headline: str) -> str
             return _describe_edit(event)
         case _:
             return None
+
+
+def _describe_held(event: HeldBack) -> str:
+    if event.released:
+        return f"go on    runs with {event.where}: one has finished"
+    return f"hold back runs with {event.where}: {event.reason}"
 
 
 def _describe_edit(event: SourcesChanged) -> str:
@@ -188,6 +197,9 @@ class LiveView:
             style = _STYLES.get(event.outcome, "")
             text = printable(_describe_end(event, self._names, self._headline))
             self._recent.append(Text(text, style=style, overflow="ellipsis", no_wrap=True))
+        elif isinstance(event, HeldBack):
+            text = printable(_describe_held(event))
+            self._recent.append(Text(text, style="yellow", overflow="ellipsis", no_wrap=True))
         if isinstance(event, SourcesChanged):
             self._warning = [Text(printable(_describe_edit(event)), style="yellow")]
 

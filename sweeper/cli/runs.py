@@ -146,8 +146,9 @@ def launch(
 
     Press Ctrl-C once: running trainings end at their next step, and finished runs are kept. Press
     it twice: everything stops now. If the first runs all fail alike, or the disk fills up, the
-    sweep pauses and says why. Exit status: 0 all runs finished, 3 some didn't, 2 an error in your
-    input or on the host, 4 paused, 130 stopped.
+    sweep pauses and says why; runs with a parameter value that always fails come
+    last. Exit status: 0 all runs finished, 3 some didn't, 2 an error in your input or on the host,
+    4 paused, 130 stopped.
 
     For example:
 
@@ -165,7 +166,8 @@ def launch(
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
         cpus_per_run: CPUs of one run (default: the sweep file's `resources`, else 1).
         runs_per_wave: Runs in one Ray session (default: the sweep file's, else up to 5,000).
-        brake: Pause if the first eight runs all fail for the same cause (default: it does).
+        brake: Pause if the first eight runs all fail for the same cause, and hold back parameter
+            values with which eight do (default: it does).
         shared: Let your Unix group read the records, including all that later commands add.
     """
     from sweeper.cli.text import plan_text
@@ -205,9 +207,9 @@ def retry(
 ) -> int:
     """Train failed runs again: those that crashed, timed out, were lost or stopped.
 
-    They are listed first. They get the configs and resources from the records. Their files are
-    kept until they start. A launch of the sweep file would train these runs and all that are
-    missing. The exit status is that of a launch.
+    They are listed first. They get the configs and resources from the records. What the failed
+    attempt left is kept in the run's folder. A launch of the sweep file would train these runs and
+    all that are missing. The exit status is that of a launch.
 
     For example:
 
@@ -224,7 +226,8 @@ def retry(
         memory_per_run: Another memory limit, such as `2 GB`.
         dry_run: Only show what would be done.
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
-        brake: Pause if the first eight runs all fail for the same cause (default: it does).
+        brake: Pause if the first eight runs all fail for the same cause, and hold back parameter
+            values with which eight do (default: it does).
     """
     from sweeper.cli.text import retry_text
     from sweeper.config import duration_s, size_bytes

@@ -208,6 +208,9 @@ def status_text(status: Mapping[str, Any]) -> str:
     )
     if bad:
         lines.append(f"Why: sweep crashed {status['group']}")
+    launch = status["launch"]
+    if launch and launch["reason"] == "paused" and launch["message"]:
+        lines.append(f"paused: {launch['message']}")
     if len(status["launches"]) > 1:
         lines += ["launches:", _grid([_launch_row(launch) for launch in status["launches"]])]
     lines += [doubt["message"] for doubt in status["in_doubt"]]

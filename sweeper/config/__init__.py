@@ -7,7 +7,7 @@ accept) → `axes` (one value or several) → `filters`, `grid` (which points) �
 from sweeper.config.diff import differing
 from sweeper.config.expansion import Axis, RunSpec
 from sweeper.config.resources import Resources
-from sweeper.config.run_config import from_plain, plain, run_id, to_yaml
+from sweeper.config.run_config import from_plain, identity, plain, run_id, to_yaml
 from sweeper.config.sweep import Sweep, read_sweep
 from sweeper.errors import Problem
 from sweeper.suggest import nearest
@@ -22,6 +22,7 @@ __all__ = [
     "differing",
     "duration_s",
     "from_plain",
+    "identity",
     "nearest",
     "plain",
     "read_sweep",

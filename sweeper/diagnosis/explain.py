@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -68,14 +68,20 @@ def crash_groups(folder: GroupFolder, *, everything: bool = False) -> dict[str, 
         "runs": [run.plain() for run in runs],
         "in_doubt": doubts(seen),
         "earlier": 0 if everything else len(found.earlier),
-        **_next(folder, causes, runs),
+        **_next(folder, causes, runs, found.earlier),
     }
 
 
 def _next(
-    folder: GroupFolder, causes: Sequence[Mapping[str, Any]], runs: Sequence[BadEnd]
+    folder: GroupFolder,
+    causes: Sequence[Mapping[str, Any]],
+    runs: Sequence[BadEnd],
+    earlier: Collection[str],
 ) -> dict[str, Any]:
-    """The runs to look at first, and whether a retry would find anything."""
+    """The runs to look at first, and whether a retry would find anything.
+
+    It leaves alone the runs of `earlier` sweep files.
+    """
     examples = [cause["example"] for cause in causes]
     outcomes = {run.id: run.outcome for run in runs}
     again = (
@@ -85,7 +91,10 @@ def _next(
     return {
         "show": run_name(folder, examples[0]) if examples else None,
         "rerun": None if rerun is None else run_name(folder, rerun),
-        "retry": any(run.outcome in WORTH_RETRYING and _has_config(folder, run.id) for run in runs),
+        "retry": any(
+            run.outcome in WORTH_RETRYING and run.id not in earlier and _has_config(folder, run.id)
+            for run in runs
+        ),
     }
 
 

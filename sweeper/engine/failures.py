@@ -9,13 +9,15 @@ import site
 import sys
 import sysconfig
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from types import TracebackType
 
 from sweeper.diagnosis.failure_groups import LAST_LINE
 from sweeper.errors import Diverged
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
+from sweeper.units import size
 from sweeper.untrusted import printable
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "Terminated",
     "cause_of_death",
     "cause_of_exception",
+    "full_disk_named",
     "is_divergence",
 ]
 
@@ -77,6 +80,17 @@ def cause_of_exception(error: BaseException) -> tuple[Outcome, Cause]:
     if "RESOURCE_EXHAUSTED" in message:  # XLA's way to say that an allocation failed
         return Outcome.CRASHED, Cause(CauseKind.OUT_OF_MEMORY, message, name, place)
     return Outcome.CRASHED, Cause(CauseKind.EXCEPTION, message, name, place)
+
+
+def full_disk_named(cause: Cause, free_bytes: Mapping[Path, int]) -> Cause:
+    """The cause with what is left at the places where a training writes, where it names no file.
+
+    A write of the training's own says no more than "No space left on device".
+    """
+    if cause.kind is not CauseKind.NO_DISK_SPACE or "/" in cause.message:
+        return cause
+    left = ", ".join(f"{size(free)} free at {place}" for place, free in free_bytes.items())
+    return replace(cause, message=f"{cause.message} ({left})")
 
 
 def is_divergence(error: BaseException) -> bool:

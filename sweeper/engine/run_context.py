@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.errors import Diverged
-from sweeper.records.jsonl import sync
+from sweeper.records.jsonl import naming, sync
 from sweeper.records.layout import RunFolder, read_json, write_atomically
 from sweeper.records.metrics import append_rows
 
@@ -30,7 +30,8 @@ class RunContext:
     """Keeps metrics, files and progress of one attempt in the run's folder.
 
     Rows are written in batches, at the latest every two seconds. The stop flag is checked at most
-    ten times a second, however often the training asks.
+    ten times a second, however often the training asks. `at_first_step` is called when the first
+    row is logged: by then the training's program is compiled.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class RunContext:
         *,
         attempt: int = 1,
         note_step: Callable[[int], None] = lambda step: None,
+        at_first_step: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.id = run_id
@@ -56,6 +58,7 @@ class RunContext:
         self._reported = self._looked = -math.inf
         self._rows: list[dict[str, Any]] = []
         self._note_step = note_step
+        self._at_first_step = at_first_step
         self._owner = os.getpid()
         self._lock = threading.RLock()  # a signal handler may log while its thread does
         self._token = os.urandom(8).hex()
@@ -100,6 +103,8 @@ class RunContext:
         numbers = {name: _logged(name, value) for name, value in metrics.items()}
         # Our two columns win over metrics of their names, which the result still has.
         row = {**numbers, "step": int(step), "time": round(now - self._began, 4)}
+        if self.last_step is None:
+            self._at_first_step()
         with self._lock:
             self._rows.append({"step": row["step"], "time": row["time"], **row})
         self.last_step = int(step)
@@ -129,9 +134,10 @@ class RunContext:
         # hosts that share the folder.
         temporary = self.folder / f".{os.getpid()}-{os.urandom(4).hex()}-{name}"
         try:
-            writer(temporary)
-            with temporary.open("rb") as written:
-                sync(written.fileno())
+            with naming(target):
+                writer(temporary)
+                with temporary.open("rb") as written:
+                    sync(written.fileno())
             os.replace(temporary, target)  # noqa: PTH105  (the same on all Pythons)
         finally:
             temporary.unlink(missing_ok=True)

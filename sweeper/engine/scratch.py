@@ -80,6 +80,11 @@ class WaveScratch:
         return self.path / "drain"
 
     @property
+    def withheld(self) -> Path:
+        """The runs that must not be started in this wave, one a line; replaced, never changed."""
+        return self.path / "withheld"
+
+    @property
     def status_table(self) -> Path:
         """What the runs note, see `sweeper.engine.status_table`."""
         return self.path / "status"

@@ -5,12 +5,14 @@ Nothing here imports Ray: `sweeper.engine.fork_server` forks the process and cal
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import functools
 import os
 import shutil
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,9 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.config import from_plain, to_yaml
-from sweeper.engine.budgets import cap_log
+from sweeper.engine.budgets import cap_log, free_bytes
+from sweeper.engine.earlier_attempts import clear, set_aside
 from sweeper.engine.endings import Results, ends_of
-from sweeper.engine.failures import cause_of_exception
+from sweeper.engine.failures import cause_of_exception, full_disk_named
+from sweeper.engine.heap import give_back_memory
 from sweeper.engine.process_state import ProcessState, kill_children
 from sweeper.engine.protocol import Channel, PackEnded, Task, TrainPack, WorkerSetup
 from sweeper.engine.results import Result, write_result
@@ -110,22 +114,19 @@ class Worker:
             # First the results: then a process that can't be cleaned up costs nothing but itself.
             self._written = list(map(_write, folders, results, runs))
             spent = self._stacks.limited(lambda: _clean_up(state))
+        give_back_memory()
         cap_log(folders[0].log_file)
         for attempt in attempts[1:]:
             shutil.copyfile(folders[0].log_file, RunFolder(Path(attempt.folder)).log_file)
         return [replace(result, spoilt=spent is not None) for result in self._written]
 
     def _open(self, attempt: Task, folder: RunFolder) -> RunContext:
-        """Clear what an earlier attempt left and write the config."""
+        """Set aside what an earlier attempt left and write the config."""
         folder.make()
-        for file in (
-            folder.metrics_file,
-            folder.result_file,
-            folder.progress_file,
-            folder.stack_file,
-            folder.log_file,
-        ):
-            file.unlink(missing_ok=True)
+        if attempt.datasets is None:
+            set_aside(folder, attempt.attempt)
+        else:
+            clear(folder)
         write_atomically(folder.config_file, to_yaml(attempt.config), durable=False)
         run = RunContext(
             attempt.run,
@@ -133,6 +134,7 @@ class Worker:
             self._scratch.stop_flag,
             attempt=attempt.attempt,
             note_step=functools.partial(self._status_table.note_step, attempt.row),
+            at_first_step=give_back_memory,
         )
         run.begin()
         return run
@@ -161,7 +163,8 @@ class Worker:
             try:
                 run.flush()
             except OSError as error:
-                ends[index] = _unwritable(error, run.record)
+                if ends[index][0] is Outcome.FINISHED:  # else its own reason counts
+                    ends[index] = _unwritable(error, run.record)
         return state or ProcessState(), ends
 
     def _call(
@@ -177,9 +180,22 @@ class Worker:
         if evaluate is None:
             raise TypeError(f"trainer {self._trainer_name!r} has no `evaluate`")
         return [
-            evaluate(config, Path(attempt.folder).parent, list(attempt.datasets or ()))
+            evaluate(
+                config,
+                RunFolder(Path(attempt.folder).parent).trained().path,
+                list(attempt.datasets or ()),
+            )
             for attempt, config in zip(attempts, configs, strict=True)
         ]
+
+
+def _free_bytes(attempt: Task) -> dict[Path, int]:
+    """What is left where the run writes: in its folder and in the folder for temporary files."""
+    found = {}
+    for place in (Path(attempt.folder), Path(tempfile.gettempdir())):
+        with contextlib.suppress(OSError):  # the training took it away
+            found[place] = free_bytes(place)
+    return found
 
 
 def _result(
@@ -190,6 +206,8 @@ def _result(
     usage: UsageMeter,
 ) -> Result:
     outcome, cause = end
+    if cause is not None and cause.kind is CauseKind.NO_DISK_SPACE:
+        cause = full_disk_named(cause, _free_bytes(attempt))
     ended = time.time()
     return Result(
         id=attempt.run,
@@ -221,8 +239,9 @@ def _write(folder: RunFolder, result: Result, run: RunContext) -> Result:
     try:
         write_result(folder, result)
     except OSError as error:
-        outcome, cause = _unwritable(error, folder)
-        return replace(result, outcome=outcome, cause=cause)
+        if result.outcome is Outcome.FINISHED:  # else its own reason counts
+            outcome, cause = _unwritable(error, folder)
+            return replace(result, outcome=outcome, cause=cause)
     return result
 
 

@@ -65,6 +65,7 @@ class Evaluation:
             timeout_s=self.resources.timeout_s,
             retries=self.resources.retries,
             brake_after=BRAKE_AFTER if options.brake else 0,
+            hold_after=0,
             pause_when_sick=options.brake,
             fresh_processes=self.resources.isolation == "process",
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.config import plain, read_sweep
+from sweeper.engine.bad_values import PROVEN
 from sweeper.engine.budgets import available_memory, disk_budget, thread_shortage
 from sweeper.engine.job_queue import Job, WaveJobs
 from sweeper.engine.recovery import interrupted_ends
@@ -242,6 +243,7 @@ def _supervise(prepared: Prepared, log: ClaimedLog, view: View, options: Options
             backend=RayBackend(scratch),
             observe=observe,
             tick=tick,
+            proven=[r.axis_values for r in state.runs.values() if r.outcome in PROVEN],
             datasets=work.datasets,
         ).run(_jobs(prepared))
     finally:
@@ -283,7 +285,7 @@ def _jobs(prepared: Prepared) -> list[WaveJobs]:
             (
                 pack.program,
                 tuple(
-                    Job(spec.id, attempt(spec.id), plain(spec.config))
+                    Job(spec.id, attempt(spec.id), plain(spec.config), spec.axis_values)
                     for spec in (planned.spec for planned in pack.runs)
                 ),
             )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweeper.config import Resources, RunSpec, from_plain, plain
+from sweeper.config import Resources, RunSpec, from_plain, identity
 from sweeper.config.renames import is_id_of, recorded_config
 from sweeper.config.run_config import read_config
 from sweeper.errors import ConfigError, RecordError
@@ -77,7 +77,7 @@ def fitting_config(file: Path, trainer: Trainer) -> Any:
 
 def _config(file: Path, run: str, trainer: Trainer) -> Any:
     config = fitting_config(file, trainer)
-    if not is_id_of(run, trainer, plain(config)):
+    if not is_id_of(run, trainer, identity(config)):
         raise RecordError(
             f"{file}: with the defaults that trainer {trainer.name!r} has now, this is another run "
             f"than `{run}`; launch the sweep file again"

@@ -121,12 +121,16 @@ class Work(Protocol):
 
 
 def training_policy(resources: Resources, state: GroupState, options: Options) -> Policy:
-    """The policy of a training. Once any run of the group has finished, there is no brake."""
+    """The policy of a training.
+
+    Once any run of the group has finished, not all fail alike; values that do are still held back.
+    """
     has_finished = any(run.outcome is Outcome.FINISHED for run in state.runs.values())
     return Policy(
         timeout_s=resources.timeout_s,
         retries=resources.retries,
         brake_after=BRAKE_AFTER if options.brake and not has_finished else 0,
+        hold_after=BRAKE_AFTER if options.brake else 0,
         pause_when_sick=options.brake,
         fresh_processes=resources.isolation == "process",
     )

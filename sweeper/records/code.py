@@ -38,9 +38,9 @@ def code_of(
     Returns `trained_by` (a list of `sources`, digests of which one is the right one, and `runs`,
     how many; no digest where the records don't say it), `changed` (the files in which these
     differ), `edits` (launches during which the trainer's files changed: `launch`, `files`, `since`
-    as unix time, `runs`, how many may be of either code) and `messages`, which say it all where
-    there is more than one code. Of `watched` launches every edit counts; of others those that left
-    runs in doubt.
+    as unix time, `runs`, how many may be of either code), `undone` (runs that had finished, were
+    trained again and did not finish) and `messages`, which say what of this isn't as usual. Of
+    `watched` launches every edit counts; of others those that left runs in doubt.
     """
     counts = Counter(trained_by(run) for run in state.runs.values() if is_trained(run))
     digests = sorted({digest for sources in counts for digest in sources})
@@ -54,14 +54,33 @@ def code_of(
     messages = [edited_text(edit["files"], edit["since"], edit["launch"]) for edit in edits]
     if len({sources for sources in counts if len(sources) < 2}) > 1 and digests:
         messages.append(_versions_text(counts, changed))
+    undone = [run.id for run in state.runs.values() if _is_undone(run)]
+    if undone:
+        messages.append(_undone_text(undone))
     return {
         "trained_by": [
             {"sources": list(sources), "runs": runs} for sources, runs in counts.most_common()
         ],
         "changed": changed,
         "edits": edits,
+        "undone": undone,
         "messages": messages,
     }
+
+
+def _is_undone(run: RunState) -> bool:
+    last = run.deciding
+    if last is None or not last.again or run.running or last.outcome is Outcome.FINISHED:
+        return False
+    return any(attempt.outcome is Outcome.FINISHED for attempt in run.attempts)
+
+
+def _undone_text(runs: Sequence[str]) -> str:
+    number = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+    return (
+        f"{number} that had finished before did not finish when trained again; "
+        f"`sweep show {runs[0]} --json` has the earlier results among its attempts"
+    )
 
 
 def is_trained(run: RunState) -> bool:

@@ -18,6 +18,7 @@ __all__ = [
     "Evaluated",
     "EvaluationStarted",
     "Event",
+    "HeldBack",
     "LaunchEnded",
     "Launched",
     "Noted",
@@ -169,6 +170,18 @@ class Evaluated:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HeldBack:
+    """Runs with certain axis values, a text, fail alike and come after all others, for a `reason`.
+
+    `released` takes it back: a run with such values has finished.
+    """
+
+    where: str
+    reason: str = ""
+    released: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class WaveEnded:
     """A Ray session is over: ``done``, or the reason why it died.
 
@@ -217,6 +230,7 @@ Event = (
     | Ended
     | EvaluationStarted
     | Evaluated
+    | HeldBack
     | WaveEnded
     | LaunchEnded
     | Removed
@@ -232,6 +246,7 @@ KINDS: Mapping[str, type[Event]] = {
     "ended": Ended,
     "evaluation_started": EvaluationStarted,
     "evaluated": Evaluated,
+    "held_back": HeldBack,
     "wave_ended": WaveEnded,
     "launch_ended": LaunchEnded,
     "removed": Removed,

@@ -134,6 +134,7 @@ def _launches(events: _Events, origins: Origins) -> tuple[Launch, ...]:
             renamed=event.renamed,
             ended=end_recorded.time if end_recorded else None,
             reason=(end.reason or None) if end else None,
+            message=end.message if end else None,
         )
     return tuple(sorted(launches.values(), key=lambda item: (item.started, item.writer, item.id)))
 

@@ -17,6 +17,7 @@ fields of its dataclass in `sweeper.records.events`, those left out that are unk
 - ``evaluation_started``: run, attempt, wave, slot
 - ``evaluated``: run, attempt, outcome, cause, wave, last_step, wall_s, cpu_s, rss_peak_bytes,
   metrics
+- ``held_back``: where, reason, released
 - ``wave_ended``: wave, reason, processes_reaped, startup_s, training_s, shutdown_s,
   scratch_peak_bytes
 - ``launch_ended``: launch, reason, message
@@ -37,7 +38,7 @@ from sweeper.errors import RecordError
 from sweeper.records.event_codec import VERSION, decode, encode
 from sweeper.records.events import Event, Recorded
 from sweeper.records.json_fields import sequence_of
-from sweeper.records.jsonl import append_bytes, read_lines
+from sweeper.records.jsonl import append_bytes, naming, read_lines
 from sweeper.records.layout import folder_name, make_folder, sync_folder
 from sweeper.records.permissions import file_mode, folder_mode
 
@@ -92,7 +93,8 @@ class JournalWriter:
             encode(Recorded(event, self.writer, seq, self._floor))
             for seq, event in enumerate(events, start=self._next)
         ]
-        append_bytes(self._descriptor, lines, durable=True)
+        with naming(self.path):
+            append_bytes(self._descriptor, lines, durable=True)
         self._next += len(lines)
 
     def close(self) -> None:

@@ -9,6 +9,7 @@
         journal/*.jsonl     the events, one file per writer: they decide
         results/            tables and figures
         runs/<id>/          what a person opens: config, metrics, result, log
+            attempts/<n>/   what earlier attempts have left, see `sweeper.engine.earlier_attempts`
 
 Folders are made with mode 0700 and files with 0600, see `modes`: a workstation is shared.
 """
@@ -24,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.errors import RecordError
-from sweeper.records.jsonl import sync
+from sweeper.records.jsonl import naming, sync
+from sweeper.records.outcomes import Outcome
 from sweeper.records.permissions import (
     PRIVATE_FOLDER,
     SHARED_FOLDER,
@@ -162,6 +164,7 @@ class RunFolder:
             self.progress_file,
             self.stack_file,
             self.evaluation.path,
+            self.attempts,
         )
         return frozenset(path.name for path in own)
 
@@ -169,6 +172,44 @@ class RunFolder:
     def evaluation(self) -> RunFolder:
         """Where the last `sweep evaluate` of this run wrote: its own log and result."""
         return RunFolder(self.path / "evaluation")
+
+    @property
+    def attempts(self) -> Path:
+        """Where files of earlier attempts are kept, each in a folder with its number."""
+        return self.path / "attempts"
+
+    def kept_attempts(self) -> list[RunFolder]:
+        """The folders of the earlier attempts that are kept, the last one first."""
+        try:
+            names = [entry.name for entry in os.scandir(self.attempts) if entry.is_dir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        numbers = sorted((int(name) for name in names if name.isdecimal()), reverse=True)
+        return [RunFolder(self.attempts / str(number)) for number in numbers]
+
+    @property
+    def begun_attempt(self) -> int | None:
+        """The number of the attempt whose files these are, as it or its result says."""
+        for file in (self.progress_file, self.result_file):
+            number = (read_json(file) or {}).get("attempt")
+            if isinstance(number, int) and number >= 0:
+                return number
+        return None
+
+    @property
+    def has_finished(self) -> bool:
+        """Whether the attempt whose files these are finished, as its result says."""
+        return (read_json(self.result_file) or {}).get("outcome") == Outcome.FINISHED
+
+    def of_attempt(self, number: int) -> RunFolder:
+        """Where the files of this attempt are: among the kept ones, else here."""
+        kept = RunFolder(self.attempts / str(number))
+        return kept if kept.path.is_dir() and self.begun_attempt != number else self
+
+    def trained(self) -> RunFolder:
+        """Where the files of the attempt that finished are: here, unless only a kept one did."""
+        candidates = (self, *self.kept_attempts())
+        return next((folder for folder in candidates if folder.has_finished), self)
 
     def make(self) -> RunFolder:
         """Make the folder if it is missing."""
@@ -300,7 +341,7 @@ def write_atomically(path: Path, data: str | bytes, *, durable: bool = True) -> 
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file_mode(path))
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with naming(path), os.fdopen(descriptor, "wb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
             if durable:
@@ -317,7 +358,8 @@ def sync_folder(path: Path) -> None:
     """Make a folder's new entries durable, where its file system knows how to."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        sync(descriptor)
+        with naming(path):
+            sync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.records import json_fields as read
-from sweeper.records.jsonl import append_bytes, encode, number, parse, read_lines
+from sweeper.records.jsonl import append_bytes, encode, naming, number, parse, read_lines
 from sweeper.records.layout import read_json
 from sweeper.records.permissions import file_mode
 from sweeper.untrusted import plain_file
@@ -43,7 +43,8 @@ def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
     descriptor = os.open(path, flags, file_mode(path))
     try:
-        append_bytes(descriptor, lines, durable=False)
+        with naming(path):
+            append_bytes(descriptor, lines, durable=False)
     finally:
         os.close(descriptor)
 

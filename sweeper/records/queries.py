@@ -329,6 +329,7 @@ def _launch(launch: Launch, alive: bool | None) -> dict[str, Any]:
         "started": launch.started,
         "ended": launch.ended,
         "reason": launch.reason,
+        "message": launch.message,
         "cpus": launch.cpus,
         "slots": launch.slots,
         "version": launch.version,
@@ -339,6 +340,9 @@ def _launch(launch: Launch, alive: bool | None) -> dict[str, Any]:
 def _bad_end(folder: GroupFolder, run: RunState) -> BadEnd:
     files = _run_folder(folder, run)
     interrupted = run.standing == INTERRUPTED
+    attempt = run.attempts[-1] if interrupted else run.deciding
+    if attempt is not None:
+        files = files.of_attempt(attempt.number)
     return BadEnd(
         id=run.id,
         outcome=run.standing,

@@ -156,6 +156,7 @@ class Launch:
     renamed: Mapping[str, str] = field(default_factory=dict)  # new keys of parameters by old ones
     ended: float | None = None
     reason: str | None = None
+    message: str | None = None  # what it said at its end
 
     @property
     def host(self) -> str | None:

@@ -11,14 +11,7 @@ from typing import Any
 
 from sweeper.errors import ConfigError, RecordError
 from sweeper.keys import moved
-from sweeper.records import (
-    GroupFolder,
-    GroupState,
-    RunFolder,
-    RunState,
-    last_values,
-    snapshot,
-)
+from sweeper.records import GroupFolder, GroupState, RunFolder, last_values, snapshot
 from sweeper.records.code import code_of
 from sweeper.records.jsonl import finite
 from sweeper.records.queries import progress_of
@@ -36,24 +29,26 @@ def show(run_folder: RunFolder) -> dict[str, Any]:
     `last_step`, `started` and `ended` (unix time, of the attempt that decides, else of the last),
     `sources` (digests of the code that trained it: one of these), `code` (sentences where that
     isn't certain), `attempts`, `config` (nested; None if the run never started or the file can't be
-    read), `paths` (None for files that aren't there) and `files` (all in its folder, each with
-    `name` and `size_bytes`). Raises `RecordError` for a run that the journal doesn't know.
+    read), `paths` (of that attempt; None for files that aren't there) and `files` (all in its
+    folder, those of earlier attempts below `attempts`, each with `name` and `size_bytes`). Raises
+    `RecordError` for a run that the journal doesn't know.
     """
     group = run_folder.group
     state = snapshot(group).state
     run = state.runs.get(run_folder.id)
     if run is None:
         raise RecordError(f"the journal of group `{group.group}` knows no run `{run_folder.id}`")
-    files = {
-        "folder": run_folder.path,
-        "config": run_folder.config_file,
-        "metrics": run_folder.metrics_file,
-        "result": run_folder.result_file,
-        "log": run_folder.log_file,
-        "stack": run_folder.stack_file,
-    }
     progress = progress_of(group, run)
     attempt = run.deciding or (run.attempts[-1] if run.attempts else Attempt(0, ""))
+    own = run_folder.of_attempt(attempt.number)
+    files = {
+        "folder": own.path,
+        "config": run_folder.config_file,
+        "metrics": own.metrics_file,
+        "result": own.result_file,
+        "log": own.log_file,
+        "stack": own.stack_file,
+    }
     shown: dict[str, Any] = finite(
         {
             "id": run.id,
@@ -64,7 +59,7 @@ def show(run_folder: RunFolder) -> dict[str, Any]:
             "cause": run.cause.plain() if run.cause else None,
             "axis_values": run.axis_values,
             "metrics": run.metrics,
-            "last": last_values(run_folder.metrics_file),
+            "last": last_values(own.metrics_file),
             "progress": {"fraction": progress.fraction, "step": progress.step},
             "wall_s": run.wall_s,
             "last_step": run.last_step,
@@ -72,7 +67,7 @@ def show(run_folder: RunFolder) -> dict[str, Any]:
             "ended": attempt.ended,
             "sources": list(attempt.sources),
             "code": _code(group, state, attempt),
-            "attempts": [_attempt(run, index) for index in range(len(run.attempts))],
+            "attempts": [_attempt(item) for item in run.attempts],
             "config": _config(run_folder.config_file, state.renamed),
             "paths": {name: _if_there(path) for name, path in files.items()},
             "files": _files(run_folder.path),
@@ -103,8 +98,7 @@ def _files(folder: Path) -> list[dict[str, Any]]:
     return sorted(found, key=lambda file: str(file["name"]))
 
 
-def _attempt(run: RunState, index: int) -> dict[str, Any]:
-    attempt = run.attempts[index]
+def _attempt(attempt: Attempt) -> dict[str, Any]:
     return {
         "attempt": attempt.number,
         "writer": attempt.writer,
@@ -121,6 +115,7 @@ def _attempt(run: RunState, index: int) -> dict[str, Any]:
         "wall_s": attempt.wall_s,
         "cpu_s": attempt.cpu_s,
         "rss_peak_bytes": attempt.rss_peak_bytes,
+        "metrics": dict(attempt.metrics),
     }
 
 

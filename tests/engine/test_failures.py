@@ -16,9 +16,10 @@ from sweeper.engine.failures import (
     Terminated,
     cause_of_death,
     cause_of_exception,
+    full_disk_named,
     is_divergence,
 )
-from sweeper.errors import Diverged
+from sweeper.errors import Diverged, RecordError
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 
 
@@ -298,3 +299,26 @@ def test_the_stack_of_a_killed_run_is_no_cause() -> None:
     limit = Cause(CauseKind.TIME_LIMIT, "too long")
     stack = 'Current thread 0x1 (most recent call first):\n  File "/x.py", line 3 in f\n'
     assert cause_of_death(DeathTraces(True, stack, killed_for=limit))[1] is limit
+
+
+def test_a_full_disk_is_named_where_the_error_names_no_file() -> None:
+    free = {Path("/runs/g/runs/a"): 0, Path("/tmp/w"): 3 * 2**30}
+    for error, message in (
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            "[Errno 28] No space left on device (0 B free at /runs/g/runs/a, 3 GiB free at /tmp/w)",
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/data/x.npz"),
+            "[Errno 28] No space left on device: '/data/x.npz'",
+        ),
+    ):
+        _, cause = cause_of_exception(error)
+        assert full_disk_named(cause, free).message == message
+
+
+def test_a_record_that_found_no_room_on_the_disk_is_no_other_exception(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", str(tmp_path))
+    with pytest.raises(RecordError) as caught:
+        raise RecordError("the folder can't be made") from full
+    assert cause_of_exception(caught.value)[1].kind is CauseKind.NO_DISK_SPACE

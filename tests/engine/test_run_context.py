@@ -159,3 +159,14 @@ def test_a_folder_that_the_training_cleared_is_still_its_own(run: RunContext) ->
     run.log(1, loss=1.0)
     run.flush()
     assert [row["step"] for row in read_rows(run.record.metrics_file)] == [1]
+
+
+def test_the_first_step_is_noticed_once(tmp_path: Path) -> None:
+    first: list[str] = []
+    run = RunContext(
+        "abc", RunFolder(tmp_path), tmp_path / "stop", at_first_step=lambda: first.append("now")
+    )
+    assert first == []
+    run.log(0, loss=1.0)
+    run.log(1, loss=0.5)
+    assert first == ["now"]

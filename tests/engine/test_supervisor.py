@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given, settings
@@ -67,6 +67,7 @@ class Stage:
     free_disk: Callable[[Path], int] = lambda path: ENOUGH
     scratch_budget: int = ENOUGH
     datasets: tuple[str, ...] | None = None
+    proven: Sequence[Mapping[str, Any]] = ()
     signals: Mapping[float, str] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
@@ -87,6 +88,7 @@ class Stage:
             observe=lambda event: None,
             datasets=self.datasets,
             clock=self.backend.now,
+            proven=self.proven,
         )
 
     def append(self, *events: Event) -> None:
@@ -416,7 +418,7 @@ def test_a_second_stop_kills_what_does_not_obey(tmp_path: Path) -> None:
 def test_a_stop_does_not_wait_for_workers_that_never_begin(tmp_path: Path) -> None:
     stage = Stage(
         tmp_path,
-        fates=lambda task, wave, slot: Fate(began_after_s=250.0, obeys=False),
+        fates=lambda task, wave, slot: Fate(began_after_s=100.0, obeys=False),
         signals={30.0: "INT"},
     )
     assert stage.run(wave_of(*names(2))) == End("stopped")
@@ -426,15 +428,19 @@ def test_a_stop_does_not_wait_for_workers_that_never_begin(tmp_path: Path) -> No
 def test_a_ray_that_does_not_start_is_given_up(tmp_path: Path) -> None:
     stage = Stage(tmp_path, wave_fate=lambda number: WaveFate(hangs_at_start=number == 1))
     assert stage.run(wave_of(*names(2))) == End("done")
-    assert stage.of(WaveEnded)[0].reason == "Ray hadn't started after 300 s"
+    assert stage.of(WaveEnded)[0].reason == "Ray hadn't started after 122 s"
     assert stage.outcomes() == {run: [Outcome.FINISHED] for run in names(2)}
-    assert 300.0 < stage.backend.now() < 320.0
+    assert 122.0 < stage.backend.now() < 142.0
 
 
 def test_a_worker_that_does_not_start_is_given_up(tmp_path: Path) -> None:
-    stage = Stage(tmp_path, fates=lambda task, wave, slot: Fate(began_after_s=1e4 * (wave == 1)))
+    stage = Stage(
+        tmp_path,
+        fates=lambda task, wave, slot: Fate(began_after_s=1e4 * (wave == 1)),
+        slots=100,
+    )
     assert stage.run(wave_of("r00")) == End("done")
-    assert stage.of(WaveEnded)[0].reason == "the worker of run r00 hadn't started after 300 s"
+    assert stage.of(WaveEnded)[0].reason == "the worker of run r00 hadn't started after 220 s"
     assert stage.outcomes() == {"r00": [Outcome.LOST, Outcome.FINISHED]}
 
 

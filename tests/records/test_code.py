@@ -126,3 +126,19 @@ def test_finished_runs_without_a_folder_are_named(folder: GroupFolder) -> None:
         "2 finished runs have no folder any more; `sweep launch FILE aaa ddd --again` trains them "
         "again"
     )
+
+
+def test_a_result_that_a_stopped_attempt_has_replaced_is_not_lost_without_a_word(
+    folder: GroupFolder,
+) -> None:
+    first = launch("w1", ONE, {"aaa": "finished", "bbb": "finished", "ccc": "crashed"})
+    again = {"aaa": "stopped", "bbb": "finished", "ccc": "stopped"}
+    second = launch("w2", ONE, again, again=True, at=2e5)
+    found = code_of(folder, state_of(first, second))
+    assert found["undone"] == ["aaa"]
+    assert found["messages"] == [
+        "1 run that had finished before did not finish when trained again; `sweep show aaa --json` "
+        "has the earlier results among its attempts"
+    ]
+    third = launch("w3", ONE, {"aaa": "finished"}, at=3e5)
+    assert code_of(folder, state_of(first, second, third))["messages"] == []

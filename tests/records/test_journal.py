@@ -165,8 +165,9 @@ def test_a_full_disk_leaves_no_half_event(tmp_path: Path, monkeypatch: pytest.Mo
                 "write",
                 lambda fd, data: full(fd, data if next(remaining, None) else data[:3]),
             )
-            with pytest.raises(OSError, match="No space"):
+            with pytest.raises(OSError, match="No space") as caught:
                 writer.append(LOST)
+            assert caught.value.filename == str(writer.path)
         writer.append(LOST)
     journal = read_journal(tmp_path)
     assert [(type(event.event), event.seq) for event in journal.events] == [

@@ -89,7 +89,7 @@ def curves_info(
     panels, hues = _values(panel_text, points), _values(hue_text, points)
     curves = []
     for run in _even_choice(runs):
-        series = _series(folder, run.id, metric)
+        series = _series(folder, run, metric)
         if series:
             curves.append(
                 _curve(
@@ -135,9 +135,12 @@ def _texts(axis: AxisColumn | None, points: Sequence[Mapping[str, Any]]) -> _Tex
     return style.texts(axis, points) if axis else lambda point: ""
 
 
-def _series(folder: GroupFolder, run_id: str, metric: str) -> list[tuple[float, float]]:
+def _series(folder: GroupFolder, run: RunState, metric: str) -> list[tuple[float, float]]:
     """(step, value) of every row that has the metric, non-finite values included."""
-    rows = read_rows(folder.run(run_id).metrics_file)
+    files = folder.run(run.id)
+    if run.deciding is not None:
+        files = files.of_attempt(run.deciding.number)
+    rows = read_rows(files.metrics_file)
     return [(row["step"], row[metric]) for row in rows if "step" in row and metric in row]
 
 
