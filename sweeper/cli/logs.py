@@ -32,6 +32,7 @@ def logs(
     *,
     follow: Follow = False,
     tail: int | None = None,
+    attempt: int | None = None,
     runs_dir: RunsDir = DEFAULT_RUNS,
 ) -> None:
     """Print the log of a run, and with `-f` what comes until the run has ended.
@@ -48,6 +49,7 @@ def logs(
     Args:
         run: A run: its id, the first characters of it, or its name.
         follow: Go on printing until the run has ended.
+        attempt: The log of this attempt (default: the one that runs, else the one that decided).
         tail: Begin with this many of its last lines.
     """
     from sweeper.records import find_run
@@ -58,14 +60,19 @@ def logs(
     reap()
     folder = find_run(runs_dir, run)
     look = _Look(folder)
-    reader = LogReader(folder.log_file)
-    while follow and not folder.log_file.exists() and look.may_go_on():
+    number = look.attempt if attempt is None else attempt
+    if attempt is not None and attempt not in look.attempts:
+        made = ", ".join(map(str, sorted(look.attempts))) or "none"
+        raise RecordError(f"run `{folder.id}` has no attempt {attempt}: there are {made}")
+    file = folder.of_attempt(number).log_file
+    reader = LogReader(file)
+    while follow and not file.exists() and look.may_go_on():
         time.sleep(_POLL_S)
     try:
         skipped = reader.skip_to_tail(tail)
     except FileNotFoundError:
         raise RecordError(f"run `{folder.id}` is {look.standing}: it has no log") from None
-    complain(f"{folder.log_file} ({look.describe()})")
+    complain(f"{file} (attempt {number or look.attempt}; the run is {look.standing})")
     if skipped and tail is None:
         from sweeper.units import size
 
@@ -107,7 +114,9 @@ class _Look:
         self._run = run
         self._records = GroupReader(run.group.journal_dir)
         self._next = 0.0
-        self.standing, self._attempt, self._waits = "unknown", 0, False
+        self.standing, self._waits = "unknown", False
+        self.attempts: frozenset[int] = frozenset()
+        self.attempt = 0  # that runs or decided, else the last
         self._look()
 
     def _look(self) -> None:
@@ -121,7 +130,9 @@ class _Look:
         if run is None:
             raise RecordError(f"the journal of group `{group.group}` knows no run `{self._run.id}`")
         self.standing = run.standing
-        self._attempt = max((attempt.number for attempt in run.attempts), default=0)
+        self.attempts = frozenset(attempt.number for attempt in run.attempts)
+        last = max(self.attempts, default=0)
+        self.attempt = run.deciding.number if run.deciding and not run.running else last
         self._waits = run.standing == "waiting" and any(it is not False for it in alive.values())
         self._next = time.monotonic() + max(_LOOK_S, 20 * (time.monotonic() - began))
 
@@ -130,7 +141,3 @@ class _Look:
         if time.monotonic() >= self._next:
             self._look()
         return self.standing == "running" or self._waits
-
-    def describe(self) -> str:
-        """``attempt 2, running``."""
-        return f"attempt {self._attempt}, {self.standing}" if self._attempt else self.standing

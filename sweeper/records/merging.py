@@ -25,7 +25,7 @@ from sweeper.records.occupants import occupants
 from sweeper.records.permissions import folder_mode, readable_as
 from sweeper.records.queries import snapshot
 from sweeper.records.removal import held_still
-from sweeper.records.state import GroupState, RunState
+from sweeper.records.state import Attempt, GroupState, RunState
 
 __all__ = ["Merge", "merge", "plan_merge"]
 
@@ -151,18 +151,20 @@ def _deciding_folder(
     last attempt decides after the merge, or while none has ended is the last of all.
     """
     having = [place for place in places if (place.runs_folder / run_id).is_dir()]
-    last = {
-        place: _key(state.runs[run_id].attempts[-1])
+    made = {
+        place: [_key(attempt) for attempt in state.runs[run_id].attempts]
         for place, state in zip(places, states, strict=True)
-        if place in having and run_id in state.runs and state.runs[run_id].attempts
+        if place in having and run_id in state.runs
     }
     attempt = (run.deciding or (run.attempts[-1] if run.attempts else None)) if run else None
-    right = [place for place in having if attempt and last.get(place) == _key(attempt)]
-    found = (right or having)[0]
+    wanted = _key(attempt) if attempt else None
+    right = [place for place in having if made.get(place, [None])[-1:] == [wanted]]
+    kept = [place for place in having if wanted in made.get(place, [])]  # among earlier attempts
+    found = (right or kept or having)[0]
     return None if found is places[0] else found.runs_folder / run_id
 
 
-def _key(attempt: Any) -> tuple[str, int]:
+def _key(attempt: Attempt) -> tuple[str, int]:
     return attempt.writer, attempt.number
 
 

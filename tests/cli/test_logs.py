@@ -52,7 +52,7 @@ def test_the_log_goes_to_stdout_and_its_file_to_stderr(
     assert guarded(app, ["logs", "r1"]) == 0
     shown = capsys.readouterr()
     assert shown.out == "step 1\n\\x1b[2Jstep 2\n"
-    assert shown.err == f"{file} (attempt 1, finished)\n"
+    assert shown.err == f"{file} (attempt 1; the run is finished)\n"
 
 
 def test_only_the_last_lines(group: GroupFolder, capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,3 +86,25 @@ def test_a_run_that_never_started_has_no_log(
     finish(started(group))
     assert guarded(app, ["logs", "r2"]) == 2
     assert capsys.readouterr().err == "run `r2` is waiting: it has no log\n"
+
+
+def test_the_attempt_that_decided_or_another_one(
+    group: GroupFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run finished, and a ghost crashed after it."""
+    finish(started(group))
+    with JournalWriter(group.journal_dir, "x") as journal:
+        journal.append(
+            Started(run="r1", attempt=2), Ended(run="r1", attempt=2, outcome=Outcome.CRASHED)
+        )
+    folder = group.run("r1").make()
+    folder.log_file.write_text("second\n")
+    kept = folder.attempts / "1"
+    kept.mkdir(parents=True)
+    (kept / "log.txt").write_text("first\n")
+    assert guarded(app, ["logs", "r1"]) == 0
+    assert capsys.readouterr().out == "first\n"
+    assert guarded(app, ["logs", "r1", "--attempt", "2"]) == 0
+    assert capsys.readouterr().out == "second\n"
+    assert guarded(app, ["logs", "r1", "--attempt", "3"]) == 2
+    assert capsys.readouterr().err == "run `r1` has no attempt 3: there are 1, 2\n"
