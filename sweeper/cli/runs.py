@@ -210,8 +210,7 @@ def retry(
 
     They are listed first. They get the configs and resources from the records. What the failed
     attempt left is kept in the run's folder. A launch of the sweep file would train these runs and
-    all that are
-    missing. The exit status is that of a launch.
+    all that are missing. The exit status is that of a launch.
 
     For example:
 
