@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sweeper.config.container_types import fit_all
 from sweeper.config.field_types import Coercion, FieldType, Misfit, MisfitError
 from sweeper.config.problems import Report
+from sweeper.config.ranges import range_hint, range_of, spread, unfit_range
 from sweeper.config.schema import as_section, section_type
-from sweeper.config.section_types import Section
-from sweeper.config.yaml_nodes import ListNode, MappingNode, Node, ScalarNode
+from sweeper.config.section_types import Section, SectionType
+from sweeper.config.yaml_nodes import Entry, ListNode, MappingNode, Node, ScalarNode
 from sweeper.errors import Mark
 from sweeper.keys import joined
 from sweeper.suggest import listed, meant, nearest, shown
@@ -46,26 +47,82 @@ def several(
     """The values that a key is given, with their nodes: one, or those of an axis.
 
     What fits as a value is one value, coerced if need be (a scalar to a list of one). Otherwise a
-    list whose items all fit is an axis. Raises `MisfitError`.
+    range is an axis, and so is a list whose items all fit, or are ranges. Raises `MisfitError`.
     """
+    if isinstance(node, ListNode) and node.is_axis:
+        return _items(field_type, node, key, base)
     try:
         return [field_type.fit(node, Coercion.LAX, key, base)], [node]
     except MisfitError as error:
         as_value = error
+    if isinstance(node, MappingNode):
+        entry = range_of(node)
+        if entry is None:
+            raise _hinted(as_value, node)
+        return _spread(field_type, entry, key, base)
     if not isinstance(node, ListNode) or (not node.items and field_type.holds_lists()):
         raise as_value
     if not node.items:
         empty = "an empty list: give at least one value, or leave the key out"
         raise MisfitError([Misfit(node.mark, key, empty)])
     try:
-        parts = [(field_type, key, item) for item in node.items]
-        return fit_all(parts, Coercion.LAX, base), list(node.items)
+        return _items(field_type, node, key, base)
     except MisfitError as error:
         as_axis = error
     # Where a list could have been meant as one value too, the reading with fewer errors says more.
     if field_type.holds_lists() and len(as_value.misfits) <= len(as_axis.misfits):
         raise as_value
     raise as_axis
+
+
+def _items(
+    field_type: FieldType, node: ListNode, key: str, base: Any
+) -> tuple[list[Any], list[Node]]:
+    """The values of an axis that is written as a list, ranges among its items written out."""
+    values: list[Any] = []
+    nodes: list[Node] = []
+    misfits: list[Misfit] = []
+    for item in node.items:
+        entry = range_of(item)
+        try:
+            found, own = [field_type.fit(item, Coercion.LAX, key, base)], [item]
+        except MisfitError as error:
+            if entry is None:
+                misfits += (
+                    _hinted(error, item) if isinstance(item, MappingNode) else error
+                ).misfits
+                continue
+            try:
+                found, own = _spread(field_type, entry, key, base)
+            except MisfitError as unfit:
+                misfits += unfit.misfits
+                continue
+        values += found
+        nodes += own
+    if misfits:
+        raise MisfitError(misfits)
+    return values, nodes
+
+
+def _spread(
+    field_type: FieldType, entry: Entry, key: str, base: Any
+) -> tuple[list[Any], list[Node]]:
+    """The values of a range, with their nodes."""
+    nodes = spread(entry, key)
+    try:
+        return fit_all([(field_type, key, item) for item in nodes], Coercion.LAX, base), nodes
+    except MisfitError as error:
+        raise unfit_range(error, entry, nodes) from None
+
+
+def _hinted(error: MisfitError, node: MappingNode) -> MisfitError:
+    """The error of a mapping where none belongs, with the range that was probably meant."""
+    return MisfitError(
+        replace(misfit, text=range_hint(node))
+        if misfit.mark == node.mark and misfit.got == "a mapping" and not misfit.text
+        else misfit
+        for misfit in error.misfits
+    )
 
 
 def leaves(section: Section, key: str = "") -> Iterator[tuple[str, FieldType, Any]]:
@@ -138,7 +195,7 @@ class ConfigPart:
         """What a field gets: a section, a value, or the placeholder of an axis."""
         section = section_type(field_type)
         if section is not None:
-            if isinstance(node, MappingNode):
+            if isinstance(node, MappingNode) and not _is_range_of(section, node):
                 return self._section(node, section.choose(node, path, base), path)
             if isinstance(node, ScalarNode) and node.value is None and not field_type.holds(None):
                 return base  # a key with nothing under it
@@ -172,6 +229,14 @@ class ConfigPart:
             near = nearest(name, by_name)
             hint = f"; did you mean `{by_name[near]}`?" if near else f"; known are {listed(here)}"
         self.report.error(mark, message + hint)
+
+
+def _is_range_of(section: SectionType, node: MappingNode) -> bool:
+    """Whether a mapping lists sections, `{values: [adam, sgd]}`, and is none itself."""
+    entry = range_of(node)
+    return entry is not None and not any(
+        entry.key in section.schema_of(cls).fields for cls in section.classes
+    )
 
 
 def _paths(section: Section, key: str = "") -> Iterator[str]:

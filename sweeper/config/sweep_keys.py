@@ -13,7 +13,7 @@ from sweeper.config.field_types import Coercion, FieldType, MisfitError, TextTyp
 from sweeper.config.problems import Report
 from sweeper.config.schema import schema_of
 from sweeper.config.section_types import Section, SectionType
-from sweeper.config.yaml_nodes import Entry, ListNode, Node, ScalarNode
+from sweeper.config.yaml_nodes import Entry, ListNode, MappingNode, Node, ScalarNode
 from sweeper.errors import Mark
 from sweeper.suggest import listed, shown
 
@@ -146,7 +146,7 @@ def read_seeds(entry: Entry, section: Section, part: ConfigPart) -> Section:
 
 def _seeds(node: Node, field_type: FieldType) -> tuple[list[Any], list[Node]]:
     """The seeds of a number (5 means 0 to 4) or of a list. Raises ValueError, MisfitError."""
-    if isinstance(node, ListNode):
+    if isinstance(node, ListNode | MappingNode):
         return several(field_type, node, "seeds")
     number = node.value if isinstance(node, ScalarNode) else None
     if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= MAX_SEEDS:

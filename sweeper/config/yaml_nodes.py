@@ -43,10 +43,11 @@ class ScalarNode:
 
 @dataclass(frozen=True, slots=True)
 class ListNode:
-    """A list."""
+    """A list; `is_axis` means that it can only be an axis, not a value of a field for lists."""
 
     items: tuple[Node, ...]
     mark: Mark
+    is_axis: bool = False
 
 
 @dataclass(frozen=True, slots=True)
