@@ -32,6 +32,7 @@ __all__ = [
     "USER_ERROR",
     "Json",
     "RunsDir",
+    "SetOption",
     "ShardOption",
     "TakeOver",
     "TrainerName",
@@ -100,6 +101,15 @@ ShardOption = Annotated[
     Parameter(
         name="--shard",
         help="Only part i of n (`1/4` say), so that several hosts can train one sweep.",
+    ),
+]
+SetOption = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--set",
+        negative=(),
+        help="Another value for a key of the file, `lr=1e-3`, or several, `lr=1e-3,1e-2`; can be "
+        "repeated. The launch records them.",
     ),
 ]
 DEFAULT_RUNS = Path("runs")

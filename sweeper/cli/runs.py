@@ -19,6 +19,7 @@ from sweeper.cli.common import (
     STOPPED,
     Json,
     RunsDir,
+    SetOption,
     ShardOption,
     TakeOver,
     TrainerName,
@@ -57,6 +58,7 @@ def plan(
     file: Path,
     /,
     *,
+    set_: SetOption = (),
     cpus: int | None = None,
     cpus_per_run: int | None = None,
     runs_per_wave: int | None = None,
@@ -71,6 +73,7 @@ def plan(
     ```text
     sweep plan configs/sweeps/quickstart.yaml
     sweep plan my-sweep.yaml --json
+    sweep plan my-sweep.yaml --set lr=1e-3,1e-2 --set seeds=5
     ```
 
     Args:
@@ -82,7 +85,9 @@ def plan(
     from sweeper.cli.text import plan_text
     from sweeper.launch.launch import prepare
 
-    options = replace(_options(cpus, cpus_per_run, runs_per_wave), shard=_shard(shard))
+    options = replace(
+        _options(cpus, cpus_per_run, runs_per_wave), shard=_shard(shard), overrides=set_
+    )
     prepared = prepare(file, runs_dir, options)
     _warn(prepared)
     described = _described(prepared)
@@ -113,6 +118,7 @@ def launch(
     file: Path,
     /,
     *,
+    set_: SetOption = (),
     cpus: int | None = None,
     cpus_per_run: int | None = None,
     runs_per_wave: int | None = None,
@@ -137,6 +143,7 @@ def launch(
     sweep launch my-sweep.yaml --cpus 64 --runs-dir /data/runs
     tmux new -s sweep 'sweep launch my-sweep.yaml'
     sweep launch my-sweep.yaml --shard 2/4
+    sweep launch my-sweep.yaml --set steps=100 --set group=trial
     ```
 
     Args:
@@ -158,6 +165,7 @@ def launch(
         open_to_group=shared,
         shard=_shard(shard),
         take_over=take_over,
+        overrides=set_,
     )
     prepared = prepare(file, runs_dir, options)
     closed = closed_on_the_way(runs_dir) if shared else None

@@ -17,7 +17,7 @@ from sweeper.errors import Mark
 from sweeper.keys import joined
 from sweeper.suggest import listed, meant, nearest, shown
 
-__all__ = ["AxisPlaceholder", "ConfigPart", "DraftAxis", "leaves", "replaced", "several"]
+__all__ = ["AxisPlaceholder", "ConfigPart", "DraftAxis", "leaves", "paths", "replaced", "several"]
 
 # Every error is reported, but 500 words in a field for numbers are one mistake, not 500.
 MOST_MISFITS = 10
@@ -148,13 +148,14 @@ class ConfigPart:
     """Reads the config part of one file onto defaults.
 
     `known` are the other keys that the top of the file may have, for hints; `axes` gathers
-    the axes found; `given` has the place of every key of the file by dotted path.
+    the axes found; `given` has the place of every key of the file by dotted path. `single` is what
+    messages call a part in which every key has one value.
     """
 
     report: Report
     defaults: Section
     known: Sequence[str] = ()
-    with_axes: bool = True
+    single: str = ""
     axes: list[DraftAxis] = field(default_factory=list)
     given: dict[str, Mark] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
@@ -202,8 +203,8 @@ class ConfigPart:
         values, nodes = several(field_type, node, path, base)
         if len(values) == 1:
             return as_section(field_type, values[0])
-        if not self.with_axes:
-            many = f"a default has one value, not {len(values)}"
+        if self.single:
+            many = f"{self.single} has one value, not {len(values)}"
             raise MisfitError([Misfit(node.mark, path, many)])
         self.axes.append(DraftAxis(path, field_type, values, nodes, node.mark))
         return AxisPlaceholder(len(self.axes) - 1)
@@ -217,15 +218,15 @@ class ConfigPart:
     def _unknown(self, name: str, mark: Mark, section: Section, key: str) -> None:
         """Report an unknown key: it is misspelt, or in the wrong section."""
         message = f"{joined(key, shown(name))}: unknown key"
-        paths = [*_paths(self.defaults)]
-        elsewhere = [path for path in paths if path.endswith("." + name)]
+        known = [path for path in paths(self.defaults) if path != joined(key, name)]
+        elsewhere = [path for path in known if path.endswith("." + name)]
         here = [*section.schema.fields, *(self.known if not key else ())]
         if elsewhere:
             hint = f"; did you mean `{elsewhere[0]}`?"
         elif nearest(name, here):
             hint = meant(name, here)
         else:
-            by_name = {path.rpartition(".")[2]: path for path in reversed(paths)}
+            by_name = {path.rpartition(".")[2]: path for path in reversed(known)}
             near = nearest(name, by_name)
             hint = f"; did you mean `{by_name[near]}`?" if near else f"; known are {listed(here)}"
         self.report.error(mark, message + hint)
@@ -239,10 +240,10 @@ def _is_range_of(section: SectionType, node: MappingNode) -> bool:
     )
 
 
-def _paths(section: Section, key: str = "") -> Iterator[str]:
+def paths(section: Section, key: str = "") -> Iterator[str]:
     """The dotted paths of all fields, sections among them."""
     for name, value in section.values.items():
         path = joined(key, name)
         yield path
         if isinstance(value, Section):
-            yield from _paths(value, path)
+            yield from paths(value, path)

@@ -55,7 +55,7 @@ def read_defaults(sweep_file: Path, trainer_name: str, schema: Schema) -> Defaul
                     entry.mark, f"{entry.key}: belongs in a sweep file, not in default.yaml"
                 )
         fields = tuple(entry for entry in root.entries if entry.key not in RESERVED)
-        part = ConfigPart(report, own, known=("trainer",), with_axes=False)
+        part = ConfigPart(report, own, known=("trainer",), single="a default")
         section = part.read(MappingNode(fields, root.mark))
         return Defaults(section, _short(file), tuple(report.errors()), tuple(report.warnings()))
     return Defaults(own)

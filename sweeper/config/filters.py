@@ -120,6 +120,8 @@ def _inner_cells(axis: DraftAxis) -> dict[str, tuple[Cell | None, ...]]:
 def read_zip(node: Node, names: Names) -> list[tuple[int, ...]]:
     """Groups of axes that move together in file order; keys with one value drop out."""
     report = names.report
+    if isinstance(node, ScalarNode) and node.value is None:
+        return []  # as `--set zip=` writes it
     if not isinstance(node, ListNode):
         report.error(node.mark, "zip: expected a list of keys, or a list of lists of keys")
         return []

@@ -12,11 +12,18 @@ from sweeper.config.defaults import read_defaults
 from sweeper.config.expansion import Axis, Expansion, RunSpec
 from sweeper.config.filters import Dimension, Names, dimensions, read_conditions, read_zip
 from sweeper.config.grid import EntangledError, Selection
+from sweeper.config.overrides import (
+    KEY,
+    Override,
+    overridden,
+    read_overrides,
+    with_overrides,
+)
 from sweeper.config.problems import Report
 from sweeper.config.resources import Resources, read_resources
 from sweeper.config.schema import check_types, schema_of
 from sweeper.config.section_types import Schema, Section
-from sweeper.config.sweep_keys import RESERVED, read_group, read_seeds, read_wandb, text_of
+from sweeper.config.sweep_keys import INSIDE, RESERVED, read_group, read_seeds, read_wandb, text_of
 from sweeper.config.yaml_nodes import Entry, MappingNode, parse
 from sweeper.config.yaml_text import read_text
 from sweeper.errors import ConfigError, Mark, Problem, TrainerError
@@ -65,46 +72,45 @@ class Sweep:
         return iter(self._expansion)
 
 
-def read_sweep(path: Path, *, search: Sequence[Path] = ()) -> Sweep:
+def read_sweep(path: Path, *, search: Sequence[Path] = (), overrides: Sequence[str] = ()) -> Sweep:
     """Read a sweep file and import its trainer, looked for in `search` before `sys.path`.
 
-    Raises `ConfigError` with every error of the file and of the default.yaml that it builds on,
-    `TrainerError` for a trainer whose Config no file could fill.
+    `overrides` are arguments of `--set`, such as ``lr=1e-3,1e-2``. Raises `ConfigError` with every
+    error of the file, of these and of the default.yaml that it builds on, `TrainerError` for a
+    trainer whose Config no file could fill.
     """
     path = Path(path)
     text, report = read_text(path)
     root = parse(text, report) if text is not None else None
     if text is None or root is None:
         raise ConfigError(report.errors())
-    reserved = {entry.key: entry for entry in root.entries if entry.key in RESERVED}
-    wandb = read_wandb(reserved.get("wandb"), report)
-    group = read_group(path, reserved.get("group"), reserved.get("wandb"), wandb, report)
-    resources = Resources()
-    if "resources" in reserved:
-        resources = read_resources(reserved["resources"].value, report)
-    trainer = _trainer(reserved.get("trainer"), search, report)
+    given = read_overrides(overrides, root.get(KEY), report)
+    trainer = _trainer(_trainer_entry(root, given), search, report)
     if trainer is None:
+        _read_head(path, root, report)
         raise ConfigError(report.errors())
     schema = _schema(trainer)
     defaults = read_defaults(path, trainer.name, schema)
-    fields = tuple(entry for entry in root.entries if entry.key not in RESERVED)
+    whole, counting = overridden(root, given, defaults.section, report, INSIDE)
+    head = _read_head(path, whole, report)
+    fields = tuple(entry for entry in whole.entries if entry.key not in RESERVED)
     part = ConfigPart(report, defaults.section, known=RESERVED)
     section = part.read(MappingNode(fields, root.mark))
-    grid = _read_grid(section, part, reserved)
+    grid = _read_grid(section, part, head.reserved)
     problems = [*report.errors(), *defaults.errors]
     if problems:
         raise ConfigError(problems)
-    selection = _select(grid, report, reserved)
+    selection = _select(grid, report, head.reserved)
     return Sweep(
         path=path,
-        text=text,
-        group=group,
+        text=with_overrides(text, root, counting, head.group),
+        group=head.group,
         trainer=trainer,
         axes=_axes(part, grid.dimensions),
-        resources=resources,
+        resources=head.resources,
         defaults_file=defaults.file,
         warnings=(*report.warnings(), *defaults.warnings),
-        wandb={key: value for key, value in wandb.items() if key != "group"},
+        wandb={key: value for key, value in head.wandb.items() if key != "group"},
         zipped=tuple(tuple(part.axes[axis].key for axis in own) for own in grid.zipped),
         _expansion=Expansion(
             trainer.name,
@@ -114,6 +120,34 @@ def read_sweep(path: Path, *, search: Sequence[Path] = ()) -> Sweep:
             selection,
         ),
     )
+
+
+@dataclass(frozen=True)
+class _Head:
+    """The part of a file that isn't about parameters, and its entries by key."""
+
+    reserved: Mapping[str, Entry]
+    group: str
+    wandb: Mapping[str, Any]
+    resources: Resources
+
+
+def _read_head(path: Path, root: MappingNode, report: Report) -> _Head:
+    reserved = {entry.key: entry for entry in root.entries if entry.key in RESERVED}
+    wandb = read_wandb(reserved.get("wandb"), report)
+    group = read_group(path, reserved.get("group"), reserved.get("wandb"), wandb, report)
+    resources = Resources()
+    if "resources" in reserved:
+        resources = read_resources(reserved["resources"].value, report)
+    return _Head(reserved, group, wandb, resources)
+
+
+def _trainer_entry(root: MappingNode, overrides: Sequence[Override]) -> Entry | None:
+    """What names the trainer: needed before it's known what the keys of overrides mean."""
+    named = [one for one in overrides if one.key == "trainer"]
+    if not named:
+        return root.get("trainer")
+    return Entry("trainer", named[-1].mark, named[-1].value)
 
 
 def _trainer(entry: Entry | None, search: Sequence[Path], report: Report) -> Trainer | None:

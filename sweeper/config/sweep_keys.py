@@ -10,16 +10,17 @@ from typing import Any, Literal
 
 from sweeper.config.axes import AxisPlaceholder, ConfigPart, DraftAxis, leaves, replaced, several
 from sweeper.config.field_types import Coercion, FieldType, MisfitError, TextType
+from sweeper.config.overrides import KEY
 from sweeper.config.problems import Report
+from sweeper.config.resources import Written
 from sweeper.config.schema import schema_of
 from sweeper.config.section_types import Section, SectionType
 from sweeper.config.yaml_nodes import Entry, ListNode, MappingNode, Node, ScalarNode
 from sweeper.errors import Mark
 from sweeper.suggest import listed, shown
 
-__all__ = ["RESERVED", "Wandb", "read_group", "read_seeds", "read_wandb", "text_of"]
+__all__ = ["INSIDE", "RESERVED", "Wandb", "read_group", "read_seeds", "read_wandb", "text_of"]
 
-RESERVED = ("trainer", "group", "wandb", "zip", "exclude", "only", "seeds", "resources")
 
 # Each seed is an axis value that is held in memory; more of them are a mistake.
 MAX_SEEDS = 100_000
@@ -36,6 +37,21 @@ class Wandb:
     notes: str | None = None
     tags: tuple[str, ...] | None = None
     mode: Literal["online", "offline", "disabled", "shared"] | None = None
+
+
+# The keys of a sweep file that aren't parameters, with the keys inside each.
+INSIDE: Mapping[str, tuple[str, ...]] = {
+    "trainer": (),
+    "group": (),
+    "wandb": tuple(Wandb.__dataclass_fields__),
+    "zip": (),
+    "exclude": (),
+    "only": (),
+    "seeds": (),
+    "resources": tuple(schema_of(Written).fields),
+    KEY: (),
+}
+RESERVED = tuple(INSIDE)
 
 
 def _fit(field_type: FieldType, node: Node, key: str, report: Report) -> Any:

@@ -27,6 +27,7 @@ __all__ = [
     "data_of",
     "node_of",
     "parse",
+    "parse_value",
     "resolve",
 ]
 
@@ -111,6 +112,28 @@ def parse(text: str, report: Report) -> MappingNode | None:
     else:
         report.error(root.mark, "must be a mapping of keys to values at its top, `key: value`")
     return None
+
+
+def parse_value(text: str, before: int, report: Report) -> Node | None:
+    """A value in a command line's argument, where `before` characters precede it.
+
+    It is read as an item of a list in brackets; several, with commas between them, are a list that
+    can only be an axis. No text is no value, as in a file. Marks count the columns of the argument;
+    every error goes to `report`.
+    """
+    try:
+        composed = compose(f"{' ' * (before - 1)}[{text}]", report)
+    except RefusedError as refused:
+        report.error(refused.mark, str(refused))
+        return None
+    node = _Builder(report).node(composed) if composed is not None else None
+    mark = Mark(1, before + 1)
+    if not isinstance(node, ListNode):
+        report.error(mark, "expected a value")
+        return None
+    if not node.items:
+        return ScalarNode(None, "", True, mark)
+    return node.items[0] if len(node.items) == 1 else ListNode(node.items, mark, is_axis=True)
 
 
 @dataclass(frozen=True)

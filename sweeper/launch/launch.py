@@ -40,7 +40,7 @@ __all__ = ["ClaimedLog", "announce", "careful", "compare", "launch", "prepare", 
 
 def prepare(file: Path, runs_dir: Path, options: Options) -> Prepared:
     """Read the sweep file, the records and the host. Raises `ConfigError`, `HostError`."""
-    sweep = read_sweep(file, search=[Path.cwd()])
+    sweep = read_sweep(file, search=[Path.cwd()], overrides=options.overrides)
     sweep = replace(sweep, resources=options.upon(sweep.resources))
     return compare(SweepFile(sweep, GroupFolder(runs_dir, sweep.group), options.shard), options)
 
