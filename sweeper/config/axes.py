@@ -17,7 +17,16 @@ from sweeper.errors import Mark
 from sweeper.keys import joined
 from sweeper.suggest import listed, meant, nearest, shown
 
-__all__ = ["AxisPlaceholder", "ConfigPart", "DraftAxis", "leaves", "paths", "replaced", "several"]
+__all__ = [
+    "AxisCase",
+    "AxisPlaceholder",
+    "ConfigPart",
+    "DraftAxis",
+    "leaves",
+    "paths",
+    "replaced",
+    "several",
+]
 
 # Every error is reported, but 500 words in a field for numbers are one mistake, not 500.
 MOST_MISFITS = 10
@@ -30,15 +39,29 @@ class AxisPlaceholder:
     axis: int
 
 
+@dataclass(frozen=True)
+class AxisCase:
+    """The plain values that an axis takes where a condition holds, otherwise if `when` is empty."""
+
+    when: str
+    plain_values: tuple[Any, ...]
+
+
 @dataclass
 class DraftAxis:
-    """An axis as it was read, before zipping and before repeated values are left out."""
+    """An axis as it was read, before zipping and before repeated values are left out.
+
+    `conditional` means that some of the values occur only where a condition of `when` holds;
+    `cases` says which, unless they are sections.
+    """
 
     key: str
     field_type: FieldType
     values: list[Any]
     nodes: list[Node]
     mark: Mark
+    cases: tuple[AxisCase, ...] = ()
+    conditional: bool = False
 
 
 def several(
@@ -196,6 +219,7 @@ class ConfigPart:
         """What a field gets: a section, a value, or the placeholder of an axis."""
         section = section_type(field_type)
         if section is not None:
+            node = _of_kinds(section, node)
             if isinstance(node, MappingNode) and not _is_range_of(section, node):
                 return self._section(node, section.choose(node, path, base), path)
             if isinstance(node, ScalarNode) and node.value is None and not field_type.holds(None):
@@ -230,6 +254,17 @@ class ConfigPart:
             near = nearest(name, by_name)
             hint = f"; did you mean `{by_name[near]}`?" if near else f"; known are {listed(here)}"
         self.report.error(mark, message + hint)
+
+
+def _of_kinds(section: SectionType, node: Node) -> Node:
+    """A mapping that lists kinds of section alone, `{name: [adam, sgd]}`, as a list of sections."""
+    if not isinstance(node, MappingNode) or len(node.entries) != 1:
+        return node
+    (entry,) = node.entries
+    if entry.key != section.tag or not isinstance(entry.value, ListNode):
+        return node
+    kinds = [MappingNode((replace(entry, value=item),), item.mark) for item in entry.value.items]
+    return ListNode(tuple(kinds), node.mark, is_axis=True) if len(kinds) > 1 else node
 
 
 def _is_range_of(section: SectionType, node: MappingNode) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sweeper.config.axes import ConfigPart
 from sweeper.config.section_types import Schema, Section
-from sweeper.config.sweep_keys import RESERVED
+from sweeper.config.sweep_keys import reserved_for
 from sweeper.config.yaml_nodes import MappingNode, ScalarNode, parse
 from sweeper.config.yaml_text import read_text
 from sweeper.errors import Problem, TrainerError
@@ -49,12 +49,13 @@ def read_defaults(sweep_file: Path, trainer_name: str, schema: Schema) -> Defaul
         except TrainerError as error:  # its short name is declared twice
             report.error(root.mark, str(error))
             return Defaults(own, _short(file), tuple(report.errors()))
+        reserved = reserved_for(schema)
         for entry in root.entries:
-            if entry.key in RESERVED and entry.key != "trainer":
+            if entry.key in reserved and entry.key != "trainer":
                 report.error(
                     entry.mark, f"{entry.key}: belongs in a sweep file, not in default.yaml"
                 )
-        fields = tuple(entry for entry in root.entries if entry.key not in RESERVED)
+        fields = tuple(entry for entry in root.entries if entry.key not in reserved)
         part = ConfigPart(report, own, known=("trainer",), single="a default")
         section = part.read(MappingNode(fields, root.mark))
         return Defaults(section, _short(file), tuple(report.errors()), tuple(report.warnings()))

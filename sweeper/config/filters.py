@@ -17,7 +17,16 @@ from sweeper.errors import Mark
 from sweeper.keys import labels
 from sweeper.suggest import listed, meant, shown
 
-__all__ = ["Dimension", "Names", "dimensions", "read_conditions", "read_zip"]
+__all__ = [
+    "Dimension",
+    "Names",
+    "Subject",
+    "condition_of",
+    "dimensions",
+    "in_rows",
+    "read_conditions",
+    "read_zip",
+]
 
 
 @dataclass(frozen=True)
@@ -65,8 +74,11 @@ class Names:
             for path, cells in _inner_cells(axis).items():
                 self._subjects[path] = Subject(path, index, cells)
 
-    def find(self, word: str, mark: Mark, what: str) -> Subject | None:
-        """The subject of a key; None, with an error reported, if there are none or several."""
+    def find(self, word: str, mark: Mark, what: str, *, among_axes: bool = True) -> Subject | None:
+        """The subject of a key; None, with an error reported, if there are none or several.
+
+        A misspelt key was probably meant to be an axis, if one of those is expected.
+        """
         if self._depends_on_an_error(word):
             return None
         if word in self._subjects:
@@ -82,13 +94,17 @@ class Names:
             message = f"{what}: `{shown(word)}` could be {listed(found)}: write the whole path"
         else:
             known = labels([axis.key for axis in self.axes])
-            known_words = [*known.values(), *known]
+            known_words = [*known.values(), *known] if among_axes else []
             message = f"{what}: `{shown(word)}` is not a key of the config"
             message += meant(word, known_words) or meant(
                 word, [*self._subjects, *labels(list(self._subjects)).values()]
             )
         self.report.error(mark, message)
         return None
+
+    def is_section(self, word: str) -> bool:
+        """Whether there are keys inside what a key means."""
+        return any(f".{word}." in f".{path}" for path in self._subjects)
 
     def _depends_on_an_error(self, word: str) -> bool:
         parts = word.split(".")
@@ -163,6 +179,10 @@ def _zip_group(group: ListNode, names: Names, taken: dict[int, str]) -> list[int
         if names.axes[axis].key != subject.key:
             inside = names.axes[axis].key
             report.error(item.mark, f"zip: `{shown(item.value)}` is part of the axis `{inside}`")
+            return []
+        if names.axes[axis].conditional or names.axes[axis].cases:
+            text = f"zip: `{subject.key}` has values that depend on a `when`: it can't be zipped"
+            report.error(item.mark, text)
             return []
         if axis in taken:
             report.error(item.mark, f"zip: `{subject.key}` is zipped twice")
@@ -251,13 +271,13 @@ def read_conditions(
         elif not item.entries:
             names.report.error(item.mark, f"{what}: an empty condition matches every run")
         else:
-            condition = _condition(item, names, what)
+            condition = condition_of(item, names, what)
             if condition is not None:
-                found.append(_in_rows(condition, grid))
+                found.append(in_rows(condition, grid))
     return found
 
 
-def _condition(node: MappingNode, names: Names, what: str) -> Mapping[int, frozenset[int]] | None:
+def condition_of(node: MappingNode, names: Names, what: str) -> Mapping[int, frozenset[int]] | None:
     """Axis → wanted value indices; None if the condition can't hold, or has an error."""
     wanted: dict[int, frozenset[int]] = {}
     possible = True
@@ -314,7 +334,7 @@ def _tell_unmet(subject: Subject, node: Node, report: Report, what: str) -> None
     report.warn(node.mark, f"{what}: `{subject.key}` is never {said} in this sweep{hint}")
 
 
-def _in_rows(condition: Mapping[int, frozenset[int]], grid: Sequence[Dimension]) -> RowFilter:
+def in_rows(condition: Mapping[int, frozenset[int]], grid: Sequence[Dimension]) -> RowFilter:
     """A condition on axes as one on dimensions."""
     found: dict[int, frozenset[int]] = {}
     for number, dimension in enumerate(grid):

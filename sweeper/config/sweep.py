@@ -10,11 +10,19 @@ from typing import Any
 from sweeper.config.axes import ConfigPart
 from sweeper.config.defaults import read_defaults
 from sweeper.config.expansion import Axis, Expansion, RunSpec
-from sweeper.config.filters import Dimension, Names, dimensions, read_conditions, read_zip
-from sweeper.config.grid import EntangledError, Selection
+from sweeper.config.filters import (
+    Dimension,
+    Names,
+    dimensions,
+    in_rows,
+    read_conditions,
+    read_zip,
+)
+from sweeper.config.grid import EntangledError, RowFilter, Selection
 from sweeper.config.overrides import (
     KEY,
     Override,
+    Reserved,
     overridden,
     read_overrides,
     with_overrides,
@@ -23,7 +31,17 @@ from sweeper.config.problems import Report
 from sweeper.config.resources import Resources, read_resources
 from sweeper.config.schema import check_types, schema_of
 from sweeper.config.section_types import Schema, Section
-from sweeper.config.sweep_keys import INSIDE, RESERVED, read_group, read_seeds, read_wandb, text_of
+from sweeper.config.sweep_keys import (
+    INSIDE,
+    RESERVED,
+    WHEN,
+    read_group,
+    read_seeds,
+    read_wandb,
+    reserved_for,
+    text_of,
+)
+from sweeper.config.when import Whens, read_when
 from sweeper.config.yaml_nodes import Entry, MappingNode, parse
 from sweeper.config.yaml_text import read_text
 from sweeper.errors import ConfigError, Mark, Problem, TrainerError
@@ -52,11 +70,12 @@ class Sweep:
     warnings: tuple[Problem, ...]
     wandb: Mapping[str, Any]
     zipped: tuple[tuple[str, ...], ...]
+    _points: int = field(repr=False)
     _expansion: Expansion = field(repr=False)
 
     def grid_size(self) -> int:
         """The number of points before `exclude` and `only`."""
-        return self._expansion.selection.grid_size
+        return self._points
 
     @property
     def fixed(self) -> Mapping[str, Any]:
@@ -87,14 +106,15 @@ def read_sweep(path: Path, *, search: Sequence[Path] = (), overrides: Sequence[s
     given = read_overrides(overrides, root.get(KEY), report)
     trainer = _trainer(_trainer_entry(root, given), search, report)
     if trainer is None:
-        _read_head(path, root, report)
+        _read_head(path, root, report, INSIDE)
         raise ConfigError(report.errors())
     schema = _schema(trainer)
     defaults = read_defaults(path, trainer.name, schema)
-    whole, counting = overridden(root, given, defaults.section, report, INSIDE)
-    head = _read_head(path, whole, report)
-    fields = tuple(entry for entry in whole.entries if entry.key not in RESERVED)
-    part = ConfigPart(report, defaults.section, known=RESERVED)
+    keys = reserved_for(schema)
+    whole, counting = overridden(root, given, defaults.section, report, keys)
+    head = _read_head(path, whole, report, keys)
+    fields = tuple(entry for entry in whole.entries if entry.key not in keys)
+    part = ConfigPart(report, defaults.section, known=tuple(keys))
     section = part.read(MappingNode(fields, root.mark))
     grid = _read_grid(section, part, head.reserved)
     problems = [*report.errors(), *defaults.errors]
@@ -112,6 +132,7 @@ def read_sweep(path: Path, *, search: Sequence[Path] = (), overrides: Sequence[s
         warnings=(*report.warnings(), *defaults.warnings),
         wandb={key: value for key, value in head.wandb.items() if key != "group"},
         zipped=tuple(tuple(part.axes[axis].key for axis in own) for own in grid.zipped),
+        _points=_points(grid),
         _expansion=Expansion(
             trainer.name,
             grid.section,
@@ -132,8 +153,8 @@ class _Head:
     resources: Resources
 
 
-def _read_head(path: Path, root: MappingNode, report: Report) -> _Head:
-    reserved = {entry.key: entry for entry in root.entries if entry.key in RESERVED}
+def _read_head(path: Path, root: MappingNode, report: Report, keys: Reserved) -> _Head:
+    reserved = {entry.key: entry for entry in root.entries if entry.key in keys}
     wandb = read_wandb(reserved.get("wandb"), report)
     group = read_group(path, reserved.get("group"), reserved.get("wandb"), wandb, report)
     resources = Resources()
@@ -182,12 +203,17 @@ class _Grid:
     section: Section
     dimensions: tuple[Dimension, ...]
     zipped: tuple[tuple[int, ...], ...]
-    excludes: Sequence[Mapping[int, frozenset[int]]]
-    onlys: Sequence[Mapping[int, frozenset[int]]] | None
+    whens: Sequence[RowFilter]
+    excludes: Sequence[RowFilter]
+    onlys: Sequence[RowFilter] | None
 
 
 def _read_grid(section: Section, part: ConfigPart, reserved: Mapping[str, Entry]) -> _Grid:
-    """Seeds, zip, exclude and only, on top of the axes found."""
+    """When, seeds, zip, exclude and only, on top of the axes found."""
+    whens = Whens(section)
+    if WHEN in reserved:
+        whens = read_when(reserved[WHEN], section, part)
+        section = whens.section
     if "seeds" in reserved:
         section = read_seeds(reserved["seeds"], section, part)
     part.require(section)
@@ -196,17 +222,18 @@ def _read_grid(section: Section, part: ConfigPart, reserved: Mapping[str, Entry]
     grid = dimensions(part.axes, zipped, part.report)
     excludes = read_conditions(reserved.get("exclude"), names, grid)
     onlys = read_conditions(reserved.get("only"), names, grid)
-    return _Grid(section, tuple(grid), tuple(zipped), excludes or (), onlys)
+    left_out = [in_rows(condition, grid) for condition in whens.excludes]
+    return _Grid(section, tuple(grid), tuple(zipped), left_out, excludes or (), onlys)
 
 
 def _select(grid: _Grid, report: Report, reserved: Mapping[str, Entry]) -> Selection:
     """The points that remain. Raises `ConfigError` if none do, or if they can't be counted."""
-    conditions = [reserved[key] for key in ("exclude", "only") if key in reserved]
+    conditions = [reserved[key] for key in (WHEN, "exclude", "only") if key in reserved]
     mark = conditions[-1].mark if conditions else Mark()
     keys = " and ".join(f"`{entry.key}`" for entry in conditions)
     lengths = [len(dimension.rows) for dimension in grid.dimensions]
     try:
-        selection = Selection(lengths, grid.excludes, grid.onlys)
+        selection = Selection(lengths, [*grid.whens, *grid.excludes], grid.onlys)
     except EntangledError:
         report.error(mark, f"{keys}: the conditions overlap in too many ways: use fewer")
         raise ConfigError(report.errors()) from None
@@ -216,6 +243,11 @@ def _select(grid: _Grid, report: Report, reserved: Mapping[str, Entry]) -> Selec
     return selection
 
 
+def _points(grid: _Grid) -> int:
+    """How many points there are before `exclude` and `only`."""
+    return Selection([len(dimension.rows) for dimension in grid.dimensions], grid.whens).count()
+
+
 def _axes(part: ConfigPart, grid: Sequence[Dimension]) -> tuple[Axis, ...]:
     short = labels([axis.key for axis in part.axes])
     rows = {axis: dimension.rows for dimension in grid for axis in dimension.axes}
@@ -223,5 +255,5 @@ def _axes(part: ConfigPart, grid: Sequence[Dimension]) -> tuple[Axis, ...]:
     for index, draft in enumerate(part.axes):
         values = tuple(draft.values[row] for row in rows[index])
         plain_values = tuple(draft.field_type.plain(value) for value in values)
-        found.append(Axis(draft.key, values, short[draft.key], plain_values))
+        found.append(Axis(draft.key, values, short[draft.key], plain_values, draft.cases))
     return tuple(found)

@@ -14,12 +14,22 @@ from sweeper.config.overrides import KEY
 from sweeper.config.problems import Report
 from sweeper.config.resources import Written
 from sweeper.config.schema import schema_of
-from sweeper.config.section_types import Section, SectionType
+from sweeper.config.section_types import Schema, Section, SectionType
 from sweeper.config.yaml_nodes import Entry, ListNode, MappingNode, Node, ScalarNode
 from sweeper.errors import Mark
 from sweeper.suggest import listed, shown
 
-__all__ = ["INSIDE", "RESERVED", "Wandb", "read_group", "read_seeds", "read_wandb", "text_of"]
+__all__ = [
+    "INSIDE",
+    "RESERVED",
+    "WHEN",
+    "Wandb",
+    "read_group",
+    "read_seeds",
+    "read_wandb",
+    "reserved_for",
+    "text_of",
+]
 
 
 # Each seed is an axis value that is held in memory; more of them are a mistake.
@@ -52,6 +62,13 @@ INSIDE: Mapping[str, tuple[str, ...]] = {
     KEY: (),
 }
 RESERVED = tuple(INSIDE)
+# Reserved only where the Config has no field of that name: it came after files that might have one.
+WHEN = "when"
+
+
+def reserved_for(schema: Schema) -> Mapping[str, tuple[str, ...]]:
+    """The keys that aren't parameters in files for this Config, with the keys inside each."""
+    return INSIDE if WHEN in schema.fields else {**INSIDE, WHEN: ()}
 
 
 def _fit(field_type: FieldType, node: Node, key: str, report: Report) -> Any:
