@@ -248,7 +248,9 @@ class _Names:
         return section.schema.fields.get(name) if isinstance(section, Section) else None
 
     def without_rivals(self, root: MappingNode, path: str) -> MappingNode:
-        """The tree without `seeds` where `seed` is set, and the other way round."""
+        """The tree without what else says values of a key: `seeds` for `seed`, blocks of `when`."""
+        if "when" in self.reserved:
+            root = _outside_when(root, path)
         name = path.rpartition(".")[2]
         if name == "seed":
             return MappingNode(tuple(one for one in root.entries if one.key != "seeds"), root.mark)
@@ -308,6 +310,42 @@ def _around(
     where = f" on line {mark.line}" if not mark.argument else ""
     text = f"`{path}` is {lists}{where}: set all of it, `{path}=…`"
     raise MisfitError([Misfit(override.mark, override.key, text)])
+
+
+def _outside_when(root: MappingNode, path: str) -> MappingNode:
+    """The tree with a key taken out of the blocks of `when`."""
+    entry = root.get("when")
+    if entry is None:
+        return root
+    node = entry.value
+    kept: list[Node] = []
+    for block in node.items if isinstance(node, ListNode) else (node,):
+        if not isinstance(block, MappingNode):
+            kept.append(block)
+            continue
+        without = _without(block, path)
+        if without == block or len(without.entries) > 1:
+            kept.append(without)
+    changed = replace(entry, value=ListNode(tuple(kept), node.mark))
+    entries = tuple(changed if one is entry else one for one in root.entries)
+    return MappingNode(entries, root.mark)
+
+
+def _without(node: MappingNode, path: str, key: str = "") -> MappingNode:
+    """A block, or a part of one, without a key, which it may write by an ending of the path."""
+    kept = []
+    for entry in node.entries:
+        here = joined(key, entry.key)
+        if not key and entry.key == "if":
+            kept.append(entry)
+        elif f".{path}".endswith(f".{here}"):
+            continue
+        elif isinstance(entry.value, MappingNode) and entry.value.entries:
+            inner = _without(entry.value, path, here)
+            kept += [replace(entry, value=inner)] if inner.entries else []
+        else:
+            kept.append(entry)
+    return MappingNode(tuple(kept), node.mark)
 
 
 def _removed(node: MappingNode, path: str) -> MappingNode:

@@ -163,6 +163,17 @@ def test_a_key_inside_a_section_given_by_its_name_is_added_to_it(sweep: Read) ->
     assert plain(run.config)["parameters"]["optimiser"] == optimiser
 
 
+def test_a_key_that_is_set_is_no_longer_conditional(sweep: Read) -> None:
+    file = """
+        parameters: {activation: [tanh, elu]}
+        when:
+          - {if: {activation: tanh}, parameters: {clip: [1, 2], depth: [1, 3]}}
+          - {if: {activation: elu}, clip: 7}
+        """
+    assert axes(sweep(file, overrides=["clip=1.5"])) == {"activation": 2, "depth": 3}
+    assert axes(sweep(file, overrides=["when="])) == {"activation": 2}
+
+
 def test_the_stored_text_repeats_the_launch_under_any_name(sweep: Read) -> None:
     found = sweep(FILE, name="mine.yaml", overrides=["width=8,16", "steps_strategy=[5, 6]"])
     assert found.text.startswith("\n# what the user wrote\n")
