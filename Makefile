@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SWEEP_FILE ?= configs/sweeps/quickstart.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test coverage faults soak lint format types bench constraints clean
+.PHONY: help sweep test coverage faults soak lint format types bench constraints site reference wheel clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,14 +48,25 @@ constraints: $(VENV)/.installed-dev  ## pin the versions that are installed
 	{ head -n 1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sort -f; } > constraints.new
 	mv constraints.new constraints.txt
 
+site: $(VENV)/.installed-test  ## build the docs as a site in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
+reference: $(VENV)/.installed  ## renew docs/commands.md from the commands
+	$(BIN)/python -m sweeper.cli.reference > docs/commands.new
+	mv docs/commands.new docs/commands.md
+
+wheel: $(VENV)/.installed  ## build the wheel in dist/
+	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
+	rm -rf build
+
 clean:  ## remove the environment and caches, but no results
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
 
 # pip before 25.1 doesn't know dependency groups; the pinned one does.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --constraint constraints.txt pip setuptools
-	$(PIP) install --constraint constraints.txt --no-build-isolation --editable .
+	$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[all]'
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed

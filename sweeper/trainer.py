@@ -43,7 +43,9 @@ Both spellings mean the same trainer. Its *canonical* name, which records keep a
 hashed from, is the module path (``models.neural_ode``): it works without the entry point too, so
 ids in older records stay the same. A declared trainer always comes from its distribution, even if
 the current directory or PYTHONPATH contains a module of the same name. All other trainers, and what
-they import, are looked for in the current directory first.
+they import, are looked for in the current directory first, then in the folder of the sweep file,
+then where Python looks. The standard library comes before all of these, so neither a trainer nor a
+module beside it can have the name of one of Python's own modules.
 
 Nothing here imports Ray or JAX.
 """
@@ -51,27 +53,16 @@ Nothing here imports Ray or JAX.
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import functools
-import importlib
-import json
-import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from importlib.machinery import ModuleSpec, PathFinder
-from importlib.util import module_from_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import unquote, urlsplit
+from typing import Any, Protocol
 
 from sweeper.errors import Diverged, TrainerError
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
+from sweeper.imports import canonical_name, import_trainer
 
 __all__ = ["DEFAULT_TRAINER", "Diverged", "Run", "Trainer", "canonical_name", "load_trainer"]
 
 DEFAULT_TRAINER = "models.neural_ode"
-ENTRY_POINT_GROUP = "sweeper.trainers"
 
 
 class Run(Protocol):
@@ -110,6 +101,10 @@ class Trainer(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def search(self) -> tuple[Path, ...]:
+        """The folders in which it was looked for, as workers do too."""
 
     @property
     def Config(self) -> type: ...  # noqa: N802  (the contract's name)
@@ -152,6 +147,7 @@ class _FilledTrainer:
 
     name: str
     target: Any
+    search: tuple[Path, ...] = ()
     shadowed: str = ""
     """Top-level package that a new process would import from somewhere else."""
 
@@ -222,178 +218,20 @@ class _FilledTrainer:
         return result
 
 
-def canonical_name(name: str) -> str:
-    """The one name of the trainer `name`, without importing it; see the module's docstring.
-
-    Raises `TrainerError` if two distributions declare the name.
-    """
-    declared = _declared(name)
-    return name if declared is None else declared.name
-
-
 def load_trainer(name: str, *, search: Sequence[Path] = ()) -> Trainer:
     """Import the trainer `name`: ``package.module``, ``package.module:object`` or a declared name.
 
-    `search` holds folders that are looked through before `sys.path`, or after it for a declared
-    trainer; they are put on `sys.path` for good, because a trainer may import its neighbours later.
-    Raises `TrainerError`.
+    `search` holds folders that are looked through after the standard library and before the rest
+    of `sys.path`, or after that for a declared trainer; they are put on `sys.path` for good,
+    because a trainer may import its neighbours later. Raises `TrainerError`.
     """
-    declared = _declared(name)
-    name = name if declared is None else declared.name
-    module_name, _, attribute = name.partition(":")
-    folders = [folder for folder in map(str, search) if folder not in sys.path]
-    sys.path[:] = [*folders, *sys.path] if declared is None else [*sys.path, *folders]
-    try:
-        if declared is None:
-            target: Any = importlib.import_module(module_name)
-        else:
-            target = _import_declared(declared, module_name)
-    except TrainerError:
-        raise
-    except ModuleNotFoundError as error:
-        missing = error.name or ""
-        unknown = declared is None and f"{module_name}.".startswith(f"{missing}.")
-        meant = _meant(name) if unknown else ""
-        raise TrainerError(
-            f"trainer {name!r}: no module named {missing!r} in the current directory, on "
-            f"PYTHONPATH or installed{meant}"
-        ) from error
-    except Exception as error:
-        raise TrainerError(
-            f"trainer {name!r}: importing it fails with {type(error).__name__}: {error}"
-        ) from error
-    for part in attribute.split(".") if attribute else ():
-        if not hasattr(target, part):
-            raise TrainerError(f"trainer {name!r}: {module_name} has no attribute {part!r}")
-        target = getattr(target, part)
+    found = import_trainer(name, search)
     for part in ("Config", "train"):
-        if not hasattr(target, part):
-            raise TrainerError(f"trainer {name!r} has no `{part}`: see docs/your-own-training.md")
-    if not (isinstance(target.Config, type) and dataclasses.is_dataclass(target.Config)):
-        raise TrainerError(f"trainer {name!r}: `Config` must be a dataclass")
-    top = module_name.partition(".")[0]
-    shadowed = declared is not None and _is_shadowed(top, [*map(str, search), *sys.path])
-    return _FilledTrainer(name, target, top if shadowed else "")
-
-
-@dataclasses.dataclass(frozen=True)
-class _Declared:
-    """A trainer that installed distributions declare."""
-
-    name: str
-    """Its canonical name."""
-    entries: tuple[EntryPoint, ...]
-    """The entry points with its module."""
-
-    @property
-    def owner(self) -> str:
-        return _owner(self.entries[0])
-
-    def homes(self) -> list[Path]:
-        """Folders that may hold its top-level package; of an editable install, the sources."""
-        found: dict[Path, None] = {}
-        for entry in self.entries:
-            if entry.dist is None:
-                continue
-            origin = json.loads(entry.dist.read_text("direct_url.json") or "{}")
-            if origin.get("dir_info", {}).get("editable"):
-                project = Path(unquote(urlsplit(origin["url"]).path))
-                found |= {project / "src": None, project: None}
-            found[Path(str(entry.dist.locate_file(""))).absolute()] = None
-        return list(found)
-
-
-def _declared(name: str) -> _Declared | None:
-    """The declared trainer with the short name `name`, else with its module; imports neither."""
-    known = _entry_points(tuple(sys.path))
-    named = [entry for entry in known if entry.name == name]
-    owners = sorted({_owner(entry) for entry in named})
-    if len(owners) > 1:
-        paths = " or ".join(f"`{path}`" for path in dict.fromkeys(map(_path, named)))
-        raise TrainerError(
-            f"trainer {name!r} is declared by two installed distributions, {' and '.join(owners)}: "
-            f"write the module instead, {paths}, or uninstall one of them"
-        )
-    module, _, attribute = (_path(named[0]) if named else name).partition(":")
-    entries = [*named, *(entry for entry in known if entry.module == module and entry not in named)]
-    if not entries:
-        return None
-    return _Declared(f"{module}:{attribute}" if attribute else module, tuple(entries))
-
-
-@functools.lru_cache(maxsize=8)
-def _entry_points(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    """What installed distributions declare; read again if `path`, which is `sys.path`, changes."""
-    from importlib.metadata import entry_points  # a few milliseconds for a hundred distributions
-
-    found = entry_points(group=ENTRY_POINT_GROUP)
-    return tuple(entry for entry in found if entry.pattern.match(entry.value))  # others are broken
-
-
-def _path(entry: EntryPoint) -> str:
-    return f"{entry.module}:{entry.attr}" if entry.attr else entry.module
-
-
-def _owner(entry: EntryPoint) -> str:
-    return "an unknown one" if entry.dist is None else f"{entry.dist.name} {entry.dist.version}"
-
-
-def _meant(name: str) -> str:
-    """The ending of a message that names the declared trainer most like `name`, if any is."""
-    known = _entry_points(tuple(sys.path))
-    names = dict.fromkeys([*(entry.name for entry in known), *map(_path, known)])
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean `{near[0]}`?" if near else ""
-
-
-def _import_declared(declared: _Declared, module_name: str) -> Any:
-    """Import a module of a distribution. Raises `TrainerError` if it isn't the distribution's.
-
-    Importing the top-level package from the right folder settles the rest: Python looks for
-    submodules, also those imported later, in their package's folder and not on `sys.path`.
-    """
-    homes = declared.homes()
-    top = module_name.partition(".")[0]
-    spec = PathFinder.find_spec(top, [str(home) for home in homes])
-    if spec is not None and spec.has_location and top not in sys.modules:
-        _execute(spec)
-    loaded = sys.modules.get(top)
-    if spec is not None and spec.has_location and loaded is not None:
-        _verify(declared, loaded, [Path(str(spec.origin))])
-    target = importlib.import_module(module_name)
-    _verify(declared, target, homes)
-    return target
-
-
-def _execute(spec: ModuleSpec) -> None:
-    """Import the module that `spec` has found."""
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[spec.name]
-        raise
-
-
-def _verify(declared: _Declared, module: Any, places: Sequence[Path]) -> None:
-    """Raises `TrainerError` unless the module is one of `places` or inside one."""
-    file = getattr(module, "__file__", None)
-    inside = file and any(Path(file).resolve().is_relative_to(place.resolve()) for place in places)
-    if not inside:
-        where = file or "a folder without `__init__.py`"
-        raise TrainerError(
-            f"trainer {declared.name!r} belongs to the distribution {declared.owner}, but another "
-            f"module `{module.__name__}` was imported, from {where}: rename that one, or "
-            f"remove it from PYTHONPATH"
-        )
-
-
-def _is_shadowed(top: str, path: Sequence[str]) -> bool:
-    """Whether `path` leads to another package than the one imported as `top`."""
-    spec = PathFinder.find_spec(top, path)
-    own = getattr(sys.modules[top], "__file__", None)
-    if spec is None or own is None:  # found by an import hook; a namespace package
-        return False
-    return spec.origin is None or Path(spec.origin).resolve() != Path(own).resolve()
+        if not hasattr(found.target, part):
+            raise TrainerError(
+                f"trainer {found.name!r} has no `{part}`: see docs/your-own-training.md"
+            )
+    config = found.target.Config
+    if not (isinstance(config, type) and dataclasses.is_dataclass(config)):
+        raise TrainerError(f"trainer {found.name!r}: `Config` must be a dataclass")
+    return _FilledTrainer(found.name, found.target, tuple(search), found.shadowed)

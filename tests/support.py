@@ -35,6 +35,7 @@ class Bench:
             "PYTHONPATH": str(TRAINERS),
             "SWEEPER_SCRATCH": str(self.scratch),
             "SWEEPER_RUNS": str(self.path / "runs"),
+            "XDG_STATE_HOME": str(self.path / "state"),
             "BENCH": str(self.path),  # where trainers look for what a test lays there
         }
 

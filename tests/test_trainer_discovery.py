@@ -397,3 +397,61 @@ def test_a_minus_or_a_word_says_that_a_larger_headline_is_better(
         trainer = load_trainer(f"ranked{number}")
         found.append((trainer.headline, trainer.maximise))
     assert found == [("loss", False), ("acc", True), ("acc", True)]
+
+
+# -- Where a trainer is looked for -----------------------------------------------------------------
+
+
+def test_the_standard_library_comes_before_the_users_folders(tmp_path: Path) -> None:
+    put(tmp_path, "hill.py", OWN.replace("from models import WIDTH", "WIDTH = 1"))
+    put(tmp_path, "statistics.py", "mean = None\n")
+    put(tmp_path, "late/__init__.py", "")
+    code = """
+import sys
+from pathlib import Path
+from sweeper.trainer import load_trainer
+load_trainer("hill", search=[Path.cwd(), Path.cwd() / "late"])
+import statistics
+print(statistics.mean([1, 3]))
+places = [sys.path.index(str(place)) for place in (Path.cwd(), Path.cwd() / "late")]
+print(places[1] - places[0], sys.path.index(sys.argv[1]) > places[1])
+"""
+    found = python(tmp_path, code, str(tmp_path / "p"), path=(tmp_path / "p",))
+    assert found.stdout == "2\n1 True\n", found.stderr
+
+
+@pytest.mark.parametrize("name", ["profile", "test"])  # `test` is missing in stdlib_module_names
+def test_a_trainer_named_like_a_standard_module_is_refused(tmp_path: Path, name: str) -> None:
+    file = put(tmp_path, f"{name}.py", OWN)
+    assert refusal(tmp_path, f"trainer: {name}\n") == (
+        f"sweep.yaml:1:10: trainer {name!r}: `{name}` is a module of Python's standard library, "
+        f"and that one is imported: rename {file}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("from statistics import mine", "ImportError: cannot import name 'mine' from 'statistics'"),
+        ("import statistics; statistics.mine", "AttributeError: module 'statistics' has no"),
+    ],
+)
+def test_a_neighbour_named_like_a_standard_module_is_named(
+    tmp_path: Path, line: str, error: str
+) -> None:
+    put(tmp_path, "hill.py", f"{line}\n")
+    file = put(tmp_path, "statistics.py", "mine = 1\n")
+    said = refusal(tmp_path, "trainer: hill\n")
+    assert said.startswith(f"sweep.yaml:1:10: trainer 'hill': importing it fails with {error}")
+    assert said.endswith(
+        f"; Python imports its own module `statistics`, not {file}: rename that file"
+    )
+
+
+def test_the_folders_where_a_trainer_was_looked_for_are_named(tmp_path: Path) -> None:
+    put(tmp_path / "studies", "sweep.yaml", "trainer: hill\n")
+    done = call(tmp_path, SWEEP, "plan", "studies/sweep.yaml")
+    assert done.stderr.splitlines()[0] == (
+        f"studies/sweep.yaml:1:10: trainer 'hill': no module named 'hill' in the current "
+        f"directory, in {tmp_path / 'studies'}, on PYTHONPATH or installed"
+    )

@@ -55,7 +55,9 @@ def _download(reference: str, folder: Path) -> None:
     try:
         import wandb
     except ImportError as error:
-        raise DatasetError(f"dataset {reference!r}: the package wandb isn't installed") from error
+        raise DatasetError(
+            f"dataset {reference!r}: `wandb` isn't installed: pip install 'sweeper[wandb]'"
+        ) from error
     if not wandb.login(prompt=False, verify=False):
         raise DatasetError(
             f"dataset {reference!r}: not logged in to W&B on this machine; run `wandb login` "

@@ -91,8 +91,7 @@ def _pyarrow(path: Path) -> tuple[Any, Any]:
         parquet = importlib.import_module("pyarrow.parquet")
     except ImportError as error:
         raise DatasetError(
-            f"dataset file {path}: .parquet files need the package pyarrow, which isn't installed; "
-            f"install it, or use .npz"
+            f"dataset file {path}: `pyarrow` isn't installed: pip install pyarrow, or use .npz"
         ) from error
     return pyarrow, parquet
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 
 # Importing the commands adds them to the app.
-from sweeper.cli import host, records, runs
+from sweeper.cli import host, init, one_run, records, runs
 from sweeper.cli.common import app, main
 
-__all__ = ["app", "host", "list_crashed_runs", "main", "records", "runs"]
+__all__ = ["app", "host", "init", "list_crashed_runs", "main", "one_run", "records", "runs"]
 
 
 def list_crashed_runs() -> None:

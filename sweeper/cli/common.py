@@ -24,6 +24,7 @@ __all__ = [
     "ALL_FINISHED",
     "DEFAULT_RUNS",
     "HOST",
+    "NOT_FINISHED",
     "PAUSED",
     "RUN",
     "SEE",
@@ -47,7 +48,7 @@ __all__ = [
     "words",
 ]
 
-ALL_FINISHED, USER_ERROR, SOME_BAD, PAUSED, STOPPED = 0, 2, 3, 4, 130
+ALL_FINISHED, NOT_FINISHED, USER_ERROR, SOME_BAD, PAUSED, STOPPED = 0, 1, 2, 3, 4, 130
 
 SEE = Group.create_ordered("See")
 RUN = Group.create_ordered("Run")
@@ -83,8 +84,8 @@ TrainerName = Annotated[
     str | None,
     Parameter(
         name="--trainer",
-        help="The trainer of these runs, if it isn't the default one. No trainer is imported just "
-        "because a record names it.",
+        help="The trainer of these runs, if you haven't launched the group yourself. No trainer is "
+        "imported just because a record names it.",
     ),
 ]
 TakeOver = Annotated[

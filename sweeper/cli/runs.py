@@ -84,12 +84,16 @@ def plan(
     """
     from sweeper.cli.text import plan_text
     from sweeper.launch.launch import prepare
+    from sweeper.launch.recorded_trainer import lacking
 
     options = replace(
         _options(cpus, cpus_per_run, runs_per_wave), shard=_shard(shard), overrides=set_
     )
     prepared = prepare(file, runs_dir, options)
     _warn(prepared)
+    problem = lacking(prepared.work.trainer)
+    if problem is not None:
+        complain(problem)
     described = _described(prepared)
     print_json(described) if json else say(plan_text(described))
 

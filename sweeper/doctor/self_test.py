@@ -211,7 +211,7 @@ def worker_check(trial: WaveTrial) -> Check:
         return Check("worker", "problem", found, "sweeps meet the same; fix the limits above", data)
     if not trial.metrics["jax"]:
         found = f"{trial.metrics['threads']:.0f} threads; JAX isn't installed for this Python"
-        fix = "install jax, unless your trainers do without"
+        fix = "pip install 'sweeper[models]', unless your trainers do without JAX"
         return Check("worker", "warning", found, fix, data)
     threads, xla = round(trial.metrics["threads"]), round(trial.metrics["xla_threads"])
     findings: list[Finding] = []

@@ -7,21 +7,19 @@ theirs.
 from __future__ import annotations
 
 import contextlib
-import grp
 import hashlib
 import importlib.metadata
 import os
-import pwd
-import stat
 import tempfile
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sweeper.errors import HostError
-from sweeper.host.paths import expanded
+from sweeper.host.ownership import write_refusal
+from sweeper.host.paths import expanded, xdg_folder
 
-__all__ = ["cache_refusal", "compile_cache_folder", "remove_spoilt"]
+__all__ = ["compile_cache_folder", "remove_spoilt"]
 
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _JAX = "JAX_COMPILATION_CACHE_DIR"
@@ -39,33 +37,24 @@ def compile_cache_folder(inherited: Mapping[str, str]) -> Path:
         if text is None or (name == _JAX and (not text or "://" in text)):
             continue  # JAX takes an empty one for none, and a URL for a bucket
         asked = expanded(text, name).absolute() / part
-        refusal = cache_refusal(asked)
+        refusal = write_refusal(asked)
         if refusal:
             raise HostError(
                 f"{name}={text}: {refusal}, and what lies there is executed; take the right to "
                 f"write from others (chmod go-w), or choose a folder of your own"
             )
         return asked
-    base = _usual_base(inherited)
+    base = xdg_folder(inherited, "XDG_CACHE_HOME", ".cache")
     usual = base / "sweeper" / _part() if base else None
-    if usual and cache_refusal(usual) is None:
+    if usual and write_refusal(usual) is None:
         return usual
     spare = Path(tempfile.gettempdir()).absolute() / f"sweeper-{os.getuid()}" / "cache" / _part()
-    refusal = cache_refusal(spare)
+    refusal = write_refusal(spare)
     if refusal:
         raise HostError(
             f"no folder for compiled programs: {refusal}; set SWEEPER_CACHE to one of your own"
         )
     return spare
-
-
-def _usual_base(inherited: Mapping[str, str]) -> Path | None:
-    """Where programs keep their caches, by the XDG specification: it ignores relative paths."""
-    asked = inherited.get("XDG_CACHE_HOME")
-    if asked and (path := expanded(asked, "XDG_CACHE_HOME")).is_absolute():
-        return path
-    home = inherited.get("HOME")
-    return Path(home).absolute() / ".cache" if home else None
 
 
 def _part() -> Path:
@@ -81,66 +70,6 @@ def _cpu_fingerprint() -> str:
     lines = Path("/proc/cpuinfo").read_text().split("\n\n", 1)[0].splitlines()
     telling = [line for line in lines if line.startswith(("model name", "flags", "Features"))]
     return hashlib.sha256("\n".join(telling).encode()).hexdigest()[:8]
-
-
-def cache_refusal(folder: Path) -> str | None:
-    """Why others could put something into an absolute folder, now or once it is made; or None.
-
-    Every folder on the way counts: who may write one may replace what is in it, unless it is sticky
-    as /tmp is.
-    """
-    folder = folder.resolve()
-    for place in (folder, *folder.parents):
-        try:
-            info = place.stat()
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            return f"{place} can't be looked at ({error.strerror})"
-        if info.st_uid not in _trusted(place == folder):
-            return f"{place} belongs to {_user(info.st_uid)}"
-        sticky = place != folder and info.st_mode & stat.S_ISVTX
-        if not sticky and _others_may_write(info):
-            return f"others can write {place}"
-    return None
-
-
-def _trusted(is_the_folder: bool) -> set[int]:
-    """The users whose folders may hold the cache, or be the cache.
-
-    In a user namespace the host's root, who owns the folders above, is shown as nobody.
-    """
-    ours = {0, os.getuid()}
-    with contextlib.suppress(OSError, ValueError):
-        mapped = int(Path("/proc/self/uid_map").read_text().split()[2])
-        if not is_the_folder and mapped < 2**32 - 1:
-            ours.add(int(Path("/proc/sys/kernel/overflowuid").read_text()))
-    return ours
-
-
-def _others_may_write(info: os.stat_result) -> bool:
-    if info.st_mode & stat.S_IWOTH:
-        return True
-    return bool(info.st_mode & stat.S_IWGRP) and not _is_private_group(info.st_gid)
-
-
-def _is_private_group(gid: int) -> bool:
-    """Whether only this user is in the group, as in the group of each user's own on Debian."""
-    if gid == 0:
-        return True
-    try:
-        name = pwd.getpwuid(os.getuid()).pw_name
-        group = grp.getgrgid(gid)
-    except KeyError:
-        return False
-    return group.gr_name == name and set(group.gr_mem) <= {name}
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"user {uid}"
 
 
 def remove_spoilt(folder: Path) -> int:

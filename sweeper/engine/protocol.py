@@ -73,7 +73,7 @@ class WaveSpec:
 
     trainer: str
     search: tuple[str, ...]
-    """Folders in which the trainer is looked for first."""
+    """Folders in which the trainer is looked for, see `sweeper.trainer.load_trainer`."""
     cwd: str
     """The folder in which runs are executed."""
     slots: int

@@ -218,7 +218,7 @@ class Supervisor:
         rows = itertools.count()
         spec = WaveSpec(
             trainer=self._trainer.name,
-            search=(str(Path.cwd()),),
+            search=tuple(map(str, self._trainer.search)),
             cwd=str(Path.cwd()),
             slots=len(self._slots),
             cpus_per_run=len(next(iter(self._slots.values())).cpus),

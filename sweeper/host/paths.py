@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from sweeper.errors import HostError
 
-__all__ = ["expanded"]
+__all__ = ["expanded", "xdg_folder"]
 
 
 def expanded(text: str, name: str) -> Path:
@@ -26,3 +27,15 @@ def expanded(text: str, name: str) -> Path:
         raise HostError(
             f"{name}={text}: the home folder that `~` stands for isn't known; give the whole path"
         ) from error
+
+
+def xdg_folder(inherited: Mapping[str, str], variable: str, usual: str) -> Path | None:
+    """Where programs keep files of a kind, by the XDG specification: it ignores relative paths.
+
+    `usual` is the folder in the home folder; None where no home is known. Raises as `expanded`.
+    """
+    asked = inherited.get(variable)
+    if asked and (path := expanded(asked, variable)).is_absolute():
+        return path
+    home = inherited.get("HOME")
+    return Path(home).absolute() / usual if home else None

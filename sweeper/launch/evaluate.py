@@ -99,7 +99,7 @@ def prepare_evaluation(
     finished = [run for run in wanted if state.runs[run].outcome is Outcome.FINISHED]
     if not finished:
         raise RecordError(f"none of these runs of group `{folder.group}` has finished")
-    loaded = trainer_of(folder.group, state, trainer)
+    loaded = trainer_of(folder, state, trainer)
     if loaded.evaluate is None:
         raise TrainerError(
             f"trainer {loaded.name!r} has no `evaluate`: see docs/your-own-training.md"

@@ -22,6 +22,8 @@ from sweeper.errors import ClaimLostError, HostError
 from sweeper.host.cpus import cpu_offer, cut_slots
 from sweeper.host.facts import thread_rooms
 from sweeper.host.identity import Host, batch_job, this_host
+from sweeper.launch.known_trainers import remember, search_folders
+from sweeper.launch.recorded_trainer import check_installed
 from sweeper.launch.work import LaunchEnd, Options, Prepared, SweepFile, View, Work
 from sweeper.records import (
     Claim,
@@ -40,7 +42,7 @@ __all__ = ["ClaimedLog", "announce", "careful", "compare", "launch", "prepare", 
 
 def prepare(file: Path, runs_dir: Path, options: Options) -> Prepared:
     """Read the sweep file, the records and the host. Raises `ConfigError`, `HostError`."""
-    sweep = read_sweep(file, search=[Path.cwd()], overrides=options.overrides)
+    sweep = read_sweep(file, search=search_folders(file), overrides=options.overrides)
     sweep = replace(sweep, resources=options.upon(sweep.resources))
     return compare(SweepFile(sweep, GroupFolder(runs_dir, sweep.group), options.shard), options)
 
@@ -74,9 +76,10 @@ def launch(
     `view_of` gets what is to be done, right before the first wave, and returns the view. Raises
     `BusyError` while another launch holds the group or the part of it, `ClaimLostError` when
     another has taken it over, `HostError` if the host can't go on; the records are complete either
-    way.
+    way. Raises `TrainerError`, with nothing written, if a package that runs import isn't installed.
     """
     work = prepared.work
+    check_installed(work.trainer)
     folder, here = work.folder, this_host()
     launch_id = launch_id or secrets.token_hex(4)
     folder.make(shared=options.open_to_group)
@@ -92,6 +95,7 @@ def launch(
         readable_as(folder.path),
     ):
         reap_dead_launches()
+        remember(folder.path, work.trainer, os.environ)
         after = prepared.records.state().last_time or 0.0
         with JournalWriter(folder.journal_dir, held.owner.writer, after=after) as journal:
             log = ClaimedLog(journal, held)

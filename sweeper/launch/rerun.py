@@ -15,7 +15,7 @@ from sweeper.config import from_plain
 from sweeper.engine.endings import Results, ends_of
 from sweeper.engine.environment import run_environment
 from sweeper.engine.run_context import RunContext
-from sweeper.launch.recorded_trainer import trainer_of
+from sweeper.launch.recorded_trainer import check_installed, trainer_of
 from sweeper.launch.run_configs import config_of
 from sweeper.records import RunFolder, find_run, fold, read_events
 from sweeper.records.outcomes import Cause, Outcome
@@ -37,7 +37,8 @@ def rerun_here(
     state = fold(read_events(run.group.journal_dir))
     # Thread limits and caches as in a worker, so that the compiled program is found in the cache.
     os.environ.update(run_environment(os.environ, cpus_per_run=1))
-    loaded = trainer_of(run.group.group, state, trainer)
+    loaded = trainer_of(run.group, state, trainer)
+    check_installed(loaded)
     from_plain(loaded.Config, config)
     outcome, cause, metrics = rerun(run.id, loaded, config, debugger=debugger)
     for name, value in metrics.items():

@@ -127,7 +127,7 @@ def prepare_retry(
     doubtful = tuple(doubt["message"] for doubt in doubts(seen))
     if not chosen:
         raise RecordError("\n".join([_nothing(folder.group, groups, causes), *doubtful]))
-    loaded = trainer_of(folder.group, state, trainer)
+    loaded = trainer_of(folder, state, trainer)
     wanted = [run for group in chosen for run in group.runs]
     recorded = recorded_specs(folder, state, loaded, wanted)
     if not recorded.specs:

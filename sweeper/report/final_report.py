@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.errors import RecordError
+from sweeper.extras import how_to_install, missing
 from sweeper.records import (
     WHOLE,
     GroupFolder,
@@ -56,7 +57,7 @@ def ending(
     report = _Report(folder)
     if finished:
         report.results(state, earlier)
-    report.save("timeline.png", lambda: save_timeline_figure(folder, everything))
+    report.draw("timeline.png", lambda: save_timeline_figure(folder, everything))
     return {
         "group": folder.group,
         "total": state.total,
@@ -87,7 +88,8 @@ class _Report:
         self._folder = folder
         self.table = ""
         self.files: list[Path] = []
-        self.problems: list[str] = []
+        self._lacks = missing(["matplotlib"])
+        self.problems = [f"no figures: {how_to_install(self._lacks)}"] if self._lacks else []
 
     def results(self, state: GroupState, earlier: int) -> None:
         """The table, shown and saved, and the figures of the results."""
@@ -98,10 +100,15 @@ class _Report:
             every = results_table({folder.group: state}, metrics=["*"])
             self.save("table.md", partial(_write, folder.results_dir, table, "markdown"))
             self.save("table.csv", partial(_write, folder.results_dir, every, "csv"))
-            self.save(
+            self.draw(
                 "errors.png", lambda: save_errors_figure(table, folder.results_dir, units=units)
             )
-        self.save("curves.png", lambda: _save_curves(folder, state))
+        self.draw("curves.png", lambda: _save_curves(folder, state))
+
+    def draw(self, name: str, write: Callable[[], list[Path]]) -> None:
+        """Write a figure, if it can be drawn here."""
+        if not self._lacks:
+            self.save(name, write)
 
     def save(self, name: str, write: Callable[[], list[Path]]) -> None:
         """Write one part, readable as the group's folder is."""

@@ -79,7 +79,7 @@ def test_slow_start() -> None:
         ({"xla_threads": 192.0, "threads": 426.0}, "problem", "NPROC"),
         ({"stray_threads": 3.0}, "problem", "affinity"),
         ({"threads": 60.0}, "warning", "limits"),
-        ({"threads": 26.0, "jax": 0.0}, "warning", "install jax"),
+        ({"threads": 26.0, "jax": 0.0}, "warning", "pip install 'sweeper[models]'"),
     ],
 )
 def test_workers_that_are_not_what_they_should_be(

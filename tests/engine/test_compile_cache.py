@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from sweeper.engine import compile_cache
-from sweeper.engine.compile_cache import cache_refusal, compile_cache_folder, remove_spoilt
+from sweeper.engine.compile_cache import compile_cache_folder, remove_spoilt
 from sweeper.engine.environment import run_environment
 from sweeper.errors import HostError
+from sweeper.host import ownership
+from sweeper.host.ownership import write_refusal
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def test_the_cache_is_below_the_home_folder(home: Path) -> None:
 def test_a_usual_folder_that_others_can_write_is_passed_over(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
 ) -> None:
-    monkeypatch.setattr(compile_cache, "_is_private_group", lambda gid: False)
+    monkeypatch.setattr(ownership, "_is_private_group", lambda gid: False)
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "temp"))
     usual = compile_cache_folder({"HOME": str(home)})
     usual.mkdir(parents=True)
@@ -62,17 +64,17 @@ def test_a_folder_on_the_way_counts_unless_it_is_sticky(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir()
     folder = tmp_path / "open" / "cache"
     (tmp_path / "open").chmod(0o777)
-    assert cache_refusal(folder) == f"others can write {tmp_path / 'open'}"
+    assert write_refusal(folder) == f"others can write {tmp_path / 'open'}"
     (tmp_path / "open").chmod(0o777 | stat.S_ISVTX)
-    assert cache_refusal(folder) is None
+    assert write_refusal(folder) is None
 
 
 def test_a_folder_of_somebody_else_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compile_cache, "_trusted", lambda is_the_folder: {54321})
-    assert cache_refusal(tmp_path) is not None
-    assert "belongs to" in str(cache_refusal(tmp_path))
+    monkeypatch.setattr(ownership, "_trusted", lambda is_the_folder: {54321})
+    assert write_refusal(tmp_path) is not None
+    assert "belongs to" in str(write_refusal(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["SWEEPER_CACHE", "JAX_COMPILATION_CACHE_DIR"])

@@ -64,7 +64,6 @@ def test_it_says_what_it_will_do_and_changes_nothing(launched: Bench) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["fickle"], "--trainer fickle"),
         (["fickle", "--trainer", "other"], "trained by 'fickle', not by 'other'"),
         (["fickle", "--trainer", "fickle", "--cause", "ValeError"], "did you mean `ValueError`?"),
         (["fickle", "--trainer", "fickle", "--cause", "diverged"], "no cause contains `diverged`"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 
 import pytest
@@ -34,6 +35,7 @@ class SmallTrainer:
     """A trainer whose program depends on the head, and whose check knows bad steps."""
 
     name = "small"
+    search: tuple[Path, ...] = ()
     Config = SmallConfig
     headline = "loss"
     maximise = False
