@@ -41,6 +41,7 @@ from sweeper.config.sweep_keys import (
     reserved_for,
     text_of,
 )
+from sweeper.config.trainer_file import trainer_file
 from sweeper.config.when import Whens, read_when
 from sweeper.config.yaml_nodes import Entry, MappingNode, parse
 from sweeper.config.yaml_text import read_text
@@ -104,7 +105,7 @@ def read_sweep(path: Path, *, search: Sequence[Path] = (), overrides: Sequence[s
     if text is None or root is None:
         raise ConfigError(report.errors())
     given = read_overrides(overrides, root.get(KEY), report)
-    trainer = _trainer(_trainer_entry(root, given), search, report)
+    trainer = _trainer(_trainer_entry(root, given), path.parent, search, report)
     if trainer is None:
         _read_head(path, root, report, INSIDE)
         raise ConfigError(report.errors())
@@ -171,18 +172,37 @@ def _trainer_entry(root: MappingNode, overrides: Sequence[Override]) -> Entry | 
     return Entry("trainer", named[-1].mark, named[-1].value)
 
 
-def _trainer(entry: Entry | None, search: Sequence[Path], report: Report) -> Trainer | None:
-    """The trainer; None with the error reported where the file names it."""
-    name = DEFAULT_TRAINER if entry is None else text_of(entry, report)
+def _trainer(
+    entry: Entry | None, folder: Path, search: Sequence[Path], report: Report
+) -> Trainer | None:
+    """The trainer; None with the error reported where the file names it.
+
+    `folder` is where the path of a trainer's file starts: the sweep file's, or the current one for
+    the command line's.
+    """
+    if entry is None:
+        return load_trainer(DEFAULT_TRAINER, search=search)
+    name = text_of(entry, report)
     if name is None:
         return None
+    mark = entry.value.mark
     try:
-        return load_trainer(name, search=search)
+        file = trainer_file(name, Path() if mark.argument else folder)
+        if file is None:
+            return load_trainer(name, search=search)
+        trainer = load_trainer(file.name, search=[file.folder, *search])
     except TrainerError as error:
-        if entry is None:
-            raise
-        report.error(entry.value.mark, str(error))
+        report.error(mark, str(error))
         return None
+    except ValueError as error:
+        report.error(mark, f"trainer {name!r}: {error}")
+        return None
+    other = file.other()
+    if other is not None:
+        text = f"its name `{file.name}` means another module, {other}: rename the file"
+        report.error(mark, f"trainer {name!r}: {text}")
+        return None
+    return trainer
 
 
 def _schema(trainer: Trainer) -> Schema:
