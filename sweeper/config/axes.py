@@ -12,6 +12,12 @@ from sweeper.config.problems import Report
 from sweeper.config.ranges import range_hint, range_of, spread, unfit_range
 from sweeper.config.schema import as_section, section_type
 from sweeper.config.section_types import Section, SectionType
+from sweeper.config.spelling import (
+    NOT_NULL,
+    odd_characters,
+    plain_spelling,
+    quoted_by_hand,
+)
 from sweeper.config.yaml_nodes import Entry, ListNode, MappingNode, Node, ScalarNode
 from sweeper.errors import Mark
 from sweeper.keys import joined
@@ -225,6 +231,7 @@ class ConfigPart:
             if isinstance(node, ScalarNode) and node.value is None and not field_type.holds(None):
                 return base  # a key with nothing under it
         values, nodes = several(field_type, node, path, base)
+        self._doubt(field_type, values, nodes, path)
         if len(values) == 1:
             return as_section(field_type, values[0])
         if self.single:
@@ -232,6 +239,20 @@ class ConfigPart:
             raise MisfitError([Misfit(node.mark, path, many)])
         self.axes.append(DraftAxis(path, field_type, values, nodes, node.mark))
         return AxisPlaceholder(len(self.axes) - 1)
+
+    def _doubt(
+        self, field_type: FieldType, values: Sequence[Any], nodes: Sequence[Node], path: str
+    ) -> None:
+        """Warn of text that fits and probably means something else."""
+        for value, node in zip(values, nodes, strict=True):
+            if not isinstance(value, str) or not isinstance(node, ScalarNode) or not node.plain:
+                continue
+            if value == "None" and field_type.takes(ScalarNode(None, "null", True, node.mark)):
+                self.report.warn(node.mark, f"{path}: {NOT_NULL}, if no value is meant")
+            elif quoted_by_hand(value):
+                text = f"has {odd_characters(value)}, which are part of the text"
+                better = f'write "{plain_spelling(value)}"'
+                self.report.warn(node.mark, f"{path}: `{shown(value)}` {text}: {better}")
 
     def _report(self, error: MisfitError, path: str) -> None:
         MisfitError(error.misfits[:MOST_MISFITS]).add_to(self.report)
@@ -245,7 +266,9 @@ class ConfigPart:
         known = [path for path in paths(self.defaults) if path != joined(key, name)]
         elsewhere = [path for path in known if path.endswith("." + name)]
         here = [*section.schema.fields, *(self.known if not key else ())]
-        if elsewhere:
+        if odd_characters(name):
+            hint = f"; it has {odd_characters(name)}: write `{plain_spelling(name)}`"
+        elif elsewhere:
             hint = f"; did you mean `{elsewhere[0]}`?"
         elif nearest(name, here):
             hint = meant(name, here)

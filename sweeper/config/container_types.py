@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweeper.config.field_types import Coercion, FieldType, FloatType, Misfit, MisfitError, NullType
-from sweeper.config.yaml_nodes import ListNode, MappingNode, Node, data_of
+from sweeper.config.spelling import spelling_hint
+from sweeper.config.yaml_nodes import ListNode, MappingNode, Node, ScalarNode, data_of
 from sweeper.suggest import shown
 
 __all__ = ["AnyType", "ListType", "MappingType", "TupleType", "UnionType", "fit_all"]
@@ -211,6 +212,8 @@ class UnionType(FieldType):
         ]
         if deep:
             return min(deep, key=lambda error: len(error.misfits))
+        if isinstance(node, ScalarNode) and spelling_hint(node, self.takes):
+            return self._misfit(node, key)
         some = [pair for pair in errors if not isinstance(pair[0], NullType)]
         if len(some) != 1:
             return self._misfit(node, key)
