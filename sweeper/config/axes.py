@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
-from sweeper.config.container_types import fit_all
+from sweeper.config.container_types import MappingType, fit_all, mapping_type
 from sweeper.config.field_types import Coercion, FieldType, Misfit, MisfitError
 from sweeper.config.problems import Report
-from sweeper.config.ranges import range_hint, range_of, spread, unfit_range
+from sweeper.config.ranges import range_hint, range_of, spread, unfit_range, written_out
 from sweeper.config.schema import as_section, section_type
-from sweeper.config.section_types import Section, SectionType
+from sweeper.config.section_types import MISSING, Schema, Section, SectionType
 from sweeper.config.spelling import (
     NOT_NULL,
     odd_characters,
@@ -78,6 +79,20 @@ def several(
     What fits as a value is one value, coerced if need be (a scalar to a list of one). Otherwise a
     range is an axis, and so is a list whose items all fit, or are ranges. Raises `MisfitError`.
     """
+    try:
+        return _several(field_type, node, key, base)
+    except MisfitError as error:
+        raise MisfitError(
+            replace(misfit, text=written_out(node, misfit.mark, key))
+            if misfit.key != key and misfit.got.startswith("a list") and not misfit.text
+            else misfit
+            for misfit in error.misfits
+        ) from None
+
+
+def _several(
+    field_type: FieldType, node: Node, key: str, base: Any = None
+) -> tuple[list[Any], list[Node]]:
     if isinstance(node, ListNode) and node.is_axis:
         return _items(field_type, node, key, base)
     try:
@@ -230,7 +245,13 @@ class ConfigPart:
                 return self._section(node, section.choose(node, path, base), path)
             if isinstance(node, ScalarNode) and node.value is None and not field_type.holds(None):
                 return base  # a key with nothing under it
-        values, nodes = several(field_type, node, path, base)
+        mapping = mapping_type(field_type)
+        try:
+            values, nodes = several(field_type, node, path, base)
+        except MisfitError:
+            if mapping is None or not isinstance(node, MappingNode):
+                raise
+            return self._entries(node, mapping, path)
         self._doubt(field_type, values, nodes, path)
         if len(values) == 1:
             return as_section(field_type, values[0])
@@ -239,6 +260,23 @@ class ConfigPart:
             raise MisfitError([Misfit(node.mark, path, many)])
         self.axes.append(DraftAxis(path, field_type, values, nodes, node.mark))
         return AxisPlaceholder(len(self.axes) - 1)
+
+    def _entries(self, node: MappingNode, mapping: MappingType, path: str) -> Section:
+        """A mapping with axes among its entries, as a section whose keys are the user's words."""
+        values: dict[str, Any] = {}
+        misfits: list[Misfit] = []
+        for entry in node.entries:
+            where = joined(path, entry.key)
+            self.given[where] = entry.mark
+            try:
+                values[entry.key] = self._value(entry.value, mapping.value, MISSING, where)
+            except MisfitError as error:
+                self.failed.add(where)
+                misfits += error.misfits
+        if misfits:
+            raise MisfitError(misfits)
+        types = dict.fromkeys(values, mapping.value)
+        return Section(Schema(partial(_in_order, tuple(values)), types, lambda: values), values)
 
     def _doubt(
         self, field_type: FieldType, values: Sequence[Any], nodes: Sequence[Node], path: str
@@ -277,6 +315,11 @@ class ConfigPart:
             near = nearest(name, by_name)
             hint = f"; did you mean `{by_name[near]}`?" if near else f"; known are {listed(here)}"
         self.report.error(mark, message + hint)
+
+
+def _in_order(words: Sequence[str], **values: Any) -> dict[str, Any]:
+    """The values in the order of the file, whichever of them an axis gives."""
+    return {word: values[word] for word in words}
 
 
 def _of_kinds(section: SectionType, node: Node) -> Node:

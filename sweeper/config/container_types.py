@@ -11,7 +11,15 @@ from sweeper.config.spelling import spelling_hint
 from sweeper.config.yaml_nodes import ListNode, MappingNode, Node, ScalarNode, data_of
 from sweeper.suggest import shown
 
-__all__ = ["AnyType", "ListType", "MappingType", "TupleType", "UnionType", "fit_all"]
+__all__ = [
+    "AnyType",
+    "ListType",
+    "MappingType",
+    "TupleType",
+    "UnionType",
+    "fit_all",
+    "mapping_type",
+]
 
 
 @dataclass(frozen=True)
@@ -233,3 +241,10 @@ class UnionType(FieldType):
 
     def holds(self, value: Any) -> bool:
         return any(option.holds(value) for option in self.options)
+
+
+def mapping_type(field_type: FieldType) -> MappingType | None:
+    """The mapping that a field takes, if its entries can be read one by one; None if they can't."""
+    options = field_type.options if isinstance(field_type, UnionType) else (field_type,)
+    found = [option for option in options if isinstance(option, MappingType)]
+    return found[0] if len(found) == 1 else None

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 
 from sweeper.config.field_types import Misfit, MisfitError, got
-from sweeper.config.yaml_nodes import Entry, ListNode, MappingNode, Node, ScalarNode
+from sweeper.config.yaml_nodes import Entry, ListNode, MappingNode, Node, ScalarNode, flow
 from sweeper.errors import Mark
 from sweeper.suggest import meant, shown
 
-__all__ = ["RANGES", "range_hint", "range_of", "spread", "unfit_range"]
+__all__ = ["RANGES", "range_hint", "range_of", "spread", "unfit_range", "written_out"]
 
 # What each takes, as messages say it.
 RANGES = {
@@ -47,6 +48,8 @@ _WORKING_DIGITS = 60
 # Longer numbers are taken as the nearest double, so that no text makes an endless computation.
 _LONGEST_NUMBER = 40
 MOST_SHOWN = 10
+MOST_WRITTEN = 2
+LONGEST_WRITTEN = 80
 
 
 def range_of(node: Node) -> Entry | None:
@@ -115,6 +118,43 @@ def unfit_range(error: MisfitError, entry: Entry, nodes: list[Node]) -> MisfitEr
         rounded = ", ".join(dict.fromkeys(str(round(number)) for number in numbers))
         text += f"; rounded: `{{values: [{rounded}]}}`"
     return MisfitError([Misfit(first.mark, first.key, text)])
+
+
+def written_out(node: Node, mark: Mark, key: str) -> str:
+    """The ending of a message on a list inside a value, where an axis was meant.
+
+    There are no axes inside a list: it shows the whole value once for each item of the list at
+    `mark`. Empty where that would be too long to read.
+    """
+    found = _at(node, mark)
+    if found is None or len(found.items) < 2:
+        return ""
+    wholes = [flow(_with(node, mark, item)) for item in found.items[:MOST_WRITTEN]]
+    rest = ", …" if len(found.items) > MOST_WRITTEN else ""
+    text = f"{key.rpartition('.')[2]}: [{', '.join(wholes)}{rest}]"
+    return f"; for an axis write each value whole: `{text}`" if len(text) <= LONGEST_WRITTEN else ""
+
+
+def _at(node: Node, mark: Mark) -> ListNode | None:
+    """The list at a place in a tree."""
+    if isinstance(node, ScalarNode):
+        return None
+    if isinstance(node, ListNode) and node.mark == mark:
+        return node
+    below = node.items if isinstance(node, ListNode) else [entry.value for entry in node.entries]
+    return next((found for inner in below if (found := _at(inner, mark)) is not None), None)
+
+
+def _with(node: Node, mark: Mark, item: Node) -> Node:
+    """The tree with an item in place of the list at a mark."""
+    if isinstance(node, ListNode):
+        if node.mark == mark:
+            return item
+        return replace(node, items=tuple(_with(inner, mark, item) for inner in node.items))
+    if isinstance(node, MappingNode):
+        entries = (replace(one, value=_with(one.value, mark, item)) for one in node.entries)
+        return replace(node, entries=tuple(entries))
+    return node
 
 
 def _misfit(mark: Mark, key: str, text: str) -> MisfitError:

@@ -25,6 +25,7 @@ __all__ = [
     "Node",
     "ScalarNode",
     "data_of",
+    "flow",
     "node_of",
     "parse",
     "parse_value",
@@ -92,6 +93,15 @@ def data_of(node: Node) -> Any:
     if isinstance(node, ListNode):
         return [data_of(item) for item in node.items]
     return {entry.key: data_of(entry.value) for entry in node.entries}
+
+
+def flow(node: Node) -> str:
+    """The tree on one line, as a message shows it."""
+    if isinstance(node, ScalarNode):
+        return node.text if node.plain else f'"{node.text}"'
+    if isinstance(node, ListNode):
+        return f"[{', '.join(map(flow, node.items))}]"
+    return f"{{{', '.join(f'{entry.key}: {flow(entry.value)}' for entry in node.entries)}}}"
 
 
 def parse(text: str, report: Report) -> MappingNode | None:
