@@ -9,10 +9,20 @@ from __future__ import annotations
 import sys
 
 # Importing the commands adds them to the app.
-from sweeper.cli import host, init, one_run, records, runs
+from sweeper.cli import foreign, host, init, one_run, records, runs
 from sweeper.cli.common import app, main
 
-__all__ = ["app", "host", "init", "list_crashed_runs", "main", "one_run", "records", "runs"]
+__all__ = [
+    "app",
+    "foreign",
+    "host",
+    "init",
+    "list_crashed_runs",
+    "main",
+    "one_run",
+    "records",
+    "runs",
+]
 
 
 def list_crashed_runs() -> None:

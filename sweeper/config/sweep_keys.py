@@ -29,6 +29,7 @@ __all__ = [
     "read_wandb",
     "reserved_for",
     "text_of",
+    "why_no_group",
 ]
 
 
@@ -119,13 +120,13 @@ def read_group(
         if len(places) == 2 and wandb.get("group", group) != group:
             said = f"`{shown(group)}` here, `{shown(wandb['group'])}` as `wandb.group`"
             report.error(report_at, f"group: {said}: keep one")
-    reason = _why_no_group(group)
+    reason = why_no_group(group)
     if reason:
         report.error(report_at, f"group: `{shown(group)}` {reason}{advice}")
     return group
 
 
-def _why_no_group(group: str) -> str | None:
+def why_no_group(group: str) -> str | None:
     """Why a text can't be the name of a group."""
     if not group.strip():
         return "is empty"
