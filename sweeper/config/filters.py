@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sweeper.config.axes import AxisPlaceholder, DraftAxis, leaves, several
@@ -11,10 +11,10 @@ from sweeper.config.field_types import FieldType, MisfitError, canonical_json
 from sweeper.config.grid import RowFilter
 from sweeper.config.problems import Report
 from sweeper.config.schema import as_section, section_type
-from sweeper.config.section_types import MISSING, Section
+from sweeper.config.section_types import MISSING, Section, SectionType
 from sweeper.config.yaml_nodes import Entry, ListNode, MappingNode, Node, ScalarNode
 from sweeper.errors import Mark
-from sweeper.keys import labels
+from sweeper.keys import joined, labels
 from sweeper.suggest import listed, meant, shown
 
 __all__ = [
@@ -43,12 +43,14 @@ class Subject:
     """What a key of a condition means: an axis, a field within its values, or a fixed field.
 
     `cells` has an entry per value of the axis, None where that value lacks the field; for a fixed
-    field, one entry and no axis.
+    field, one entry and no axis. `words` are all that the field could be where it says which of
+    several sections there is.
     """
 
     key: str
     axis: int | None
     cells: tuple[Cell | None, ...]
+    words: tuple[str, ...] = ()
 
 
 @dataclass
@@ -73,6 +75,18 @@ class Names:
             self._subjects[axis.key] = Subject(axis.key, index, whole)
             for path, cells in _inner_cells(axis).items():
                 self._subjects[path] = Subject(path, index, cells)
+        for path, section in self.tagged():
+            tag = joined(path, str(section.tag))
+            if tag in self._subjects:
+                self._subjects[tag] = replace(self._subjects[tag], words=section.candidates())
+
+    def tagged(self) -> Iterator[tuple[str, SectionType]]:
+        """Paths and types of all sections that are one of several kinds."""
+        for axis in self.axes:
+            found = section_type(axis.field_type)
+            if found is not None and found.tag is not None:
+                yield axis.key, found
+        yield from _tagged(self.fixed, "")
 
     def find(self, word: str, mark: Mark, what: str, *, among_axes: bool = True) -> Subject | None:
         """The subject of a key; None, with an error reported, if there are none or several.
@@ -112,6 +126,16 @@ class Names:
             bad == word or bad.endswith("." + word) or bad.split(".")[-1] in parts
             for bad in self.failed
         )
+
+
+def _tagged(section: Section, key: str) -> Iterator[tuple[str, SectionType]]:
+    for name, value in section.values.items():
+        if not isinstance(value, Section):
+            continue
+        found = section_type(section.schema.fields[name])
+        if found is not None and found.tag is not None:
+            yield joined(key, name), found
+        yield from _tagged(value, joined(key, name))
 
 
 def _cell(field_type: FieldType, value: Any) -> Cell:
@@ -318,6 +342,12 @@ def _matching(subject: Subject, node: Node, report: Report, what: str) -> frozen
             before = met.get(its_node.mark, (its_node, False))[1]
             met[its_node.mark] = (its_node, before or bool(equal))
     if len(errors) == len(field_types):
+        if subject.words and isinstance(node, ListNode) and node.items:
+            each = (_matching(subject, item, report, what) for item in node.items)
+            return frozenset().union(*each)
+        if isinstance(node, ScalarNode) and node.value in subject.words:
+            _tell_unmet(subject, node, report, what)
+            return frozenset()
         for misfit in errors[0].misfits:
             report.error(misfit.mark, f"{what}: {misfit}")
     for its_node, occurs in met.values():

@@ -29,6 +29,7 @@ class Widened:
     below: list[list[int]] = field(default_factory=list)
     made: set[int] = field(default_factory=set)
     instead: set[int] = field(default_factory=set)
+    touched: bool = False
 
     def add(self, index: int, value: Any, variants: list[Any] | None, *, always: bool) -> None:
         """Add a value, or its variants; and the value itself unless they `always` replace it."""
@@ -39,6 +40,7 @@ class Widened:
         start = len(self.values)
         self.below.append(list(range(start, start + len(found))))
         if variants is not None:
+            self.touched = True
             self.made |= {start + place for place, one in enumerate(found) if one != value}
         self.values += found
         self.nodes += [self.axis.nodes[index]] * len(found)

@@ -25,7 +25,6 @@ from sweeper.config.axes import (
 from sweeper.config.field_types import FieldType, MisfitError, canonical_json
 from sweeper.config.filters import Names, condition_of
 from sweeper.config.ranges import range_of
-from sweeper.config.schema import section_type
 from sweeper.config.section_types import MISSING, Section, sentence
 from sweeper.config.variants import Widened, variants_of
 from sweeper.config.yaml_nodes import Entry, ListNode, MappingNode, Node, ScalarNode
@@ -142,8 +141,8 @@ class _Reader:
         if not all(isinstance(word, ScalarNode) for word in words):
             return entry
         tags = [
-            joined(entry.key, tag)
-            for path, tag in _tagged(self.section, self.part.axes)
+            joined(entry.key, str(section.tag))
+            for path, section in names.tagged()
             if path == entry.key or path.endswith(f".{entry.key}")
         ]
         return Entry(tags[0], entry.mark, entry.value) if len(tags) == 1 else entry
@@ -250,7 +249,7 @@ class _Reader:
                 self.part.report.error(settings[0].mark, f"when: {sentence(error)}")
                 return
             widened.add(index, value, variants, always=not rest)
-        if not widened.made:
+        if not widened.touched:
             text = f"when: no value of `{axis.key}` has this key where the condition holds"
             self.part.report.error(settings[0].mark, text)
             return
@@ -343,24 +342,6 @@ def _flat(node: MappingNode, names: Names, key: str = "") -> Iterator[Entry]:
             yield from _flat(inner, names, path)
         else:
             yield Entry(path, entry.mark, inner)
-
-
-def _tagged(section: Section, axes: Sequence[DraftAxis]) -> Iterator[tuple[str, str]]:
-    """Paths of all sections that are one of several kinds, with the field that says which."""
-    for axis in axes:
-        found = section_type(axis.field_type)
-        if found is not None and found.tag is not None:
-            yield axis.key, found.tag
-    yield from _fixed_tags(section, "")
-
-
-def _fixed_tags(section: Section, key: str) -> Iterator[tuple[str, str]]:
-    for name, value in section.values.items():
-        found = section_type(section.schema.fields[name])
-        if isinstance(value, Section):
-            if found is not None and found.tag is not None:
-                yield joined(key, name), found.tag
-            yield from _fixed_tags(value, joined(key, name))
 
 
 def _condition_text(entry: Entry) -> str:

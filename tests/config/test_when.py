@@ -132,6 +132,14 @@ def test_keys_inside_one_of_several_sections(sweep: Read, optimiser: str, condit
     assert [run.id for run in found] == [run.id for run in same]
 
 
+def test_a_value_that_is_the_usual_one_changes_nothing(sweep: Read) -> None:
+    found = sweep(
+        "parameters: {optimiser: [adam, sgd]}\nwhen: {if: {optimiser: sgd}, momentum: [0]}"
+    )
+    same = sweep("parameters: {optimiser: [adam, sgd]}")
+    assert [run.id for run in found] == [run.id for run in same]
+
+
 def test_conditions_may_be_on_keys_that_other_blocks_set(sweep: Read) -> None:
     found = sweep(
         """
