@@ -29,6 +29,11 @@ A trainer is a module, or any object, with these attributes:
     True says the same of a headline without a minus.
 ``units`` (optional)
     Units of metrics for tables and figures, by name or pattern: ``{"*/mean": "%"}``.
+``renamed`` (optional)
+    New keys of renamed parameters by their old ones, dotted: ``{"alpha": "penalty"}``. Records with
+    the old key are read as if they had the new one, and ids are hashed with the old key, so that
+    finished runs are recognised. Add it with the rename: what is trained under the new key before
+    has another id. A key that was renamed twice has two entries, both with the newest key.
 ``preload`` (optional)
     Names of modules that workers import before their first run.
 
@@ -58,9 +63,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sweeper.errors import Diverged, TrainerError
+from sweeper.formerly import Formerly
 from sweeper.imports import canonical_name, import_trainer
 
-__all__ = ["DEFAULT_TRAINER", "Diverged", "Run", "Trainer", "canonical_name", "load_trainer"]
+__all__ = [
+    "DEFAULT_TRAINER",
+    "Diverged",
+    "Formerly",
+    "Run",
+    "Trainer",
+    "canonical_name",
+    "load_trainer",
+]
 
 DEFAULT_TRAINER = "models.neural_ode"
 
@@ -119,6 +133,9 @@ class Trainer(Protocol):
     def units(self) -> Mapping[str, str]: ...
 
     @property
+    def renamed(self) -> Mapping[str, str]: ...
+
+    @property
     def pack_size(self) -> int: ...
 
     @property
@@ -171,6 +188,10 @@ class _FilledTrainer:
     @property
     def units(self) -> Mapping[str, str]:
         return dict(getattr(self.target, "units", {}))
+
+    @property
+    def renamed(self) -> Mapping[str, str]:
+        return dict(getattr(self.target, "renamed", {}))
 
     @property
     def pack_size(self) -> int:
@@ -234,4 +255,21 @@ def load_trainer(name: str, *, search: Sequence[Path] = ()) -> Trainer:
     config = found.target.Config
     if not (isinstance(config, type) and dataclasses.is_dataclass(config)):
         raise TrainerError(f"trainer {found.name!r}: `Config` must be a dataclass")
+    _check_renamed(found.name, getattr(found.target, "renamed", {}))
     return _FilledTrainer(found.name, found.target, tuple(search), found.shadowed)
+
+
+def _check_renamed(name: str, renamed: Any) -> None:
+    """Raises `TrainerError` for anything but old keys with new ones; see the module's docstring."""
+    texts = [*renamed, *renamed.values()] if isinstance(renamed, Mapping) else [None]
+    if not all(isinstance(text, str) and all(text.split(".")) for text in texts):
+        raise TrainerError(
+            f"trainer {name!r}: `renamed` must be a mapping of old keys to new ones, such as "
+            f'{{"alpha": "penalty"}}, but is {renamed!r}'
+        )
+    for old, new in renamed.items():
+        if new in renamed:
+            raise TrainerError(
+                f"trainer {name!r}: `renamed` has `{old}` → `{new}` and `{new}` → "
+                f"`{renamed[new]}`: give the newest key for each old one"
+            )

@@ -24,7 +24,7 @@ LAYERS = [
     {"records", "config"},
     {"trainer", "host"},
     {"imports"},
-    {"errors", "extras", "suggest", "units", "keys", "untrusted"},
+    {"errors", "extras", "suggest", "units", "keys", "untrusted", "formerly"},
 ]
 # Within a layer only these imports are allowed.
 BESIDE = {

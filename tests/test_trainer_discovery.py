@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from support import SWEEP, Bench
 
-from sweeper.config import plain, read_sweep, run_id
+from sweeper.config import identity, read_sweep, run_id
 from sweeper.records import Outcome
 from sweeper.trainer import canonical_name, load_trainer
 
@@ -98,7 +98,7 @@ def tiny_id(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The id of `TINY`'s run, hashed with the name that records have always had."""
     file = put(tmp_path_factory.mktemp("tiny"), "sweep.yaml", TINY)
     (run,) = read_sweep(file)
-    return run_id("models.neural_ode", plain(run.config))
+    return run_id("models.neural_ode", identity(run.config))
 
 
 # -- Our own trainers ------------------------------------------------------------------------------

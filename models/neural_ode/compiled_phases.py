@@ -87,6 +87,7 @@ def _knobs(config: Config) -> Knobs:
         ),
         decay=weight_decay(p.optimiser),
         clip=clip,
+        max_unsolved=p.max_unsolved,
     )
     as_arrays: Knobs = jax.tree.map(np.float32, knobs)
     return as_arrays

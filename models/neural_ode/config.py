@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Interval, Le, MinLen
+from annotated_types import Ge, Gt, Interval, Le, Lt, MinLen
 
 from models.training.config import (
     Adam,
@@ -23,6 +23,7 @@ from models.training.config import (
     Positive,
     Weight,
 )
+from sweeper.trainer import Formerly
 
 __all__ = [
     "Activation",
@@ -143,6 +144,8 @@ class Parameters:
 
     `rtol`, `atol`: tolerances of the solver for the normalised states, in float32; `max_steps`: how
     many steps it may try on a segment (or test orbit) before the solution counts as failed.
+    `max_unsolved`: the fraction of a batch's segments whose solution may fail at a training step;
+    so many are left out of it, and one more ends the run as diverged. With 0 the first one does.
     `lr_schedule` runs within each phase, from its learning rate to `lr_final` times that;
     `gradient_clip` bounds the global norm of the gradient, null means no bound.
     """
@@ -177,6 +180,7 @@ class Parameters:
     rtol: Positive = 1e-6
     atol: Positive = 1e-8
     max_steps: Annotated[int, Interval(ge=16, le=65536)] = 1024
+    max_unsolved: Annotated[float, Ge(0), Lt(1), Formerly(0.0)] = 0.0
 
     optimiser: Optimiser = field(default_factory=Adam)
     lr_schedule: LrSchedule = "constant"

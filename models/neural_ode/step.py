@@ -27,16 +27,29 @@ from models.neural_ode.solve import Control, Problems, Workspace, forward, row_c
 from models.training.config import Optimiser
 from models.training.optimisers import build, clipped
 
-__all__ = ["Chunk", "Knobs", "Orders", "Rows", "State", "compiled", "fresh_state"]
+__all__ = [
+    "Chunk",
+    "Knobs",
+    "Orders",
+    "Rows",
+    "State",
+    "compiled",
+    "fresh_state",
+    "too_many_unsolved",
+]
 
 
 class Knobs(NamedTuple):
-    """Arguments that hold for a phase: tolerances, weights, decay, largest gradient norm."""
+    """Arguments that hold for a phase: tolerances, weights, decay, largest gradient norm.
+
+    `max_unsolved` is the fraction of a batch that a training step may leave out, unsolved.
+    """
 
     control: Control
     weights: Weights
     decay: Any
     clip: Any
+    max_unsolved: Any
 
 
 class Orders(NamedTuple):
@@ -126,11 +139,23 @@ def _shapes(program: Program) -> tuple[Any, ...]:
         return jax.ShapeDtypeStruct(shape, dtype)
 
     knobs = Knobs(
-        Control(array(), array()), Weights(*[array()] * len(Weights._fields)), array(), array()
+        Control(array(), array()),
+        Weights(*[array()] * len(Weights._fields)),
+        decay=array(),
+        clip=array(),
+        max_unsolved=array(),
     )
     batches = Batches(array(k, b, s), array(k, b, s, 6), array(k, dtype=jnp.int32))
     orders = Orders(array(k), array(dtype=jnp.int32), array(dtype=jnp.bool_))
     return state, workspace, batches, orders, knobs
+
+
+def too_many_unsolved(unsolved: Any, count: Any, max_unsolved: Any) -> Any:
+    """Whether more than the fraction `max_unsolved` of `count` segments are unsolved.
+
+    A millionth more, so that 29 of 100 are no more than 0.29 as a float32 has it.
+    """
+    return unsolved > max_unsolved * count * (1 + 1e-6)
 
 
 class _Loop(NamedTuple):
@@ -199,10 +224,15 @@ def _step_of(program: Program) -> Any:
             workspace,
             max_steps=program.max_steps,
         )
+        unsolved = counted & ~solution.solved
+        number = jnp.sum(unsolved)
+        # Else they stay, as NaN, and make the loss one. Measuring leaves out nothing.
+        left_out = learn & ~too_many_unsolved(number, count, knobs.max_unsolved)
+        compared = counted & ~(left_out & unsolved)
 
         def objective(model: NeuralODE, predicted: Float[Array, "B S 6"]) -> Any:
             asked = (lambda z: acceleration(model, z)) if accelerations else None
-            sums = sum_up(predicted, y, counted, acceleration=asked, energy=program.energy)
+            sums = sum_up(predicted, y, compared, acceleration=asked, energy=program.energy)
             return value(program.loss, sums, knobs.weights) + _penalty(model, knobs.weights), sums
 
         (loss, sums), (direct, pull) = jax.value_and_grad(objective, (0, 1), has_aux=True)(
@@ -230,7 +260,7 @@ def _step_of(program: Program) -> Any:
             attempts_mean=jnp.sum(attempts) / count,
             attempts_max=jnp.max(attempts),
             rejected=rejected / count,
-            unsolved=jnp.sum(counted & ~solution.solved),
+            unsolved=number,
             sums=sums,
         )
         return new, workspace, row, finite

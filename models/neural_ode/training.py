@@ -18,7 +18,7 @@ from models.neural_ode.evaluation import Solver, measure
 from models.neural_ode.model import NeuralODE
 from models.neural_ode.phases import segment_ratio
 from models.neural_ode.solve import Workspace
-from models.neural_ode.step import Orders, Rows, State, fresh_state
+from models.neural_ode.step import Orders, Rows, State, fresh_state, too_many_unsolved
 from models.training import checkpoints
 from models.training.device import choose
 from models.training.split import split
@@ -38,13 +38,17 @@ def say(text: str) -> None:
 
 @dataclass
 class _Progress:
-    """The progress of a training so far; `last` holds the metrics of the last step."""
+    """The progress of a training so far; `last` holds the metrics of the last step.
+
+    `unsolved` counts the segments that were left out of steps.
+    """
 
     total: int
     step: int = 0
     seconds: float = 0.0
     per_step_s: float = math.inf
     last: dict[str, float] = field(default_factory=dict)
+    unsolved: int = 0
     stopped: bool = False
 
 
@@ -98,6 +102,8 @@ def train_one(config: Config, run: Run) -> dict[str, float]:
             "num_parameters": size,
             "steps_per_s": progress.step / max(progress.seconds, 1e-9),
         }
+        if p.max_unsolved:
+            result["unsolved_total"] = progress.unsolved
         if not progress.stopped:
             solver = Solver(p.rtol, p.atol, p.max_steps, device)
             figures, seconds = measure(bundle.model("best"), units, tests, solver)
@@ -197,8 +203,11 @@ def _run_chunk(
     for k in range(min(finished + 1, steps)):
         progress.step += 1
         progress.last = _metrics(rows, k, float(lr[k]))
+        if stage.config.parameters.max_unsolved:
+            progress.last["unsolved"] = int(rows.unsolved[k])
         if k == finished:
             _diverge(rows, k, stage, run, progress)
+        progress.unsolved += int(rows.unsolved[k])
         run.log(progress.step, **progress.last)
     return state, workspace
 
@@ -221,9 +230,14 @@ def _diverge(rows: Rows, k: int, stage: Stage, run: Run, progress: _Progress) ->
     with contextlib.suppress(Diverged):
         run.log(progress.step, **progress.last)
     unsolved, loss = int(rows.unsolved[k]), progress.last["loss"]
-    if unsolved:
+    count = min(stage.chunk.program.places, len(stage.training))
+    fraction = stage.config.parameters.max_unsolved
+    if too_many_unsolved(unsolved, count, fraction):
         limit = stage.chunk.program.max_steps
-        what = f"the solver failed on {unsolved} segments (within {limit} steps, or not finite)"
+        what = (
+            f"the solver failed on {unsolved} of {count} segments (within {limit} steps, or not "
+            "finite)" + (f", more than `max_unsolved: {fraction:g}`" if fraction else "")
+        )
     elif not math.isfinite(loss):
         what = f"the loss is {loss}"
     else:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from contextlib import AbstractContextManager
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from typing import Any
 
 import jax
@@ -46,5 +48,15 @@ def choose(wanted: Device) -> Any:
 
 
 def _cpu() -> Any:
-    jax.config.update("jax_platforms", "cpu")
+    # Where JAX could open nothing else, its settings stay as they are: a process whose JAX was
+    # configured isn't used for another run.
+    if _may_open_more_than_cpus():
+        jax.config.update("jax_platforms", "cpu")
     return jax.devices("cpu")[0]
+
+
+def _may_open_more_than_cpus() -> bool:
+    """Whether packages for other devices are installed (plugins of JAX, libtpu)."""
+    return bool(
+        entry_points(group="jax_plugins") or find_spec("jax_plugins") or find_spec("libtpu")
+    )

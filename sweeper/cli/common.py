@@ -7,7 +7,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError, Group, Parameter, Token
 
 from sweeper.errors import SweeperError
 from sweeper.host.paths import expanded
+from sweeper.suggest import counted
 from sweeper.untrusted import printable
 
 if TYPE_CHECKING:
@@ -26,21 +27,27 @@ __all__ = [
     "HOST",
     "NOT_FINISHED",
     "PAUSED",
+    "RECORDS",
     "RUN",
     "SEE",
     "SOME_BAD",
     "STOPPED",
     "USER_ERROR",
+    "Again",
+    "Brake",
     "Json",
     "RunsDir",
     "SetOption",
     "ShardOption",
     "TakeOver",
     "TrainerName",
+    "Where",
     "app",
+    "carefully",
     "complain",
     "group_folder",
     "guarded",
+    "limit",
     "main",
     "print_json",
     "reap",
@@ -50,9 +57,11 @@ __all__ = [
 
 ALL_FINISHED, NOT_FINISHED, USER_ERROR, SOME_BAD, PAUSED, STOPPED = 0, 1, 2, 3, 4, 130
 
-SEE = Group.create_ordered("See")
-RUN = Group.create_ordered("Run")
+SEE = Group.create_ordered("Inspect")
+RUN = Group.create_ordered("Train")
+RECORDS = Group.create_ordered("Records")
 HOST = Group.create_ordered("Host")
+
 
 app = App(
     name="sweep",
@@ -63,6 +72,8 @@ app = App(
     version_flags=["--version"],
     help_format="markdown",
     result_action="return_value",
+    # No `--empty-cause`, no `--no-json`, no `[default: None]`: who wants one of these says so.
+    default_parameter=Parameter(negative=(), show_default=False),
 )
 
 
@@ -76,10 +87,11 @@ RunsDir = Annotated[
         name="--runs-dir",
         env_var="SWEEPER_RUNS",
         converter=_runs_dir,
+        show_default=True,
         help="The folder of the records.",
     ),
 ]
-Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON for programs.")]
+Json = Annotated[bool, Parameter(name="--json", help="Print JSON for programs.")]
 TrainerName = Annotated[
     str | None,
     Parameter(
@@ -92,16 +104,37 @@ TakeOver = Annotated[
     bool,
     Parameter(
         name="--take-over",
-        negative=(),
-        help="You know that the launches of this group on other hosts are dead: close what they "
-        "left open, and take their place.",
+        help="Take the place of launches on other hosts that you know to be dead, and close what "
+        "they left open.",
     ),
+]
+Brake = Annotated[
+    bool,
+    Parameter(name="--brake", negative="--no-brake"),
 ]
 ShardOption = Annotated[
     str | None,
     Parameter(
         name="--shard",
-        help="Only part i of n (`1/4` say), so that several hosts can train one sweep.",
+        help="Only part i of n, such as `1/4`, so that several hosts can train one sweep.",
+    ),
+]
+Again = Annotated[
+    bool,
+    Parameter(
+        name="--again",
+        negative=(),
+        help="Train runs again that have finished or diverged too. The earlier outcome stays until "
+        "the new attempt has ended, which then decides, also if it was stopped.",
+    ),
+]
+Where = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--where",
+        negative=(),
+        help="Only runs for which this holds: `alpha=0.1`, `head=[a,b]`, several with commas; "
+        "given more than once, any of them.",
     ),
 ]
 SetOption = Annotated[
@@ -121,6 +154,9 @@ _answer: TextIO | None = None
 
 def main() -> None:
     """Entry point of `sweep`."""
+    _open_closed_streams()
+    if os.environ.get("COLUMNS", "1").strip() == "0":  # a terminal without a size, in some IDEs
+        del os.environ["COLUMNS"]
     # A name that the terminal's encoding can't show must not end a command.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -130,11 +166,25 @@ def main() -> None:
     sys.exit(guarded(app, sys.argv[1:]))
 
 
+def _open_closed_streams() -> None:
+    """/dev/null for what the caller has closed (`>&-`): no other file may take its place."""
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            os.dup2(opened, descriptor)
+            if opened != descriptor:
+                os.close(opened)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", closefd=False))
+
+
 def _keep_stdout_for_the_answer() -> None:
     """Send what a trainer prints, from native code too, to stderr instead."""
     global _answer  # noqa: PLW0603  (one per process, as stdout is)
     sys.stdout.flush()
-    _answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    _answer = os.fdopen(os.dup(1), "w", encoding="utf-8", closefd=False)  # open to the last
     os.dup2(2, 1)
 
 
@@ -142,27 +192,64 @@ def guarded(command: Callable[..., object], arguments: list[str]) -> int:
     """Run a command; user errors become one message and status 2, never a traceback."""
     try:
         status = command(arguments, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
     except CycloptsError as error:
-        complain(f"{error}\nSee: sweep {' '.join(arguments[:1])} --help")
+        from sweeper.cli.usage import usage_error
+
+        complain(usage_error(error, app, arguments))
         return USER_ERROR
     except SweeperError as error:
         complain(str(error))
         return USER_ERROR
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
         return 0
     except OSError as error:  # a full disk, a folder without write permission
+        if not _can_print():
+            _drop_stdout()
         complain(f"{error.filename or 'the operating system'}: {error.strerror or error}")
+        return USER_ERROR
+    except UnicodeEncodeError as error:  # a file's name under `LC_ALL=C` without UTF-8 mode
+        complain(
+            f"this locale's encoding, {error.encoding}, has no {error.object[error.start]!r}: "
+            f"set PYTHONUTF8=1 or LC_ALL=C.UTF-8"
+        )
         return USER_ERROR
     except KeyboardInterrupt:
         return STOPPED
     return status if isinstance(status, int) else 0
 
 
+def _can_print() -> bool:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return False
+    return True
+
+
+def _drop_stdout() -> None:
+    """Send what is left for stdout nowhere: at its exit, Python would fail on it again."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+
+
+@contextlib.contextmanager
+def carefully() -> Iterator[None]:
+    """Print what a launch says at its end: a closed terminal or a full disk decide nothing."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError:
+        _drop_stdout()
+
+
 def complain(message: str) -> None:
     """Say what is wrong, on stderr."""
     with contextlib.suppress(OSError):  # a terminal that was closed
         sys.stderr.write("\n".join(map(printable, message.split("\n"))) + "\n")
+        sys.stderr.flush()
 
 
 def say(text: str) -> None:
@@ -195,11 +282,28 @@ def reap() -> None:
     left = reap_dead_launches()
     if left.processes or left.folders:
         complain(
-            f"removed what a dead launch had left: {left.processes} processes and "
-            f"{left.folders} scratch folders"
+            f"removed what a dead launch had left: "
+            f"{counted(left.processes, 'process', 'processes')} and "
+            f"{counted(left.folders, 'scratch folder')}"
         )
 
 
 def words(text: str | None) -> list[str] | None:
     """The words between commas; None for None."""
     return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
+
+
+def limit(
+    field: str, option: str, text: str | None, read: Callable[[str], float]
+) -> dict[str, float]:
+    """A limit as people write it, for the field of `Resources`; nothing for None."""
+    if text is None:
+        return {}
+    try:
+        found = read(text)
+    except (ValueError, OverflowError):
+        found = 0.0
+    if not 0 < found < 1e18:
+        example = "20 min" if field == "timeout_s" else "2 GB"
+        raise SweeperError(f"{option}: expected an amount such as `{example}`, got {text!r}")
+    return {field: found}

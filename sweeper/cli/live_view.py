@@ -13,23 +13,29 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from sweeper.records.code import edited_text
 from sweeper.records.events import (
     Ended,
     Evaluated,
     EvaluationStarted,
     Event,
+    HeldBack,
+    SourcesChanged,
     Started,
     WaveEnded,
     WaveStarted,
 )
+from sweeper.records.origins import LOADING_S
 from sweeper.records.outcomes import Outcome
+from sweeper.report.format import axis_words
+from sweeper.suggest import counted
 from sweeper.units import duration, size
 from sweeper.untrusted import printable
 
 if TYPE_CHECKING:
-    from sweeper.launch.work import View
+    from sweeper.launch.work import Prepared, View
 
-__all__ = ["LineView", "LiveView", "describe_event", "view_for"]
+__all__ = ["LineView", "LiveView", "describe_event", "run_labels", "view_for"]
 
 _LIVE_REFRESH_S = 0.5
 _RECENT = 6
@@ -62,6 +68,22 @@ def view_for(
     return LineView(stream, total, names, headline)
 
 
+def run_labels(prepared: Prepared) -> dict[str, str]:
+    """What distinguishes the planned runs for people: names, where they have one, and axis values.
+
+    The names are those that the sweep file gives, else those in the records.
+    """
+    sweep = getattr(prepared.work, "sweep", None)
+    names = sweep.names if sweep is not None else None
+    labels = {}
+    for spec in (planned.spec for pack in prepared.plan.packs for planned in pack.runs):
+        known = prepared.state.runs.get(spec.id)
+        name = names.of(spec.axis_values) if names else known.name if known else None
+        words = axis_words(spec.axis_values)
+        labels[spec.id] = f"({name})  {words}" if name else words
+    return labels
+
+
 def describe_event(event: Event, names: Mapping[str, str], headline: str) -> str | None:
     """One line for an event, or None for one that isn't shown."""
     match event:
@@ -70,8 +92,11 @@ def describe_event(event: Event, names: Mapping[str, str], headline: str) -> str
             return f"started   {event.run}{again}  {names.get(event.run, '')}".rstrip()
         case Ended() | Evaluated():
             return _describe_end(event, names, headline)
+        case HeldBack():
+            return _describe_held(event)
         case WaveStarted():
-            return f"wave {event.wave}: {event.runs} runs on {event.slots} slots"
+            runs, slots = counted(event.runs or 0, "run"), counted(event.slots or 0, "slot")
+            return f"wave {event.wave}: {runs} on {slots}"
         case WaveEnded():
             peak = size(event.scratch_peak_bytes or 0)
             outside = (event.startup_s or 0.0) + (event.shutdown_s or 0.0)
@@ -79,8 +104,21 @@ def describe_event(event: Event, names: Mapping[str, str], headline: str) -> str
                 f"wave {event.wave} ended ({event.reason}): {event.training_s or 0.0:.1f} s of "
                 f"training, {outside:.1f} s of start and stop, scratch peak {peak}"
             )
+        case SourcesChanged():
+            return _describe_edit(event)
         case _:
             return None
+
+
+def _describe_held(event: HeldBack) -> str:
+    if event.released:
+        return f"go on    runs with {event.where}: one has finished"
+    return f"hold back runs with {event.where}: {event.reason}"
+
+
+def _describe_edit(event: SourcesChanged) -> str:
+    moment = time.time() if event.unchanged_until is None else event.unchanged_until
+    return f"warning: {edited_text(event.files, moment - LOADING_S)}"
 
 
 def _describe_end(event: Ended | Evaluated, names: Mapping[str, str], headline: str) -> str:
@@ -141,6 +179,7 @@ class LiveView:
         self._status = status
         self._outcomes: dict[str, Outcome] = {}
         self._recent: deque[Text] = deque(maxlen=_RECENT)
+        self._warning: list[Text] = []
         self._bar = Progress(
             TextColumn("runs"), BarColumn(bar_width=40), MofNCompleteColumn(), console=console
         )
@@ -158,6 +197,11 @@ class LiveView:
             style = _STYLES.get(event.outcome, "")
             text = printable(_describe_end(event, self._names, self._headline))
             self._recent.append(Text(text, style=style, overflow="ellipsis", no_wrap=True))
+        elif isinstance(event, HeldBack):
+            text = printable(_describe_held(event))
+            self._recent.append(Text(text, style="yellow", overflow="ellipsis", no_wrap=True))
+        if isinstance(event, SourcesChanged):
+            self._warning = [Text(printable(_describe_edit(event)), style="yellow")]
 
     def tick(self) -> None:
         began = time.monotonic()
@@ -175,7 +219,7 @@ class LiveView:
         summary = Text("  ".join(f"{n} {word}" for word, n in counts.items()))
         if left is not None:
             summary.append(f"   about {duration(left)} left", style="dim")
-        return Group(self._bar, summary, self._running(status), *self._recent)
+        return Group(self._bar, summary, *self._warning, self._running(status), *self._recent)
 
     def _running(self, status: Mapping[str, Any]) -> Table:
         table = Table.grid(padding=(0, 2))

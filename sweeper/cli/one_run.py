@@ -48,14 +48,15 @@ def run(file: Path, /, *, pdb: bool = False, folder: Path | None = None, json: J
     from sweeper.launch.known_trainers import search_folders
     from sweeper.launch.one_run import run_here
     from sweeper.records import Outcome
-    from sweeper.report.format import axis_words
+    from sweeper.report.format import axis_words, run_words
 
     sweep = read_sweep(file, search=search_folders(file))
     [spec] = islice(sweep, 1)
     count = sweep.count()
     if not json:
         first = f", the first of {count} runs" if count > 1 else ""
-        say(f"{spec.id}{first}  {axis_words(spec.axis_values)}".rstrip() + "\n")
+        called = run_words(spec.id, sweep.names.of(spec.axis_values) if sweep.names else None)
+        say(f"{called}{first}  {axis_words(spec.axis_values)}".rstrip() + "\n")
     with _files(folder) as place:
         done = run_here(spec, sweep.trainer, place, _progress(), debugger=pdb)
         print_json(_plain(spec.id, done)) if json else say(_text(done, kept=folder))

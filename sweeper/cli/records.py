@@ -13,27 +13,29 @@ from sweeper.cli.common import (
     Json,
     RunsDir,
     app,
+    complain,
     group_folder,
     print_json,
     reap,
     say,
     words,
 )
+from sweeper.cli.completion import AnyRun, Group
 from sweeper.errors import SweeperError
 
-Everything = Annotated[bool, Parameter(name="--all", negative=())]
+Everything = Annotated[bool, Parameter(name="--all")]
 
 
 @app.command(group=SEE)
 def status(
-    group: str | None = None,
+    group: Group = None,
     /,
     *,
     everything: Everything = False,
     runs_dir: RunsDir = DEFAULT_RUNS,
     json: Json = False,
 ) -> None:
-    """Show the progress of a sweep, from its records, while it runs or later, from any shell.
+    """Show the progress of a sweep, while it runs or later, from any shell.
 
     For example:
 
@@ -59,14 +61,14 @@ def status(
 
 @app.command(group=SEE)
 def crashed(
-    group: str | None = None,
+    group: Group = None,
     /,
     *,
     everything: Everything = False,
     runs_dir: RunsDir = DEFAULT_RUNS,
     json: Json = False,
 ) -> None:
-    """Show why runs failed, cause by cause, and each of these runs.
+    """Show why runs failed: each cause, and the runs that it ended.
 
     For each cause: the shortest condition on the parameters that separates its runs from those that
     finished, with counts, if there is one. For each run: last step, log and axis values.
@@ -95,7 +97,7 @@ def crashed(
 
 
 @app.command(group=SEE)
-def show(run: str, /, *, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -> None:
+def show(run: AnyRun, /, *, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -> None:
     """Show a run's config, outcome, last metrics and files.
 
     For example:
@@ -106,7 +108,7 @@ def show(run: str, /, *, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -
     ```
 
     Args:
-        run: A run id, or the first characters of one.
+        run: A run: its id, the first characters of it, or its name.
     """
     from sweeper.cli.text import show_text
     from sweeper.records import find_run
@@ -118,8 +120,8 @@ def show(run: str, /, *, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -
 
 
 @app.command(group=SEE)
-def diff(*runs: str, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -> None:
-    """Show only the parameters that differ between runs.
+def diff(*runs: AnyRun, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -> None:
+    """Show in which parameters runs differ.
 
     For example:
 
@@ -146,7 +148,7 @@ def diff(*runs: str, runs_dir: RunsDir = DEFAULT_RUNS, json: Json = False) -> No
 
 @app.command(group=SEE)
 def table(
-    group: str | None = None,
+    group: Group = None,
     /,
     *,
     by: str | None = None,
@@ -169,7 +171,7 @@ def table(
         by: Parameters of the rows, separated by commas (default: all that vary, except seeds).
         metrics: Metrics of the columns, separated by commas (default: the main ones).
         everything: Show the runs of earlier sweep files of the group too.
-        format: The format of the table.
+        format: The format of the table (default: `table`).
     """
     from sweeper.report.aggregate import group_table
     from sweeper.report.tables import render
@@ -177,5 +179,7 @@ def table(
     folder = group_folder(runs_dir, group)
     found = group_table(folder, by=words(by), metrics=words(metrics), everything=everything)
     text = render(found, format)
+    for note in found.notes if format == "csv" else ():  # which has no place for it
+        complain(note)
     # Programs get the exact text; people get it without control characters.
     sys.stdout.write(text) if format in {"csv", "json"} else say(text)

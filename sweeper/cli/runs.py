@@ -17,20 +17,26 @@ from sweeper.cli.common import (
     RUN,
     SOME_BAD,
     STOPPED,
+    Again,
+    Brake,
     Json,
     RunsDir,
     SetOption,
     ShardOption,
     TakeOver,
     TrainerName,
+    Where,
     app,
+    carefully,
     complain,
     group_folder,
+    limit,
     print_json,
     reap,
     say,
     words,
 )
+from sweeper.cli.completion import AnyRun, Group, Target
 from sweeper.errors import SweeperError
 
 if TYPE_CHECKING:
@@ -57,8 +63,10 @@ def _options(
 def plan(
     file: Path,
     /,
-    *,
+    *runs: AnyRun,
     set_: SetOption = (),
+    where: Where = (),
+    again: Again = False,
     cpus: int | None = None,
     cpus_per_run: int | None = None,
     runs_per_wave: int | None = None,
@@ -74,10 +82,12 @@ def plan(
     sweep plan configs/sweeps/quickstart.yaml
     sweep plan my-sweep.yaml --json
     sweep plan my-sweep.yaml --set lr=1e-3,1e-2 --set seeds=5
+    sweep plan my-sweep.yaml --again --where 'alpha=0.1'
     ```
 
     Args:
         file: The sweep file.
+        runs: Only these runs, by id or its first characters (default: all).
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
         cpus_per_run: CPUs of one run (default: the sweep file's `resources`, else 1).
         runs_per_wave: Runs in one Ray session (default: the sweep file's, else up to 5,000).
@@ -89,7 +99,7 @@ def plan(
     options = replace(
         _options(cpus, cpus_per_run, runs_per_wave), shard=_shard(shard), overrides=set_
     )
-    prepared = prepare(file, runs_dir, options)
+    prepared = prepare(file, runs_dir, options, runs=runs, where=where, again=again)
     _warn(prepared)
     problem = lacking(prepared.work.trainer)
     if problem is not None:
@@ -105,15 +115,19 @@ def _shard(text: str | None) -> Shard:
 
 
 def _described(prepared: Prepared) -> dict[str, Any]:
-    return {**prepared.work.describe(prepared.plan), "slots": len(prepared.slots)}
+    from sweeper.launch.notes import notes_on
+
+    described = {**prepared.work.describe(prepared.plan), "slots": len(prepared.slots)}
+    return {**described, **notes_on(prepared).plain()}
 
 
 def _warn(prepared: Prepared) -> None:
     from sweeper.engine.environment import withheld
+    from sweeper.launch.notes import notes_on
 
     for name in withheld(os.environ):
         complain(f"{name} is not passed to the runs: what they print is kept in their logs")
-    for warning in prepared.work.warnings:
+    for warning in (*prepared.work.warnings, *notes_on(prepared).lines):
         complain(warning)
 
 
@@ -121,12 +135,14 @@ def _warn(prepared: Prepared) -> None:
 def launch(
     file: Path,
     /,
-    *,
+    *runs: AnyRun,
     set_: SetOption = (),
+    where: Where = (),
+    again: Again = False,
     cpus: int | None = None,
     cpus_per_run: int | None = None,
     runs_per_wave: int | None = None,
-    brake: bool = True,
+    brake: Brake = True,
     shared: bool = False,
     shard: ShardOption = None,
     take_over: TakeOver = False,
@@ -137,8 +153,9 @@ def launch(
 
     Press Ctrl-C once: running trainings end at their next step, and finished runs are kept. Press
     it twice: everything stops now. If the first runs all fail alike, or the disk fills up, the
-    sweep pauses and says why. Exit status: 0 all runs finished, 3 some didn't, 2 an error in your
-    input or on the host, 4 paused, 130 stopped.
+    sweep pauses and says why; runs with a parameter value that always fails come
+    last. Exit status: 0 all runs finished, 3 some didn't, 2 an error in your input or on the host,
+    4 paused, 130 stopped.
 
     For example:
 
@@ -148,14 +165,17 @@ def launch(
     tmux new -s sweep 'sweep launch my-sweep.yaml'
     sweep launch my-sweep.yaml --shard 2/4
     sweep launch my-sweep.yaml --set steps=100 --set group=trial
+    sweep launch my-sweep.yaml --again --where 'alpha=0.1'
     ```
 
     Args:
         file: The sweep file.
+        runs: Only these runs, by id or its first characters (default: all).
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
         cpus_per_run: CPUs of one run (default: the sweep file's `resources`, else 1).
         runs_per_wave: Runs in one Ray session (default: the sweep file's, else up to 5,000).
-        brake: Pause if the first eight runs all fail for the same cause.
+        brake: Pause if the first eight runs all fail for the same cause, and hold back parameter
+            values with which eight do (default: it does).
         shared: Let your Unix group read the records, including all that later commands add.
     """
     from sweeper.cli.text import plan_text
@@ -171,7 +191,7 @@ def launch(
         take_over=take_over,
         overrides=set_,
     )
-    prepared = prepare(file, runs_dir, options)
+    prepared = prepare(file, runs_dir, options, runs=runs, where=where, again=again)
     closed = closed_on_the_way(runs_dir) if shared else None
     if closed is not None:
         complain(f"--shared: others can't open {closed}; to allow it, run: chmod g+x {closed}")
@@ -180,7 +200,7 @@ def launch(
 
 @app.command(group=RUN)
 def retry(
-    group: str | None = None,
+    group: Group = None,
     /,
     *,
     cause: tuple[str, ...] = (),
@@ -188,17 +208,18 @@ def retry(
     memory_per_run: str | None = None,
     dry_run: bool = False,
     cpus: int | None = None,
-    brake: bool = True,
+    brake: Brake = True,
     take_over: TakeOver = False,
     trainer: TrainerName = None,
     runs_dir: RunsDir = DEFAULT_RUNS,
     json: Json = False,
 ) -> int:
-    """Train runs again that crashed, timed out, were lost or stopped; lists them first.
+    """Train failed runs again: those that crashed, timed out, were lost or stopped.
 
-    They get the configs and resources from the records. Their files are kept until they start. A
-    launch of the sweep file would train these runs and all that are missing. The exit status is
-    that of a launch.
+    They are listed first. They get the configs and resources from the records. What the failed
+    attempt left is kept in the run's folder. A launch of the sweep file would train these runs and
+    all that are
+    missing. The exit status is that of a launch.
 
     For example:
 
@@ -215,7 +236,8 @@ def retry(
         memory_per_run: Another memory limit, such as `2 GB`.
         dry_run: Only show what would be done.
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
-        brake: Pause if the first eight runs all fail for the same cause.
+        brake: Pause if the first eight runs all fail for the same cause, and hold back parameter
+            values with which eight do (default: it does).
     """
     from sweeper.cli.text import retry_text
     from sweeper.config import duration_s, size_bytes
@@ -223,8 +245,8 @@ def retry(
 
     options = replace(_options(cpus), brake=brake, take_over=take_over)
     limits = {
-        **_limit("timeout_s", "--timeout", timeout, duration_s),
-        **_limit("memory_per_run", "--memory-per-run", memory_per_run, size_bytes),
+        **limit("timeout_s", "--timeout", timeout, duration_s),
+        **limit("memory_per_run", "--memory-per-run", memory_per_run, size_bytes),
     }
     prepared = prepare_retry(
         group_folder(runs_dir, group), options, causes=cause, trainer=trainer, limits=limits
@@ -237,22 +259,6 @@ def retry(
     return _train(prepared, options, retry_text, json=json)
 
 
-def _limit(
-    field: str, option: str, text: str | None, read: Callable[[str], float]
-) -> dict[str, float]:
-    """A limit as people write it, for the field of `Resources`; nothing for None."""
-    if text is None:
-        return {}
-    try:
-        found = read(text)
-    except (ValueError, OverflowError):
-        found = 0.0
-    if not 0 < found < 1e18:
-        example = "20 min" if field == "timeout_s" else "2 GB"
-        raise SweeperError(f"{option}: expected an amount such as `{example}`, got {text!r}")
-    return {field: found}
-
-
 def _train(
     prepared: Prepared,
     options: Options,
@@ -263,6 +269,7 @@ def _train(
     """Launch what was prepared, show its progress, and return the exit status."""
     from sweeper.cli.text import ending_text
     from sweeper.launch.launch import launch as launch_here
+    from sweeper.launch.work import SweepFile
     from sweeper.report.final_report import ending
 
     # With --json, only the answer goes to stdout.
@@ -274,10 +281,12 @@ def _train(
         reason=end.end.reason,
         message=end.end.message,
         shard=prepared.work.shard,
+        chosen=prepared.work.chosen if isinstance(prepared.work, SweepFile) else None,
+        launch=end.launch,
     )
     for problem in answer["problems"]:
         complain(problem)
-    with contextlib.suppress(OSError):  # a terminal that was closed changes nothing
+    with carefully():
         print_json(answer) if json else say(ending_text(answer))
     if end.end.reason != "done":
         return STOPPED if end.end.reason == "stopped" else PAUSED
@@ -292,19 +301,20 @@ def _view(
     headline: str | None = None,
 ) -> View:
     """Print what is about to run, and return the view that shows its progress."""
-    from sweeper.cli.live_view import view_for
+    from sweeper.cli.live_view import run_labels, view_for
     from sweeper.records import status as read_status
-    from sweeper.report.format import axis_words
 
     _warn(prepared)
-    stream.write(text_of(_described(prepared)) + "\n")
-    stream.flush()
+    described = text_of(_described(prepared))
+    with contextlib.suppress(OSError):  # see `carefully`
+        stream.write(described + "\n")
+        stream.flush()
     work = prepared.work
     specs = [planned.spec for pack in prepared.plan.packs for planned in pack.runs]
     return view_for(
         stream,
         total=len(specs),
-        names={spec.id: axis_words(spec.axis_values) for spec in specs},
+        names=run_labels(prepared),
         headline=headline or work.trainer.headline,
         # The records know the progress of trainings only.
         status=(lambda: read_status(work.folder)) if work.datasets is None else dict,
@@ -313,11 +323,11 @@ def _view(
 
 @app.command(group=RUN)
 def evaluate(
-    *targets: str,
+    *targets: Target,
     datasets: str,
     timeout: str | None = None,
     cpus: int | None = None,
-    brake: bool = True,
+    brake: Brake = True,
     take_over: TakeOver = False,
     trainer: TrainerName = None,
     runs_dir: RunsDir = DEFAULT_RUNS,
@@ -339,7 +349,7 @@ def evaluate(
         datasets: Names of datasets, separated by commas.
         timeout: Another time limit for each run, such as `20 min`.
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
-        brake: Pause if the first eight runs all fail for the same cause.
+        brake: Pause if the first eight runs all fail for the same cause (default: it does).
     """
     from sweeper.cli.text import evaluation_text
     from sweeper.config import duration_s
@@ -351,7 +361,7 @@ def evaluate(
     if not targets or not names:
         raise SweeperError("sweep evaluate takes a group or run ids, and --datasets NAME,NAME")
     options = replace(_options(cpus), brake=brake, take_over=take_over)
-    limits = _limit("timeout_s", "--timeout", timeout, duration_s)
+    limits = limit("timeout_s", "--timeout", timeout, duration_s)
     prepared = prepare_evaluation(runs_dir, targets, names, options, trainer=trainer, limits=limits)
     stream = sys.stderr if json else sys.stdout
     end = launch_here(
@@ -362,7 +372,7 @@ def evaluate(
     runs = [planned.spec.id for pack in prepared.plan.packs for planned in pack.runs]
     found = {run: dict(end.state.runs[run].evaluated) for run in runs}
     good = all(any(key.startswith(names[-1]) for key in metrics) for metrics in found.values())
-    with contextlib.suppress(OSError):  # a terminal that was closed changes nothing
+    with carefully():
         if json:
             print_json({"group": prepared.work.folder.group, "evaluated": found})
         else:
@@ -377,7 +387,7 @@ def evaluate(
 
 @app.command(group=RUN)
 def rerun(
-    run: str,
+    run: AnyRun,
     /,
     *,
     pdb: bool = False,
@@ -396,7 +406,7 @@ def rerun(
     ```
 
     Args:
-        run: A run id, or the first characters of one.
+        run: A run: its id, the first characters of it, or its name.
         pdb: Open the debugger where it crashes.
     """
     from sweeper.launch.rerun import rerun_here

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from sweeper.report.format import axis_words, earlier_runs
+from sweeper.cli.columns import grid as _grid
+from sweeper.cli.columns import rendered as _rendered
+from sweeper.records.code import code_words, missing_text
+from sweeper.report.format import NOTHING, axis_words, earlier_runs, run_words, value_text
+from sweeper.suggest import counted
 from sweeper.units import duration, size
 
 __all__ = [
@@ -32,26 +33,8 @@ _RUNS_SHOWN = 20
 _FILES_SHOWN = 50
 
 
-def _rendered(*parts: Table | Text | str) -> str:
-    """As plain text, as wide as it needs to be: pipes and logs get the same text as a terminal."""
-    console = Console(file=io.StringIO(), width=200, no_color=True, highlight=False)
-    for part in parts:
-        console.print(part, soft_wrap=True, markup=False)
-    assert isinstance(console.file, io.StringIO)
-    return "".join(f"{line.rstrip()}\n" for line in console.file.getvalue().splitlines())
-
-
-def _grid(rows: Sequence[Sequence[object]], heads: Sequence[str] = ()) -> Table:
-    table = Table(box=None, show_header=bool(heads), padding=(0, 2, 0, 0), header_style="")
-    for head in heads or [""] * max(map(len, rows), default=0):
-        table.add_column(head, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
-    return table
-
-
 def _listed(values: Sequence[object]) -> str:
-    shown = ", ".join(map(str, values[:_VALUES_SHOWN]))
+    shown = ", ".join(map(value_text, values[:_VALUES_SHOWN]))
     more = len(values) - _VALUES_SHOWN
     return f"{shown}, … ({more} more)" if more > 0 else shown
 
@@ -72,6 +55,7 @@ def plan_text(plan: Mapping[str, Any]) -> str:
         ("group", plan["group"]),
         *([("shard", plan["shard"])] if plan.get("shard") else []),
         ("runs", f"{plan['total']}: {_to_train(plan)}" + (f", {done}" if done else "")),
+        *_chosen_row(plan),
         *_excluded_row(plan),
         *([("besides", earlier_runs(plan["earlier"]))] if plan["earlier"] else []),
         *((axis["label"], _axis_values(axis)) for axis in plan["axes"]),
@@ -84,7 +68,8 @@ def plan_text(plan: Mapping[str, Any]) -> str:
     groups = plan["invalid_groups"]
     if groups:
         parts.append(
-            f"\n{sum(group['count'] for group in groups)} invalid points; all others are trained:"
+            f"\n{counted(sum(group['count'] for group in groups), 'invalid point')}; "
+            f"all others are trained:"
         )
         for group in groups[:_INVALID_SHOWN]:
             where = group["condition"] or axis_words(group["axis_values"])
@@ -92,14 +77,25 @@ def plan_text(plan: Mapping[str, Any]) -> str:
                 f"  {group['count']} × {group['reason']}" + (f"  [{where}]" if where else "")
             )
         if len(groups) > _INVALID_SHOWN:
-            parts.append(f"  … and {len(groups) - _INVALID_SHOWN} more reasons: see --json")
+            parts.append(
+                f"  … and {counted(len(groups) - _INVALID_SHOWN, 'more reason')}: see --json"
+            )
     return _rendered(*parts)
 
 
 def _to_train(plan: Mapping[str, Any]) -> str:
     """How many runs are to train, those apart that have failed before."""
-    failed = plan["failed_before"]
-    before = f" ({plan['to_train'] - failed} new, {failed} failed before)" if failed else ""
+    failed, again = plan["failed_before"], plan.get("again", 0)
+    parts = [
+        f"{count} {words}"
+        for count, words in (
+            (plan["to_train"] - failed - again, "new"),
+            (failed, "failed before"),
+            (again, "again"),
+        )
+        if count or words == "new"
+    ]
+    before = f" ({', '.join(parts)})" if failed or again else ""
     return f"{plan['to_train']} to train{before}"
 
 
@@ -107,12 +103,18 @@ def _program_row(plan: Mapping[str, Any]) -> list[tuple[str, object]]:
     """Programs and packs, where the trainer says which runs share a program."""
     if not plan["programs"]:
         return []
-    return [("programs", f"{plan['programs']} to compile, {plan['packs']} packs")]
+    return [("programs", f"{plan['programs']} to compile, {counted(plan['packs'], 'pack')}")]
+
+
+def _chosen_row(plan: Mapping[str, Any]) -> list[tuple[str, object]]:
+    of = plan.get("chosen_of")
+    return [("chosen", f"{plan['total']} of the sweep's {of} runs")] if of is not None else []
 
 
 def _excluded_row(plan: Mapping[str, Any]) -> list[tuple[str, object]]:
     excluded = plan["excluded"]
-    return [("left out", f"{excluded} points by `exclude` or `only`")] if excluded else []
+    points = counted(excluded, "point")
+    return [("left out", f"{points} by `exclude` or `only`")] if excluded else []
 
 
 def _estimate_row(plan: Mapping[str, Any]) -> list[tuple[str, object]]:
@@ -128,16 +130,16 @@ def _estimate_row(plan: Mapping[str, Any]) -> list[tuple[str, object]]:
 def _wave_rows(plan: Mapping[str, Any]) -> list[tuple[str, object]]:
     """Waves, if there is anything to do, and slots."""
     waves = plan["waves"]
+    runs = "run" if waves == [1] else "runs"
     return [
-        *([("waves", f"{len(waves)} ({_listed(waves)} runs)")] if waves else []),
+        *([("waves", f"{len(waves)} ({_listed(waves)} {runs})")] if waves else []),
         ("slots", f"{plan['slots']}{_idle_slots(plan)}"),
     ]
 
 
 def retry_text(plan: Mapping[str, Any]) -> str:
     """The answer of `sweep retry`, and what it says before it starts."""
-    number = plan["to_train"]
-    lines = [f"{plan['group']}: {number} {'run' if number == 1 else 'runs'} to train again"]
+    lines = [f"{plan['group']}: {counted(plan['to_train'], 'run')} to train again"]
     lines += [f"  {_cause_line(cause)}" for cause in plan["causes"]]
     if plan["left_alone"]:
         lines += ["left alone:", *(f"  {_cause_line(cause)}" for cause in plan["left_alone"])]
@@ -160,10 +162,9 @@ def retry_text(plan: Mapping[str, Any]) -> str:
 
 def evaluation_text(plan: Mapping[str, Any]) -> str:
     """What `sweep evaluate` says before it starts."""
-    number = plan["to_evaluate"]
     return _rendered(
-        f"{plan['group']}: {number} {'run' if number == 1 else 'runs'} to evaluate on "
-        f"{', '.join(plan['datasets'])}, on {plan['slots']} slots"
+        f"{plan['group']}: {counted(plan['to_evaluate'], 'run')} to evaluate on "
+        f"{', '.join(plan['datasets'])}, on {counted(plan['slots'], 'slot')}"
     )
 
 
@@ -192,6 +193,7 @@ def status_text(status: Mapping[str, Any]) -> str:
     head = f"{status['group']}: {finished} of {status['total']} finished"
     rest = ", ".join(f"{count} {word}" for word, count in counts.items() if word != "finished")
     lines: list[Table | str] = [(f"{head}; {rest}" if rest else head) + _earlier(status)]
+    lines += [f"note: {status['note']}"] if status.get("note") else []
     if status.get("eta_s") is not None:
         lines.append(f"about {duration(status['eta_s'])} left")
     running = status["running"]
@@ -200,7 +202,7 @@ def status_text(status: Mapping[str, Any]) -> str:
             _grid(
                 [
                     (
-                        run["id"],
+                        run_words(run["id"], run.get("name")),
                         "" if run.get("fraction") is None else f"{run['fraction']:.0%}",
                         "" if run.get("step") is None else f"step {run['step']}",
                         axis_words(run["axis_values"]),
@@ -215,9 +217,15 @@ def status_text(status: Mapping[str, Any]) -> str:
     )
     if bad:
         lines.append(f"Why: sweep crashed {status['group']}")
+    launch = status["launch"]
+    if launch and launch["reason"] == "paused" and launch["message"]:
+        lines.append(f"paused: {launch['message']}")
     if len(status["launches"]) > 1:
         lines += ["launches:", _grid([_launch_row(launch) for launch in status["launches"]])]
     lines += [doubt["message"] for doubt in status["in_doubt"]]
+    lines += status["code"]["messages"]
+    if status["without_folder"]:
+        lines.append(missing_text(status["without_folder"]))
     return _rendered(*lines)
 
 
@@ -227,7 +235,7 @@ def _launch_row(launch: Mapping[str, Any]) -> tuple[str, ...]:
         f"  {launch['id']}",
         f"host {launch['host']}, process {launch['pid']}" + (f", job {job}" if job else ""),
         f"shard {shard}" if shard else "",
-        f"{launch['slots']} slots",
+        counted(launch["slots"] or 0, "slot"),
         "" if launch["alive"] else "can't tell whether it lives",
     )
 
@@ -244,22 +252,24 @@ def crashed_text(answer: Mapping[str, Any], *, everything: bool = False) -> str:
             f"{group}: every run that has ended is finished{_earlier(answer)}", *doubts
         )
     runs = {run["id"]: run for run in answer["runs"]}
-    number = f"{len(causes)} causes" if len(causes) > 1 else "1 cause"
-    parts = [f"{group}: {len(runs)} runs without a good outcome, {number}{_earlier(answer)}"]
+    number = f"{counted(len(runs), 'run')} without a good outcome, {counted(len(causes), 'cause')}"
+    parts = [f"{group}: {number}{_earlier(answer)}"]
     for cause in causes:
         example = runs[cause["example"]]
         parts += ["", f"{cause['runs']} {cause['outcome']}: {_cause_words(cause)}"]
         parts += _details(
             ("when", _explanation(cause)),
             ("at", cause["place"]),
-            ("example", example["id"]),
+            ("example", run_words(example["id"], example.get("name"))),
             ("log", example["log"]),
         )
     for cause in causes:
         shown = cause["ids"] if everything else cause["ids"][:_RUNS_SHOWN]
         for run in (runs[run] for run in shown):
-            parts += ["", f"{run['id']}  {run['outcome']}  {_cause_words(run)}".rstrip()]
+            called = run_words(run["id"], run.get("name"))
+            parts += ["", f"{called}  {run['outcome']}  {_cause_words(run)}".rstrip()]
             parts += _details(
+                ("note", run.get("note")),
                 ("axes", axis_words(run["axis_values"])),
                 ("at", run["place"]),
                 ("last step", run["last_step"]),
@@ -305,13 +315,17 @@ def _explanation(cause: Mapping[str, Any]) -> str:
 
 def show_text(run: Mapping[str, Any]) -> str:
     """The answer of `sweep show`."""
-    facts = [(key, run[key]) for key in ("id", "group", "outcome", "last_step", "wall_s")]
+    keys = ("id", "name", "note", "group", "outcome", "last_step", "wall_s")
+    facts = [(key, run.get(key)) for key in keys]
     facts += [(key, _moment(run[key])) for key in ("started", "ended")]
     facts += [("attempts", len(run["attempts"]))]
+    facts += [("code", code_words(run["sources"]) or None)]
     parts: list[Table | str] = [_grid([fact for fact in facts if fact[1] is not None])]
+    parts += run["code"]
     for title in ("cause", "axis_values", "metrics", "config", "paths"):
         leaves = _leaves(run[title] or {})
-        rows = [(f"  {key}", value) for key, value in leaves if value is not None]
+        given = title in ("axis_values", "config")  # where null is a value, not nothing
+        rows = [(f"  {key}", _short(value)) for key, value in leaves if given or value is not None]
         if rows:
             parts += [f"{title.replace('_', ' ')}:", _grid(rows)]
     files = run["files"]
@@ -340,17 +354,23 @@ def _leaves(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
         if isinstance(value, Mapping):
             rows += _leaves(value, f"{prefix}{key}.")
         else:
-            rows.append((f"{prefix}{key}", f"{value:.6g}" if isinstance(value, float) else value))
+            rows.append((f"{prefix}{key}", value))
     return rows
+
+
+def _short(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else value_text(value)
 
 
 def diff_text(names: Sequence[str], rows: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
     """The answer of `sweep diff`."""
     if not rows:
         return "no parameter differs\n"
-    return _rendered(
-        _grid([(key, *(values.get(n, "–") for n in names)) for key, values in rows], ["", *names])
-    )
+    cells = [
+        (key, *(value_text(values[name]) if name in values else NOTHING for name in names))
+        for key, values in rows
+    ]
+    return _rendered(_grid(cells, ["", *names]))
 
 
 def doctor_line(name: str, verdict: str, found: str, fix: str | None) -> str:
@@ -365,7 +385,7 @@ def ending_text(answer: Mapping[str, Any]) -> str:
     if answer["table"]:
         lines += [answer["table"]]
     counts = ", ".join(f"{count} {word}" for word, count in answer["counts"].items())
-    lines.append(f"{group}: {answer['total']} runs: {counts}{_earlier(answer)}")
+    lines.append(f"{group}: {counted(answer['total'], 'run')}: {counts}{_earlier(answer)}")
     for place, run in enumerate(answer["best"], start=1):
         words = axis_words(run["axis_values"])
         value = f"{headline} {run[headline]:.4g}"
@@ -373,6 +393,7 @@ def ending_text(answer: Mapping[str, Any]) -> str:
             value += " (largest)" if answer["maximise"] else " (smallest)"
         lines.append(f"  best {place}: {run['id']}  {value}  {words}".rstrip())
     lines += [f"saved {file}" for file in answer["files"]]
+    lines += answer["code"]["messages"]
     if answer["message"]:
         lines.append(f"paused: {answer['message']}")
     lines.append("next:")

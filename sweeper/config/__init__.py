@@ -8,7 +8,7 @@ from sweeper.config.diff import differing
 from sweeper.config.expansion import Axis, RunSpec
 from sweeper.config.overrides import override_config
 from sweeper.config.resources import Resources
-from sweeper.config.run_config import from_plain, plain, run_id, to_yaml
+from sweeper.config.run_config import from_plain, identity, plain, run_id, to_yaml
 from sweeper.config.sweep import Sweep, read_sweep
 from sweeper.errors import Problem
 from sweeper.suggest import nearest
@@ -23,6 +23,7 @@ __all__ = [
     "differing",
     "duration_s",
     "from_plain",
+    "identity",
     "nearest",
     "override_config",
     "plain",

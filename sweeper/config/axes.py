@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -191,9 +191,9 @@ def replaced(section: Section, path: str, value: Any) -> Section:
 class ConfigPart:
     """Reads the config part of one file onto defaults.
 
-    `known` are the other keys that the top of the file may have, for hints; `axes` gathers
-    the axes found; `given` has the place of every key of the file by dotted path. `single` is what
-    messages call a part in which every key has one value.
+    `known` are the other keys that the top of the file may have, for hints, and `renamed` has the
+    new keys of old ones; `axes` gathers the axes found; `given` has the place of every key of the
+    file by dotted path. `single` is what messages call a part in which every key has one value.
     """
 
     report: Report
@@ -203,6 +203,7 @@ class ConfigPart:
     axes: list[DraftAxis] = field(default_factory=list)
     given: dict[str, Mark] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, entries: MappingNode) -> Section:
         """The section of the file: defaults, what it overrides, and placeholders for its axes."""
@@ -293,7 +294,13 @@ class ConfigPart:
                 self.report.warn(node.mark, f"{path}: `{shown(value)}` {text}: {better}")
 
     def _report(self, error: MisfitError, path: str) -> None:
-        MisfitError(error.misfits[:MOST_MISFITS]).add_to(self.report)
+        shown_first = error.misfits[:MOST_MISFITS]
+        MisfitError(
+            replace(misfit, text=f"unknown key; renamed to `{self.renamed[misfit.key]}`")
+            if misfit.key in self.renamed
+            else misfit
+            for misfit in shown_first
+        ).add_to(self.report)
         rest = error.misfits[MOST_MISFITS:]
         if rest:
             self.report.error(rest[0].mark, f"{path}: and {len(rest)} more like this")
@@ -301,6 +308,9 @@ class ConfigPart:
     def _unknown(self, name: str, mark: Mark, section: Section, key: str) -> None:
         """Report an unknown key: it is misspelt, or in the wrong section."""
         message = f"{joined(key, shown(name))}: unknown key"
+        if joined(key, name) in self.renamed:
+            self.report.error(mark, f"{message}; renamed to `{self.renamed[joined(key, name)]}`")
+            return
         known = [path for path in paths(self.defaults) if path != joined(key, name)]
         elsewhere = [path for path in known if path.endswith("." + name)]
         here = [*section.schema.fields, *(self.known if not key else ())]

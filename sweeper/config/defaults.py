@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,9 @@ class Defaults:
     warnings: tuple[Problem, ...] = ()
 
 
-def read_defaults(sweep_file: Path, trainer_name: str, schema: Schema) -> Defaults:
+def read_defaults(
+    sweep_file: Path, trainer_name: str, schema: Schema, renamed: Mapping[str, str]
+) -> Defaults:
     """The defaults for a sweep file whose trainer has the canonical name `trainer_name`.
 
     Looked for in the file's folder, then in the one above. A file for another trainer is passed
@@ -57,7 +60,7 @@ def read_defaults(sweep_file: Path, trainer_name: str, schema: Schema) -> Defaul
                     entry.mark, f"{entry.key}: belongs in a sweep file, not in default.yaml"
                 )
         fields = tuple(entry for entry in root.entries if entry.key not in reserved)
-        part = ConfigPart(report, own, known=("trainer",), single="a default")
+        part = ConfigPart(report, own, known=("trainer",), single="a default", renamed=renamed)
         section = part.read(MappingNode(fields, root.mark))
         return Defaults(section, _short(file), tuple(report.errors()), tuple(report.warnings()))
     return Defaults(own)

@@ -24,6 +24,7 @@ __all__ = [
     "condition_of",
     "dimensions",
     "in_rows",
+    "read_condition",
     "read_conditions",
     "read_zip",
 ]
@@ -64,6 +65,7 @@ class Names:
     axes: Sequence[DraftAxis]
     fixed: Section
     failed: frozenset[str] = frozenset()
+    renamed: Mapping[str, str] = field(default_factory=dict)
     _subjects: dict[str, Subject] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -110,8 +112,10 @@ class Names:
             known = labels([axis.key for axis in self.axes])
             known_words = [*known.values(), *known] if among_axes else []
             message = f"{what}: `{shown(word)}` is not a key of the config"
-            message += meant(word, known_words) or meant(
-                word, [*self._subjects, *labels(list(self._subjects)).values()]
+            message += (
+                self._new_key(word)
+                or meant(word, known_words)
+                or meant(word, [*self._subjects, *labels(list(self._subjects)).values()])
             )
         self.report.error(mark, message)
         return None
@@ -119,6 +123,10 @@ class Names:
     def is_section(self, word: str) -> bool:
         """Whether there are keys inside what a key means."""
         return any(f".{word}." in f".{path}" for path in self._subjects)
+
+    def _new_key(self, word: str) -> str:
+        old = next((old for old in self.renamed if f".{old}".endswith(f".{word}")), None)
+        return f"; renamed to `{self.renamed[old]}`" if old else ""
 
     def _depends_on_an_error(self, word: str) -> bool:
         parts = word.split(".")
@@ -295,10 +303,18 @@ def read_conditions(
         elif not item.entries:
             names.report.error(item.mark, f"{what}: an empty condition matches every run")
         else:
-            condition = condition_of(item, names, what)
+            condition = read_condition(item, names, what, grid)
             if condition is not None:
-                found.append(in_rows(condition, grid))
+                found.append(condition)
     return found
+
+
+def read_condition(
+    node: MappingNode, names: Names, what: str, grid: Sequence[Dimension]
+) -> RowFilter | None:
+    """One condition in terms of dimensions and rows; None with a report if it can't hold."""
+    condition = condition_of(node, names, what)
+    return None if condition is None else in_rows(condition, grid)
 
 
 def condition_of(node: MappingNode, names: Names, what: str) -> Mapping[int, frozenset[int]] | None:

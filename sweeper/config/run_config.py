@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from sweeper.config.field_types import Coercion, MisfitError, canonical_json
+from sweeper.config.identity import identifying
 from sweeper.config.schema import schema_of
 from sweeper.config.section_types import SectionType
 from sweeper.config.yaml_nodes import data_of, node_of, parse, resolve
@@ -26,6 +27,7 @@ from sweeper.untrusted import plain_file
 
 __all__ = [
     "from_plain",
+    "identity",
     "inline_yaml",
     "plain",
     "read_config",
@@ -69,10 +71,16 @@ def from_plain(ConfigType: type, data: Mapping[str, Any]) -> Any:
         raise ConfigError([Problem("", 0, 0, str(error))]) from error
 
 
+def identity(config: Any) -> dict[str, Any]:
+    """The part of `plain(config)` that the run's id is made from; see `Formerly`."""
+    found: dict[str, Any] = identifying(config, plain(config))
+    return found
+
+
 def run_id(trainer_name: str, plain_config: Mapping[str, Any]) -> str:
     """The id of a run: 10 characters of `a`-`z` and `2`-`7`.
 
-    `plain_config` comes from `plain`. Raises `ConfigError` for values that JSON lacks (NaN).
+    `plain_config` comes from `identity`. Raises `ConfigError` for values that JSON lacks (NaN).
     """
     try:
         return run_id_of_json(trainer_name, canonical_json(_without_minus_zero(plain_config)))

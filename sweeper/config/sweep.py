@@ -28,11 +28,14 @@ from sweeper.config.overrides import (
     with_overrides,
 )
 from sweeper.config.problems import Report
+from sweeper.config.renames import check_renamed
 from sweeper.config.resources import Resources, read_resources
+from sweeper.config.run_names import RunNames, read_run_names
 from sweeper.config.schema import check_types, schema_of
 from sweeper.config.section_types import Schema, Section
 from sweeper.config.sweep_keys import (
     INSIDE,
+    NAME,
     RESERVED,
     WHEN,
     read_group,
@@ -43,6 +46,7 @@ from sweeper.config.sweep_keys import (
 )
 from sweeper.config.trainer_file import trainer_file
 from sweeper.config.when import Whens, read_when
+from sweeper.config.where import read_where
 from sweeper.config.yaml_nodes import Entry, MappingNode, parse
 from sweeper.config.yaml_text import read_text
 from sweeper.errors import ConfigError, Mark, Problem, TrainerError
@@ -58,7 +62,7 @@ class Sweep:
     """A valid sweep file; iterating gives its runs, each made when it is asked for.
 
     `defaults_file` is the default.yaml that it builds on, `zipped` the keys of axes that move
-    together, `wandb` what the file says for W&B besides the group.
+    together, `wandb` what the file says for W&B besides the group, `names` what runs are called.
     """
 
     path: Path
@@ -73,6 +77,9 @@ class Sweep:
     zipped: tuple[tuple[str, ...], ...]
     _points: int = field(repr=False)
     _expansion: Expansion = field(repr=False)
+    _names: Names = field(repr=False)
+    _grid: tuple[Dimension, ...] = field(repr=False)
+    names: RunNames | None = None
 
     def grid_size(self) -> int:
         """The number of points before `exclude` and `only`."""
@@ -90,6 +97,13 @@ class Sweep:
     def __iter__(self) -> Iterator[RunSpec]:
         """The runs, each point once: the first axis of the file changes slowest, seeds fastest."""
         return iter(self._expansion)
+
+    def matching(self, where: Sequence[str]) -> Iterator[RunSpec]:
+        """The runs for which any of these conditions holds, in the same order.
+
+        Raises `ConfigError` for a bad condition; see `sweeper.config.where`.
+        """
+        return self._expansion.matching(read_where(where, self._names, self._grid))
 
 
 def read_sweep(path: Path, *, search: Sequence[Path] = (), overrides: Sequence[str] = ()) -> Sweep:
@@ -110,14 +124,16 @@ def read_sweep(path: Path, *, search: Sequence[Path] = (), overrides: Sequence[s
         _read_head(path, root, report, INSIDE)
         raise ConfigError(report.errors())
     schema = _schema(trainer)
-    defaults = read_defaults(path, trainer.name, schema)
+    defaults = read_defaults(path, trainer.name, schema, trainer.renamed)
     keys = reserved_for(schema)
     whole, counting = overridden(root, given, defaults.section, report, keys)
     head = _read_head(path, whole, report, keys)
     fields = tuple(entry for entry in whole.entries if entry.key not in keys)
-    part = ConfigPart(report, defaults.section, known=tuple(keys))
+    part = ConfigPart(report, defaults.section, known=tuple(keys), renamed=trainer.renamed)
     section = part.read(MappingNode(fields, root.mark))
     grid = _read_grid(section, part, head.reserved)
+    naming = head.reserved.get(NAME)
+    names = read_run_names(naming, grid.names, report) if naming is not None else None
     problems = [*report.errors(), *defaults.errors]
     if problems:
         raise ConfigError(problems)
@@ -140,7 +156,11 @@ def read_sweep(path: Path, *, search: Sequence[Path] = (), overrides: Sequence[s
             [(axis.key, axis.field_type, axis.values) for axis in part.axes],
             grid.dimensions,
             selection,
+            renamed=trainer.renamed,
         ),
+        _names=grid.names,
+        _grid=grid.dimensions,
+        names=names,
     )
 
 
@@ -209,6 +229,7 @@ def _schema(trainer: Trainer) -> Schema:
     """The schema of the trainer's Config. Raises `TrainerError`."""
     schema = schema_of(trainer.Config)
     check_types(trainer.Config)
+    check_renamed(trainer)
     taken = [name for name in schema.fields if name in RESERVED]
     if taken:
         raise TrainerError(
@@ -223,6 +244,7 @@ class _Grid:
     section: Section
     dimensions: tuple[Dimension, ...]
     zipped: tuple[tuple[int, ...], ...]
+    names: Names
     whens: Sequence[RowFilter]
     excludes: Sequence[RowFilter]
     onlys: Sequence[RowFilter] | None
@@ -237,13 +259,13 @@ def _read_grid(section: Section, part: ConfigPart, reserved: Mapping[str, Entry]
     if "seeds" in reserved:
         section = read_seeds(reserved["seeds"], section, part)
     part.require(section)
-    names = Names(part.report, part.axes, section, frozenset(part.failed))
+    names = Names(part.report, part.axes, section, frozenset(part.failed), part.renamed)
     zipped = read_zip(reserved["zip"].value, names) if "zip" in reserved else []
     grid = dimensions(part.axes, zipped, part.report)
     excludes = read_conditions(reserved.get("exclude"), names, grid)
     onlys = read_conditions(reserved.get("only"), names, grid)
     left_out = [in_rows(condition, grid) for condition in whens.excludes]
-    return _Grid(section, tuple(grid), tuple(zipped), left_out, excludes or (), onlys)
+    return _Grid(section, tuple(grid), tuple(zipped), names, left_out, excludes or (), onlys)
 
 
 def _select(grid: _Grid, report: Report, reserved: Mapping[str, Entry]) -> Selection:

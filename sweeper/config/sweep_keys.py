@@ -21,6 +21,7 @@ from sweeper.suggest import listed, shown
 
 __all__ = [
     "INSIDE",
+    "NAME",
     "RESERVED",
     "WHEN",
     "Wandb",
@@ -63,13 +64,15 @@ INSIDE: Mapping[str, tuple[str, ...]] = {
     KEY: (),
 }
 RESERVED = tuple(INSIDE)
-# Reserved only where the Config has no field of that name: it came after files that might have one.
+# Reserved only where the Config has no field of that name: they came after files that might have
+# one.
 WHEN = "when"
+NAME = "name"
 
 
 def reserved_for(schema: Schema) -> Mapping[str, tuple[str, ...]]:
     """The keys that aren't parameters in files for this Config, with the keys inside each."""
-    return INSIDE if WHEN in schema.fields else {**INSIDE, WHEN: ()}
+    return {**INSIDE, **{key: () for key in (WHEN, NAME) if key not in schema.fields}}
 
 
 def _fit(field_type: FieldType, node: Node, key: str, report: Report) -> Any:

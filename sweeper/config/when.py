@@ -106,7 +106,8 @@ class _Reader:
 
     def names(self) -> Names:
         """What keys mean, with the axes as they are now."""
-        return Names(self.part.report, self.part.axes, self.section, frozenset(self.part.failed))
+        part = self.part
+        return Names(part.report, part.axes, self.section, frozenset(part.failed), part.renamed)
 
     def block(self, node: Node, number: int) -> _Block | None:
         """One block; None with the error reported."""

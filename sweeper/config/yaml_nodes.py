@@ -214,7 +214,8 @@ class _Builder:
                 kept.append(entry)
                 continue
             places = f"on line {before.mark.line} and on line {entry.mark.line}"
-            same = _typed(before.value) == _typed(entry.value)
+            read = _typed if entry.key in _LISTS_ASIDE else _content
+            same = read(before.value) == read(entry.value)
             add: Callable[[Mark, str], None] = self.report.warn if same else self.report.error
             ending = "" if same else ", with different values: keep one"
             add(entry.mark, f"`{shown(entry.key)}` is given twice, {places}{ending}")
@@ -230,6 +231,21 @@ def _typed(node: Node) -> Any:
     if isinstance(node, ListNode):
         return [_typed(item) for item in node.items]
     return {entry.key: _typed(entry.value) for entry in node.entries}
+
+
+# `5` is five seeds, `[5]` is one.
+_LISTS_ASIDE = {"seeds"}
+
+
+def _content(node: Node) -> Any:
+    """As `_typed`, but a list of one scalar equals the scalar: both are an axis of one value."""
+    if isinstance(node, ListNode):
+        if len(node.items) == 1 and isinstance(node.items[0], ScalarNode):
+            return _typed(node.items[0])
+        return [_content(item) for item in node.items]
+    if isinstance(node, MappingNode):
+        return {entry.key: _content(entry.value) for entry in node.entries}
+    return _typed(node)
 
 
 # Unquoted scalars are read as people mean them: by the YAML 1.2 core schema, and `1_000` too.

@@ -10,6 +10,7 @@ from operator import or_
 from typing import Any
 
 from sweeper.keys import value_key
+from sweeper.records.parameters import ABSENT
 
 __all__ = ["AxisMasks", "Points", "mask_of"]
 
@@ -44,13 +45,13 @@ class Points:
     """Runs by their axis values; run i is bit i.
 
     `rows` are plain axis values by axis key, as the records have them, of any kind. A run that
-    lacks an axis counts as one with None there.
+    lacks an axis has `ABSENT` there, which is a value of its own.
     """
 
     def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
         self.size = len(rows)
         keys = dict.fromkeys(key for row in rows for key in row)
-        self.axes = tuple(_axis(key, [row.get(key) for row in rows]) for key in keys)
+        self.axes = tuple(_axis(key, [row.get(key, ABSENT) for row in rows]) for key in keys)
 
 
 def _axis(key: str, column: Sequence[Any]) -> AxisMasks:
@@ -60,10 +61,14 @@ def _axis(key: str, column: Sequence[Any]) -> AxisMasks:
     for place, value in enumerate(column):
         # Writing JSON for each of 100,000 runs would take longer than all the rest.
         same = (type(value), value) if isinstance(value, str | int | float) else id(value)
-        word = known.get(same) or known.setdefault(same, value_key(value))
+        word = known.get(same) or known.setdefault(same, _word(value))
         values.setdefault(word, value)
         places.setdefault(word, []).append(place)
     return _arranged(key, [(values[word], mask_of(places[word], len(column))) for word in values])
+
+
+def _word(value: Any) -> str:
+    return "–" if value is ABSENT else value_key(value)  # no JSON begins like that
 
 
 def _arranged(key: str, pairs: list[tuple[Any, int]]) -> AxisMasks:

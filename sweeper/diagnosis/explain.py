@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -17,7 +17,7 @@ from sweeper.diagnosis.rules import MOST_ATOMS, Atom, Condition
 from sweeper.records import GroupFolder, Outcome, crashed, snapshot
 from sweeper.records.layout import is_run_id
 from sweeper.records.lookup import run_name
-from sweeper.records.parameters import varying_values
+from sweeper.records.parameters import ABSENT, varying_values
 from sweeper.records.queries import BadEnd, doubts
 from sweeper.records.state import INTERRUPTED, STANDINGS, WORTH_RETRYING, RunState
 from sweeper.trainer import DEFAULT_TRAINER
@@ -68,14 +68,20 @@ def crash_groups(folder: GroupFolder, *, everything: bool = False) -> dict[str, 
         "runs": [run.plain() for run in runs],
         "in_doubt": doubts(seen),
         "earlier": 0 if everything else len(found.earlier),
-        **_next(folder, causes, runs),
+        **_next(folder, causes, runs, found.earlier),
     }
 
 
 def _next(
-    folder: GroupFolder, causes: Sequence[Mapping[str, Any]], runs: Sequence[BadEnd]
+    folder: GroupFolder,
+    causes: Sequence[Mapping[str, Any]],
+    runs: Sequence[BadEnd],
+    earlier: Collection[str],
 ) -> dict[str, Any]:
-    """The runs to look at first, and whether a retry would find anything."""
+    """The runs to look at first, and whether a retry would find anything.
+
+    It leaves alone the runs of `earlier` sweep files.
+    """
     examples = [cause["example"] for cause in causes]
     outcomes = {run.id: run.outcome for run in runs}
     again = (
@@ -85,7 +91,10 @@ def _next(
     return {
         "show": run_name(folder, examples[0]) if examples else None,
         "rerun": None if rerun is None else run_name(folder, rerun),
-        "retry": any(run.outcome in WORTH_RETRYING and _has_config(folder, run.id) for run in runs),
+        "retry": any(
+            run.outcome in WORTH_RETRYING and run.id not in earlier and _has_config(folder, run.id)
+            for run in runs
+        ),
     }
 
 
@@ -181,7 +190,11 @@ def _others(cause: CauseGroup, standings: Mapping[str, int]) -> int:
 def _plain(condition: Condition, names: Mapping[str, str]) -> dict[str, Any]:
     return {
         "atoms": [
-            {"axis": atom.axis, "relation": atom.relation, "values": list(atom.values)}
+            {
+                "axis": atom.axis,
+                "relation": atom.relation,
+                "values": [None if value is ABSENT else value for value in atom.values],
+            }
             for atom in condition.atoms
         ],
         "text": _text(condition, names) or "every run that has ended",
@@ -215,7 +228,9 @@ def _atom_text(atom: Atom, names: Mapping[str, str]) -> str:
 
 
 def _word(value: Any) -> str:
-    """A value as a sweep file has it."""
+    """A value as a sweep file has it; a dash for runs without the parameter."""
+    if value is ABSENT:
+        return "–"
     if isinstance(value, str) and _PLAIN_WORD.fullmatch(value) and value not in _WORDS_OF_YAML:
         return value
     return json.dumps(value, ensure_ascii=False, default=str)

@@ -42,6 +42,7 @@ _VARYING = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+_QUOTED = re.compile(r"""(?<!\w)(?:'[^']*'|"[^"]*"|`[^`]*`)(?!\w)""")
 _GAPS = re.compile(rf"{GAP}(?:[\s,]*{GAP})+")
 
 
@@ -74,19 +75,18 @@ class CauseGroup:
 def likeness(outcome: str, cause: Cause | None, run: str = "") -> tuple[str | None, ...]:
     """What two bad ends share if they have one cause.
 
-    That is the outcome, the kind and type of the cause, and its place, or the shape of its message
-    where no place is known or where the place is an accident (killed from outside). What hits a
-    run wherever it is (no memory, no time) has one cause whatever its place and message. `run` is
-    the run's id, which its message may hold.
+    That is the outcome, the kind and type of the cause, its place unless that is an accident
+    (killed from outside), and the shape of its message, as one line may raise for several reasons.
+    What hits a run wherever it is (no memory, no time) has one cause whatever its place and
+    message. `run` is the run's id, which its message may hold.
     """
     if cause is None:
         return (outcome,)
     key = (outcome, cause.kind, cause.type)
     if cause.kind in _HITS_ANYWHERE:
         return key
-    if cause.place and cause.type not in _FROM_OUTSIDE:
-        return (*key, "at", cause.place)
-    return (*key, "says", _shape(cause.message, run))
+    place = None if cause.type in _FROM_OUTSIDE else cause.place
+    return (*key, place, _shape(cause.message, run, at_one_place=place is not None))
 
 
 def by_cause(ends: Iterable[BadEnd]) -> list[CauseGroup]:
@@ -97,23 +97,27 @@ def by_cause(ends: Iterable[BadEnd]) -> list[CauseGroup]:
     return sorted((_group(same) for same in groups.values()), key=lambda group: -len(group.runs))
 
 
-def _shape(message: str, run: str) -> str:
+def _shape(message: str, run: str, *, at_one_place: bool) -> str:
     # The run's own id is known even if it looks like a word.
     own = rf"(?<![^\W_]){re.escape(run)}(?![^\W_])"
-    message = " ".join(message.partition(LAST_LINE)[0].split())
-    return message_shape(re.sub(own, GAP, message[:_MESSAGE_LIMIT]) if run else message)
+    message = " ".join(message.partition(LAST_LINE)[0].split())[:_MESSAGE_LIMIT]
+    if at_one_place:  # what one line quotes is a value; elsewhere it may be all that differs
+        message = _QUOTED.sub(GAP, message)
+    return message_shape(re.sub(own, GAP, message) if run else message)
 
 
 def _group(ends: list[BadEnd]) -> CauseGroup:
+    causes = [end.cause for end in ends]
+    place = _one(cause.place if cause else None for cause in causes)
     message = _common([end.message for end in ends])
     if message is None:
-        message = Counter(_shape(end.message, end.id) for end in ends).most_common(1)[0][0]
-    causes = [end.cause for end in ends]
+        shapes = (_shape(end.message, end.id, at_one_place=place is not None) for end in ends)
+        message = Counter(shapes).most_common(1)[0][0]
     return CauseGroup(
         outcome=ends[0].outcome,
         kind=ends[0].kind,
         type=_one(cause.type if cause else None for cause in causes),
-        place=_one(cause.place if cause else None for cause in causes),
+        place=place,
         message=message,
         runs=tuple(end.id for end in ends),
     )

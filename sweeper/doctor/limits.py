@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from sweeper.engine.budgets import WAVE_THREADS, WORKER_THREADS, thread_shortage
 from sweeper.host.facts import NETWORK_FILE_SYSTEMS, Room
+from sweeper.suggest import counted
 from sweeper.units import GIB, MIB, size
 
 __all__ = [
@@ -108,7 +109,7 @@ def memory(*, total: int, available: int, cgroup_room: int | None, workers: int)
     elif fit < workers:
         each = size(WORKER_MEMORY)
         fix = (
-            f"it is enough for {fit} of {workers} workers at {each} each: "
+            f"it is enough for {fit} of {counted(workers, 'worker')} at {each} each: "
             f"`sweep launch --cpus {fit}`, or more with a smaller model; "
             f"`memory_per_run` keeps one run from taking it all"
         )
@@ -145,7 +146,7 @@ def processes(*, rooms: Sequence[Room], workers: int) -> Check:
         elif room.free < expected * 5 // 4:
             findings.append(("warning", f"{room.name} leaves {room.free}, just enough: {room.fix}"))
     limits = ", ".join(f"{room.name} {room.limit} ({room.used} used)" for room in rooms)
-    found = f"{expected} threads expected for {workers} workers; {limits or 'no limit'}"
+    found = f"{expected} threads expected for {counted(workers, 'worker')}; {limits or 'no limit'}"
     data = {
         "expected_threads": expected,
         "workers": workers,

@@ -35,6 +35,7 @@ from sweeper.records.events import Ended, Event, WaveEnded
 from sweeper.records.outcomes import Outcome
 from sweeper.records.permissions import readable_as
 from sweeper.records.shards import WHOLE, Shard
+from sweeper.suggest import counted
 from sweeper.trainer import Trainer, load_trainer
 from sweeper.units import size
 
@@ -89,6 +90,7 @@ class _SelfTest:
     warnings: tuple[str, ...] = ()
     purpose: Purpose = "train"
     shard: Shard = WHOLE
+    again: bool = False
 
     def plan(self, state: GroupState) -> Plan:
         return plan_each([RunSpec(_RUN, probe_trainer.Config(), {})], self.trainer)
@@ -209,25 +211,25 @@ def worker_check(trial: WaveTrial) -> Check:
     if not trial.metrics:
         found = trial.failure or "it reported nothing"
         return Check("worker", "problem", found, "sweeps meet the same; fix the limits above", data)
+    threads = counted(round(trial.metrics["threads"]), "thread")
     if not trial.metrics["jax"]:
-        found = f"{trial.metrics['threads']:.0f} threads; JAX isn't installed for this Python"
+        found = f"{threads}; JAX isn't installed for this Python"
         fix = "pip install 'sweeper[models]', unless your trainers do without JAX"
         return Check("worker", "warning", found, fix, data)
-    threads, xla = round(trial.metrics["threads"]), round(trial.metrics["xla_threads"])
+    xla = round(trial.metrics["xla_threads"])
     findings: list[Finding] = []
     if xla > 1:
         fix = f"XLA's pool has {xla} threads for one CPU: unset NPROC and PJRT_NPROC"
         findings.append(("problem", fix))
-    if threads > WORKER_THREADS:
+    if trial.metrics["threads"] > WORKER_THREADS:
         fix = f"more than {WORKER_THREADS}: count with them in the limits on processes"
         findings.append(("warning", fix))
     if trial.metrics["stray_threads"]:
-        stray = round(trial.metrics["stray_threads"])
-        fix = f"{stray} threads may leave the slot's CPU: something here resets the affinity"
+        stray = counted(round(trial.metrics["stray_threads"]), "thread")
+        fix = f"{stray} may leave the slot's CPU: something here resets the affinity"
         findings.append(("problem", fix))
     memory = f", {size(trial.rss_peak_bytes)} resident" if trial.rss_peak_bytes else ""
-    pool = "1 thread" if xla == 1 else f"{xla} threads"
-    found = f"{threads} threads on one CPU, XLA's pool has {pool}{memory}"
+    found = f"{threads} on one CPU, XLA's pool has {counted(xla, 'thread')}{memory}"
     return judged("worker", found, findings, data)
 
 
@@ -240,7 +242,7 @@ def aftermath_check(trial: WaveTrial) -> Check:
         findings.append(("problem", "look for other programs that write to the temp folder"))
     found = "no process and no file left"
     if findings:
-        found = f"{trial.left} processes and {size(trial.left_bytes)} left"
+        found = f"{counted(trial.left, 'process', 'processes')} and {size(trial.left_bytes)} left"
     data = {"processes": trial.left, "bytes": trial.left_bytes}
     return judged("after a wave", found, findings, data)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -37,6 +38,7 @@ class ActiveWave:
     stopping: bool = False
     scratch_peak: int = 0
     limit_sent: int | None = None
+    withheld: set[str] = field(default_factory=set)
     ends: int = 0
     ends_wall_s: float = 0.0
     usage: dict[str, Usage] = field(default_factory=dict)
@@ -67,11 +69,18 @@ class ActiveWave:
         """Start nothing more; let what runs end by itself."""
         self._ask(self.process.drain)
 
+    def withhold(self, runs: set[str]) -> None:
+        """Have the wave give back those of these runs that still wait in it."""
+        if not runs <= self.withheld:
+            self.withheld |= runs
+            with contextlib.suppress(OSError):  # a full disk: then it trains them
+                self.process.withhold(self.withheld)
+
     def _ask(self, ask: Callable[[], None]) -> None:
         try:
             ask()
         except OSError as error:  # a full disk, just when the sweep wants to stop
-            self.give_up(f"can't ask the wave to stop: {error.strerror}")
+            self.give_up(f"can't ask the wave to stop: {error.filename}: {error.strerror}")
 
     def give_up(self, failure: str) -> None:
         """Kill the wave, once, for a reason to record."""

@@ -44,6 +44,9 @@ class WaveProcess(Protocol):
     def drain(self) -> None:
         """Start nothing more; let what runs end by itself. Raises OSError."""
 
+    def withhold(self, runs: Collection[str]) -> None:
+        """Give back those of these runs that haven't been started. Raises OSError."""
+
     def status(self, run: str) -> RunStatus:
         """What a run has noted so far."""
 

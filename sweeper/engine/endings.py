@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import reprlib
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sweeper.engine.failures import cause_of_exception
-from sweeper.engine.run_context import RunContext
+from sweeper.engine.failures import cause_of_exception, is_divergence
+from sweeper.engine.run_context import RunContext, as_number
 from sweeper.errors import Diverged
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 
@@ -30,10 +32,11 @@ def ends_of(train: Callable[[], Results], runs: Sequence[RunContext]) -> Ends:
     try:
         _take_results(runs, train())
     except BaseException as error:
-        divergence = _divergence(runs) or (error if isinstance(error, Diverged) else None)
+        divergence = _divergence(runs) or (error if is_divergence(error) else None)
         if divergence is not None:
             return _ends_of_divergence(divergence, runs)
-        traceback.print_exc()
+        with contextlib.suppress(OSError, ValueError):  # closed, or over a limit of the training's
+            traceback.print_exc()
         return [cause_of_exception(error)] * len(runs)
     divergence = _divergence(runs)
     if divergence is not None:
@@ -46,10 +49,11 @@ def _divergence(runs: Sequence[RunContext]) -> Diverged | None:
     return next((run.divergence for run in runs if run.divergence is not None), None)
 
 
-def _ends_of_divergence(error: Diverged, runs: Sequence[RunContext]) -> Ends:
+def _ends_of_divergence(error: BaseException, runs: Sequence[RunContext]) -> Ends:
     """Of a pack only the run that left the finite numbers diverged; the others are tried again."""
     if len(runs) == 1:
-        runs[0].last_step = runs[0].last_step if error.step is None else error.step
+        step = error.step if isinstance(error, Diverged) else None
+        runs[0].last_step = runs[0].last_step if step is None else step
         return [cause_of_exception(error)]
     other = Cause(CauseKind.HOST, "another run of its pack diverged")
     own = [run for run in runs if run.divergence is not None] or runs
@@ -69,12 +73,7 @@ def _take_results(runs: Sequence[RunContext], results: Results) -> None:
             "[`train` must return one mapping per run: took the one for the only run]\n"
         )
         results = [results]
-    if isinstance(results, Mapping) or len(results) != len(runs):
-        raise TypeError(
-            f"`train` must return None or one mapping per run ({len(runs)}), but got "
-            f"{type(results).__name__}"
-        )
-    for run, result in zip(runs, results, strict=True):
+    for run, result in zip(runs, _mappings(results, len(runs)), strict=True):
         if result is not None:
             run.metrics.update(_numbers(result))
             loss = run.metrics.get("loss", 0.0)
@@ -82,13 +81,30 @@ def _take_results(runs: Sequence[RunContext], results: Results) -> None:
                 run.divergence = Diverged(f"the training returned loss {loss}", step=run.last_step)
 
 
+def _mappings(results: Any, runs: int) -> Sequence[Mapping[str, Any] | None]:
+    """What `train` returned, of the right shape. Raises TypeError otherwise."""
+    rule = f"`train` must return None or one mapping per run ({runs})"
+    if not isinstance(results, list | tuple):
+        raise TypeError(f"{rule}, but got {_kind(results)}")
+    if len(results) != runs:
+        raise TypeError(f"{rule}, but got {_kind(results)} of {len(results)}")
+    for result in results:
+        if not isinstance(result, Mapping | None):
+            raise TypeError(f"{rule}, but got {_kind(results)} with {_kind(result)}")
+    return results
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__
+
+
 def _numbers(result: Mapping[str, Any]) -> dict[str, float]:
     numbers = {}
     for name, value in result.items():
         try:
-            numbers[str(name)] = float(value)
-        except (TypeError, ValueError):
+            numbers[str(name)] = as_number(value)
+        except (TypeError, ValueError, OverflowError):
             raise TypeError(
-                f"`train` must return numbers, but its metric {name!r} is {value!r}"
+                f"`train` must return numbers, but its metric {name!r} is {reprlib.repr(value)}"
             ) from None
     return numbers

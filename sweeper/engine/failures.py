@@ -9,18 +9,30 @@ import site
 import sys
 import sysconfig
 import traceback
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from types import TracebackType
 
 from sweeper.diagnosis.failure_groups import LAST_LINE
 from sweeper.errors import Diverged
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
+from sweeper.units import size
 from sweeper.untrusted import printable
 
-__all__ = ["DeathTraces", "Terminated", "cause_of_death", "cause_of_exception"]
+__all__ = [
+    "DeathTraces",
+    "Terminated",
+    "cause_of_death",
+    "cause_of_exception",
+    "full_disk_named",
+    "is_divergence",
+]
 
 _MESSAGE_LIMIT = 500
 _LAST_LINE_LIMIT = 160
+_MOST_ORIGINS = 100
+_SHOWN_ORIGINS = 3
 _FATAL = re.compile(r"Fatal Python error: (?P<what>[^\n]+)")
 # The words of Python's faulthandler for the signals that it catches.
 _FATAL_SIGNALS = {
@@ -38,29 +50,113 @@ class Terminated(BaseException):
 
 
 def cause_of_exception(error: BaseException) -> tuple[Outcome, Cause]:
-    """Outcome and cause of a training that raised `error`."""
-    message = _one_line(error)
+    """Outcome and cause of a training that raised `error`.
+
+    What it was raised from, or holds as a group, is part of its message and decides the kind: a
+    wrapper that says "training failed" for everything hides no divergence and no lack of memory.
+    """
+    origins = _origins(error)
+    message = _with_origins(error, origins)
     place = _place(error.__traceback__)
     name = _qualified_name(type(error))
-    match error:
+    # Several that differ are no single reason: then the group is what is known.
+    alike = origins[0] if len({type(origin) for origin in origins}) == 1 else error
+    match alike:
         case Diverged():
             return Outcome.DIVERGED, Cause(CauseKind.NOT_FINITE, message, place=place)
         case SystemExit():
-            code = error.code if isinstance(error.code, int) else int(error.code is not None)
-            said = f"called sys.exit({error.code!r})"
+            code = alike.code if isinstance(alike.code, int) else int(alike.code is not None)
+            said = f"called sys.exit({alike.code!r})"
             return Outcome.CRASHED, Cause(CauseKind.EXIT, said, name, place, code)
         case Terminated():
             return Outcome.CRASHED, Cause(CauseKind.SIGNAL, "ended from outside", "SIGTERM", place)
         case MemoryError():
             text = message or "memory_per_run reached"
             return Outcome.CRASHED, Cause(CauseKind.OUT_OF_MEMORY, text, name, place)
-        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+        case OSError() if _errno(alike) in (errno.ENOSPC, errno.EDQUOT):
             return Outcome.CRASHED, Cause(CauseKind.NO_DISK_SPACE, message, name, place)
-        case OSError(errno=errno.ENOMEM):
+        case OSError() if _errno(alike) == errno.ENOMEM:
             return Outcome.CRASHED, Cause(CauseKind.OUT_OF_MEMORY, message, name, place)
     if "RESOURCE_EXHAUSTED" in message:  # XLA's way to say that an allocation failed
         return Outcome.CRASHED, Cause(CauseKind.OUT_OF_MEMORY, message, name, place)
     return Outcome.CRASHED, Cause(CauseKind.EXCEPTION, message, name, place)
+
+
+def full_disk_named(cause: Cause, free_bytes: Mapping[Path, int]) -> Cause:
+    """The cause with what is left at the places where a training writes, where it names no file.
+
+    A write of the training's own says no more than "No space left on device".
+    """
+    if cause.kind is not CauseKind.NO_DISK_SPACE or "/" in cause.message:
+        return cause
+    left = ", ".join(f"{size(free)} free at {place}" for place, free in free_bytes.items())
+    return replace(cause, message=f"{cause.message} ({left})")
+
+
+def is_divergence(error: BaseException) -> bool:
+    """Whether it is, or was raised from, a `Diverged`; of a group, whether all are."""
+    return all(isinstance(origin, Diverged) for origin in _origins(error))
+
+
+def _errno(error: OSError) -> int | None:
+    try:
+        return error.errno
+    except Exception:  # a class of the training may have made it anything
+        return None
+
+
+def _origins(error: BaseException) -> list[BaseException]:
+    """What `error` was raised from in the end; of a group, of each of its members.
+
+    Only where it says so (``raise … from …``): an error during the handling of another one is a
+    reason of its own. Chains may have circles.
+    """
+    found: list[BaseException] = []
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting and len(seen) < _MOST_ORIGINS:
+        now = waiting.pop()
+        if id(now) in seen:
+            continue
+        seen.add(id(now))
+        if isinstance(now, BaseExceptionGroup):
+            waiting += reversed(now.exceptions)
+        elif now.__cause__ is not None and not _is_stack(now.__cause__):
+            waiting.append(now.__cause__)
+        else:
+            found.append(now)
+    return found or [error]
+
+
+def _is_stack(cause: BaseException) -> bool:
+    """Whether it only carries a stack, as JAX makes them."""
+    kind = type(cause)
+    return str(kind.__module__).startswith("jax") and "Stack" in kind.__name__
+
+
+def _with_origins(error: BaseException, origins: Sequence[BaseException]) -> str:
+    line = _one_line(error)
+    if list(origins) == [error]:
+        first = _handled(error)
+        return line if first is None else _cut(f"{line}; after {_named(first)}")
+    shown = list(map(_named, origins[:_SHOWN_ORIGINS]))
+    more = len(origins) - len(shown)
+    return _cut(f"{line}; from {'; '.join(shown)}" + (f"; {more} more" if more else ""))
+
+
+def _handled(error: BaseException) -> BaseException | None:
+    """The first error of those during whose handling `error` was raised."""
+    first = None
+    for _ in range(_MOST_ORIGINS):
+        if error.__suppress_context__ or error.__context__ is None:
+            break
+        error = error.__context__
+        first = first if _is_stack(error) else error
+    return first
+
+
+def _named(error: BaseException) -> str:
+    return f"{_qualified_name(type(error))}: {_one_line(error)}"
 
 
 _FRAME = re.compile(r'^ *File "[^"]+", line \d+', re.MULTILINE)
@@ -80,9 +176,12 @@ def _reason(text: str) -> str:
 def _one_line(error: BaseException) -> str:
     try:
         text = str(error)
-    except Exception as second:  # an exception may have any constructor and any __str__
+    except BaseException as second:  # an exception may have any constructor and any __str__
         text = f"(its text can't be read: {type(second).__name__})"
-    line = printable(" ".join(_reason(text).split()))
+    return _cut(printable(" ".join(_reason(text).split())))
+
+
+def _cut(line: str) -> str:
     if len(line) <= _MESSAGE_LIMIT:
         return line
     # The reason is often the last thing that JAX and Equinox say.
@@ -118,7 +217,10 @@ _OURS = __file__.rsplit("/", 2)[0] + "/"
 
 
 def _is_library(filename: str) -> bool:
-    return filename.startswith((*_LIBRARIES, "<frozen", sys.prefix + "/lib/"))
+    if filename.startswith((*_LIBRARIES, "<frozen", sys.prefix + "/lib/")):
+        return True
+    # Also those of the user (`pip install --user`) and of folders on PYTHONPATH.
+    return "/site-packages/" in filename or "/dist-packages/" in filename
 
 
 @dataclass(frozen=True)

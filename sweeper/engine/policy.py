@@ -18,6 +18,7 @@ __all__ = [
     "next_wave_is_due",
     "overstayed",
     "start_is_late",
+    "start_limit_s",
     "try_again",
 ]
 
@@ -27,8 +28,14 @@ LOST_RETRIES = 2
 STARVED_RETRIES = 2
 # This many runs in a row that fail alike, before any has finished, have a common cause.
 BRAKE_AFTER = 8
-# On a host with 192 slots that all start at once, and on a slow file system, starts take minutes.
-START_LIMIT_S = 300.0
+# A wave with two slots starts in some 6 s where its files are cached. Ray and JAX are tens of
+# thousands of small files: read for the first time from a parallel file system, at milliseconds
+# each, they take a minute or two however many slots there are. Workers that start at once share
+# disk and CPUs, so each adds a second. A limit that is too short would keep a sweep from running;
+# one that is too long only delays the end of a wave that is dead without a word.
+START_LIMIT_S = 120.0
+START_LIMIT_PER_SLOT_S = 1.0
+LONGEST_START_LIMIT_S = 300.0
 END_LIMIT_S = 60.0
 # The other outcomes are data, or were asked for.
 _FAILURES = {Outcome.CRASHED, Outcome.TIMED_OUT, Outcome.LOST}
@@ -44,6 +51,8 @@ class Policy:
     starved_retries: int = STARVED_RETRIES
     brake_after: int = BRAKE_AFTER
     """Ends in a row with one cause, none finished, that pause the sweep; 0: never."""
+    hold_after: int = BRAKE_AFTER
+    """Ends with one cause that hold back a parameter value that all of them share; 0: never."""
     pause_when_sick: bool = True
     """Pause when a run is lost as often as it is tried while none finishes."""
     fresh_processes: bool = False
@@ -125,15 +134,21 @@ def overstayed(running: Mapping[str, Running], now: float, policy: Policy) -> di
     }
 
 
+def start_limit_s(slots: int) -> float:
+    """How long Ray, and then each worker, may take to start on a host with so many slots."""
+    return min(START_LIMIT_S + START_LIMIT_PER_SLOT_S * slots, LONGEST_START_LIMIT_S)
+
+
 def start_is_late(
-    ready: bool, age_s: float, running: Mapping[str, Running], now: float
+    ready: bool, age_s: float, running: Mapping[str, Running], now: float, slots: int
 ) -> str | None:
     """Why a wave must be given up: Ray or a worker of it hasn't started in time."""
-    if not ready and age_s > START_LIMIT_S:
-        return f"Ray hadn't started after {START_LIMIT_S:g} s"
+    limit = start_limit_s(slots)
+    if not ready and age_s > limit:
+        return f"Ray hadn't started after {limit:g} s"
     for run in running.values():
-        if run.began is None and now - run.dispatched > START_LIMIT_S:
-            return f"the worker of run {run.run} hadn't started after {START_LIMIT_S:g} s"
+        if run.began is None and now - run.dispatched > limit:
+            return f"the worker of run {run.run} hadn't started after {limit:g} s"
     return None
 
 

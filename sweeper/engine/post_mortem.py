@@ -13,7 +13,9 @@ from sweeper.engine.failures import DeathTraces, cause_of_death
 from sweeper.engine.policy import Running
 from sweeper.engine.results import Result, died_result, own_result, write_result
 from sweeper.host.cgroups import oom_kills
+from sweeper.records import json_fields as read
 from sweeper.records.layout import RunFolder, write_atomically
+from sweeper.records.metrics import first_bad_loss
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 from sweeper.untrusted import plain_file
 
@@ -68,10 +70,11 @@ def result_of_death(
     written to the run's folder. `exit_status` and `detail` are what the wave says of it, `usage`
     what the attempt had used when it was last looked at, `now` the supervisor's clock.
     """
-    own = own_result(folder, running.run, running.attempt)
+    status = process.status(running.run)
+    # Before the training has returned, a result in its folder is the training's own invention.
+    own = own_result(folder, running.run, running.attempt) if status.ended else None
     if own is not None:
         return own, True
-    status = process.status(running.run)
     stack = ""
     if status.pid is not None:
         stack = _take_stack(process.stack_file(status.pid), folder.stack_file)
@@ -90,6 +93,12 @@ def result_of_death(
                 last_line=_last_line(folder.log_file),
             )
         )
+    step = status.last_step
+    bad = first_bad_loss(folder.metrics_file) if status.pid is not None else None
+    if bad is not None:  # whatever it went on to do: it had diverged
+        step = read.integer(bad, "step")
+        said = f"loss is {bad['loss']} at step {step}; then: {cause.message}"
+        outcome, cause = Outcome.DIVERGED, Cause(CauseKind.NOT_FINITE, said)
     began = running.dispatched if status.began is None else status.began
     result = died_result(
         running.run,
@@ -99,7 +108,7 @@ def result_of_death(
         folder,
         wall_s=now - began,
         ended=time.time(),
-        counted_step=status.last_step,
+        counted_step=step,
         usage=None if usage is None else asdict(usage),
     )
     with contextlib.suppress(OSError):  # the journal records it anyway

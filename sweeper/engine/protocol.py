@@ -21,7 +21,7 @@ from typing import Any, get_args
 
 from sweeper.engine.results import Result
 from sweeper.host.cpus import Slot
-from sweeper.records.jsonl import finite
+from sweeper.records.jsonl import finite, naming
 
 __all__ = [
     "AnyMessage",
@@ -92,7 +92,8 @@ class WaveSpec:
 
     def write(self, file: Path) -> None:
         """Write as JSON."""
-        file.write_text(json.dumps(dataclasses.asdict(self)))
+        with naming(file):
+            file.write_text(json.dumps(dataclasses.asdict(self)))
 
     @classmethod
     def read(cls, file: Path) -> WaveSpec:
@@ -171,7 +172,7 @@ class SlotReleased:
 
 @dataclass(frozen=True)
 class RunsLeft:
-    """The wave is draining: these runs go to the next one."""
+    """The wave is draining or was asked to give these runs back: it won't start them."""
 
     runs: tuple[str, ...]
 

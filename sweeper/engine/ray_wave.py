@@ -43,9 +43,9 @@ from sweeper.engine.protocol import (
 from sweeper.engine.scratch import WaveScratch
 from sweeper.engine.slot_actor import SlotActor
 from sweeper.engine.status_table import StatusTable
+from sweeper.engine.task_queue import TaskQueue
 from sweeper.host.cpus import Slot
 from sweeper.host.processes import die_with_supervisor, start_ticks
-from sweeper.plan.queue import Queue
 from sweeper.records.outcomes import Outcome
 
 __all__ = ["main"]
@@ -64,15 +64,22 @@ class _Wave:
     """The running state of one wave child."""
 
     def __init__(
-        self, ray: Any, spec: WaveSpec, scratch: WaveScratch, commands: int, messages: int
+        self,
+        ray: Any,
+        spec: WaveSpec,
+        scratch: WaveScratch,
+        fork_server: subprocess.Popen[bytes],
+        pipes: tuple[int, int],
     ) -> None:
+        commands, messages = pipes
         self._ray = ray
+        self._fork_server = fork_server
         self._spec = spec
         self._messages = messages
         self._commands = LineReader(commands)
         self._scratch = scratch
         self._status_table = StatusTable(self._scratch.status_table)
-        self._queue: Queue[tuple[Task, ...]] = Queue(spec.packs)
+        self._queue = TaskQueue(spec.packs)
         self._actor_class = ray.remote(max_restarts=0, max_task_retries=0)(SlotActor)
         self._slots: dict[int, Slot] = {}
         self._actors: dict[int, Any] = {}
@@ -81,6 +88,7 @@ class _Wave:
         self._stillborn = 0
         self._last_death = ""
         self._limit = spec.slots
+        self._asked = 0
         self._looked = 0.0
         self._servers = {
             child.name(): (child.pid, start_ticks(child.pid))
@@ -107,24 +115,50 @@ class _Wave:
                 self._finish(call)
 
     def _look_after_ray(self) -> None:
-        """Give up when one of Ray's own processes has died.
+        """Give up when one of Ray's own processes has died, or its files are gone.
 
-        Without its raylet a session makes no new workers, and reports nothing.
+        Without them a session makes no new workers, and reports nothing; without the fork server
+        no run can begin.
         """
         now = time.monotonic()
         if now - self._looked < _RAY_LOOK_S:
             return
         self._looked = now
+        self._look_after_fork_server()
+        if not self._scratch.fork_server.exists():
+            raise _SickHostError("its folder for temporary files was deleted")
         for name, (pid, ticks) in self._servers.items():
             if start_ticks(pid) != ticks:
                 raise _SickHostError(f"Ray's {name} died")
 
+    def _look_after_fork_server(self) -> None:
+        status = self._fork_server.poll()
+        if status is not None:
+            ended = f"signal {-status}" if status < 0 else f"status {status}"
+            imports = (
+                f", which imports {', '.join(names)}," if (names := self._spec.preload) else ""
+            )
+            raise _SickHostError(f"the parent of the workers{imports} died with {ended}")
+
     def _stop_if_asked(self) -> None:
         if self._scratch.stop_flag.exists() or self._scratch.drain_flag.exists():
-            left = [a.run for _, attempts in self._queue for a in attempts]
-            self._queue.clear()
-            if left:
-                send(self._messages, RunsLeft(tuple(left)))
+            left = self._queue.take_back()
+        else:
+            left = self._withheld()
+        if left:
+            send(self._messages, RunsLeft(left))
+
+    def _withheld(self) -> tuple[str, ...]:
+        """The waiting runs that the supervisor wants back, once for each time that it asks."""
+        try:
+            asked = self._scratch.withheld.stat().st_ino
+            if asked == self._asked:
+                return ()
+            runs = frozenset(self._scratch.withheld.read_text().split())
+        except FileNotFoundError:
+            return ()
+        self._asked = asked
+        return self._queue.take_back(runs)
 
     def _obey(self) -> None:
         for command in self._commands.read():
@@ -175,10 +209,13 @@ class _Wave:
         try:
             reply = self._ray.get(call)
         except Exception as error:
+            self._look_after_fork_server()
             detail = _last_line(error)
             if "node has died" in str(error) or "raylet" in type(error).__name__.lower():
                 # Not the run's own death: the whole session is broken.
                 raise _SickHostError(f"Ray's raylet died: {detail}") from None
+            if isinstance(error, OSError):  # see `SlotActor.execute`
+                raise _SickHostError("the parent of its workers died") from None
             self._drop_actor(index)
             self._note_death(attempts, detail)
             send(self._messages, WorkerDied(runs, detail))
@@ -215,7 +252,7 @@ def _last_line(error: Exception) -> str:
 
 
 class _SickHostError(Exception):
-    """Workers die before their runs begin."""
+    """Workers die before their runs begin, or what they need is gone."""
 
 
 def _start_fork_server(spec: WaveSpec, scratch: WaveScratch) -> subprocess.Popen[bytes]:
@@ -264,7 +301,7 @@ def main(spec_file: str, commands: int, messages: int) -> int:
         return 1
     send(messages, Ready(time.monotonic() - began))
     try:
-        _Wave(ray, spec, scratch, commands, messages).run()
+        _Wave(ray, spec, scratch, server, (commands, messages)).run()
     except _SickHostError as error:
         send(messages, WaveFailed(str(error)))
         return 1

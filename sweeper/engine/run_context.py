@@ -6,17 +6,19 @@ import errno
 import json
 import math
 import os
+import reprlib
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from sweeper.errors import Diverged
-from sweeper.records.jsonl import sync
+from sweeper.records.jsonl import naming, sync
 from sweeper.records.layout import RunFolder, read_json, write_atomically
 from sweeper.records.metrics import append_rows
 
-__all__ = ["RunContext"]
+__all__ = ["RunContext", "as_number"]
 
 _FLUSH_S = 2.0
 _FLUSH_ROWS = 2000
@@ -28,7 +30,8 @@ class RunContext:
     """Keeps metrics, files and progress of one attempt in the run's folder.
 
     Rows are written in batches, at the latest every two seconds. The stop flag is checked at most
-    ten times a second, however often the training asks.
+    ten times a second, however often the training asks. `at_first_step` is called when the first
+    row is logged: by then the training's program is compiled.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class RunContext:
         *,
         attempt: int = 1,
         note_step: Callable[[int], None] = lambda step: None,
+        at_first_step: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.id = run_id
@@ -54,7 +58,9 @@ class RunContext:
         self._reported = self._looked = -math.inf
         self._rows: list[dict[str, Any]] = []
         self._note_step = note_step
+        self._at_first_step = at_first_step
         self._owner = os.getpid()
+        self._lock = threading.RLock()  # a signal handler may log while its thread does
         self._token = os.urandom(8).hex()
 
     def begin(self) -> None:
@@ -94,17 +100,22 @@ class RunContext:
         if os.getpid() != self._owner:
             raise RuntimeError("log() works only in the process that trains, not in one it forked")
         now = self._clock()
-        numbers = {name: float(value) for name, value in metrics.items()}
+        numbers = {name: _logged(name, value) for name, value in metrics.items()}
         # Our two columns win over metrics of their names, which the result still has.
         row = {**numbers, "step": int(step), "time": round(now - self._began, 4)}
-        self._rows.append({"step": row["step"], "time": row["time"], **row})
+        if self.last_step is None:
+            self._at_first_step()
+        with self._lock:
+            self._rows.append({"step": row["step"], "time": row["time"], **row})
         self.last_step = int(step)
         self._note_step(self.last_step)
         self.metrics.update(numbers)
-        if now - self._flushed > _FLUSH_S or len(self._rows) >= _FLUSH_ROWS:
-            self.flush()
         loss = numbers.get("loss")
-        if loss is not None and not math.isfinite(loss):
+        diverged = loss is not None and not math.isfinite(loss)
+        # At once where it diverges: the process may not live to the next one.
+        if diverged or now - self._flushed > _FLUSH_S or len(self._rows) >= _FLUSH_ROWS:
+            self.flush()
+        if diverged:
             self.divergence = self.divergence or Diverged(
                 f"loss is {loss} at step {step}", step=int(step)
             )
@@ -123,9 +134,10 @@ class RunContext:
         # hosts that share the folder.
         temporary = self.folder / f".{os.getpid()}-{os.urandom(4).hex()}-{name}"
         try:
-            writer(temporary)
-            with temporary.open("rb") as written:
-                sync(written.fileno())
+            with naming(target):
+                writer(temporary)
+                with temporary.open("rb") as written:
+                    sync(written.fileno())
             os.replace(temporary, target)  # noqa: PTH105  (the same on all Pythons)
         finally:
             temporary.unlink(missing_ok=True)
@@ -149,8 +161,29 @@ class RunContext:
 
     def flush(self) -> None:
         """Write the rows logged so far."""
-        rows, self._rows = self._rows, []
-        self._flushed = self._clock()
-        if rows:
-            self._check_folder()
-            append_rows(self.record.metrics_file, rows)
+        with self._lock:  # a training may log from several threads
+            rows, self._rows = self._rows, []
+            self._flushed = self._clock()
+            if rows:
+                self._check_folder()
+                append_rows(self.record.metrics_file, rows)
+
+
+def as_number(value: Any) -> float:
+    """The number that a metric is; an array of one element counts as its element.
+
+    Raises TypeError, ValueError or OverflowError for what is no number.
+    """
+    if getattr(value, "ndim", 0) and getattr(value, "size", 0) == 1:
+        value = value.reshape(())
+    return float(value)
+
+
+def _logged(name: str, value: Any) -> float:
+    try:
+        return as_number(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        if type(error).__module__ != "builtins":  # JAX says more of its tracers
+            raise
+        said = f"log() takes numbers, but the metric {name!r} is {reprlib.repr(value)}"
+        raise TypeError(said) from None

@@ -16,14 +16,16 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 from sweeper.engine.failures import Terminated
 from sweeper.engine.status_table import StatusTable
 from sweeper.records.permissions import file_mode
+
+T = TypeVar("T")
 
 __all__ = [
     "Stacks",
@@ -72,6 +74,8 @@ def _status_kib(name: str) -> int:
     return 0
 
 
+_CLEAN_UP_S = 20.0
+
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 
 
@@ -117,6 +121,18 @@ class Stacks:
         faulthandler.enable(self._descriptor)
         # The supervisor asks for the stack of a run that overstays before it kills it.
         faulthandler.register(signal.SIGUSR2, self._descriptor, chain=False)
+
+    def limited(self, clean_up: Callable[[], T]) -> T:
+        """Call `clean_up`; a process that gets stuck in it ends, from a thread without Python.
+
+        What a training has left may hang for ever: a destructor, a thread that keeps the
+        interpreter's lock.
+        """
+        faulthandler.dump_traceback_later(_CLEAN_UP_S, exit=True, file=self._descriptor)
+        try:
+            return clean_up()
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
     @contextlib.contextmanager
     def to(self, kept: Path) -> Iterator[None]:

@@ -31,7 +31,7 @@ from sweeper.engine.protocol import (
 )
 from sweeper.engine.results import Result
 from sweeper.engine.status_table import RunStatus
-from sweeper.plan.queue import Queue
+from sweeper.engine.task_queue import TaskQueue
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 
 __all__ = ["Fate", "ScriptedBackend", "ScriptedWave", "WaveFate"]
@@ -148,7 +148,7 @@ class ScriptedWave:
         self._backend = backend
         self._fate = fate
         self._born = backend.now()
-        self._queue: Queue[tuple[Task, ...]] = Queue(spec.packs)
+        self._queue = TaskQueue(spec.packs)
         self._slots: set[int] = set()
         self._running: dict[int, _Attempt] = {}
         self._programs: dict[int, str] = {}
@@ -249,8 +249,13 @@ class ScriptedWave:
                 self._end(slot, attempt, stopped=True)
 
     def drain(self) -> None:
-        left = tuple(task.run for _, tasks in self._queue for task in tasks)
-        self._queue.clear()
+        left = self._queue.take_back()
+        if left:
+            self.inbox.append(RunsLeft(left))
+        self._end_if_idle()
+
+    def withhold(self, runs: Collection[str]) -> None:
+        left = self._queue.take_back(runs)
         if left:
             self.inbox.append(RunsLeft(left))
         self._end_if_idle()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Sequence
 
@@ -27,7 +28,8 @@ class SlotActor:
         """
         if self._worker is None:
             self._worker = self._new_worker()
-        self._worker.send(TrainPack(tuple(tasks)))
+        with contextlib.suppress(OSError):  # it has ended meanwhile: what is received says how
+            self._worker.send(TrainPack(tuple(tasks)))
         reply = self._worker.receive()
         if isinstance(reply, PackEnded) and not self._is_spent(reply):
             return reply

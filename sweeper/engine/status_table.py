@@ -13,6 +13,8 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from sweeper.records.jsonl import naming
+
 __all__ = ["RunStatus", "StatusTable"]
 
 # pid; when it began (monotonic); 1 once the training has returned; exit noted, its status; step
@@ -43,7 +45,7 @@ class StatusTable:
     @staticmethod
     def create(file: Path, rows: int) -> StatusTable:
         """Make the file. Raises OSError when the disk is too full for it."""
-        with file.open("wb") as opened:
+        with naming(file), file.open("wb") as opened:
             # Allocated now: to write into a hole on a full disk would kill the process (SIGBUS).
             os.posix_fallocate(opened.fileno(), 0, max(1, rows) * _ROW.size)
         return StatusTable(file)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from sweeper.engine.active_wave import ActiveWave
 from sweeper.engine.backend import Backend, WaveProcess
@@ -50,7 +50,7 @@ from sweeper.engine.signals import SignalWatch
 from sweeper.errors import HostError
 from sweeper.host.cgroups import oom_kills
 from sweeper.host.cpus import Slot
-from sweeper.records.events import EvaluationStarted, Event, Started, WaveStarted
+from sweeper.records.events import EvaluationStarted, Event, HeldBack, Started, WaveStarted
 from sweeper.records.layout import GroupFolder, RunFolder
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 from sweeper.trainer import Trainer
@@ -101,7 +101,8 @@ class Supervisor:
     `observe` gets every event right after it was written, `tick` is called several times a second
     while nothing happens. With `datasets`, trained runs are evaluated on them instead of trained;
     the journal then gets `EvaluationStarted` and `Evaluated`, which change no run's outcome.
-    `clock` counts seconds from any moment.
+    `clock` counts seconds from any moment. `proven` are the axis values of runs that finished in
+    earlier launches.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class Supervisor:
         tick: Callable[[], None] = lambda: None,
         datasets: tuple[str, ...] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        proven: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self._group = group
         self._trainer = trainer
@@ -130,6 +132,7 @@ class Supervisor:
         self._tick = tick
         self._datasets = datasets
         self._clock = clock
+        self._proven = proven
         self._queue = JobQueue([], policy, len(slots))
         self._waves: list[ActiveWave] = []
         self._free = set(self._slots)
@@ -149,7 +152,7 @@ class Supervisor:
 
         Raises `HostError` when waves can't be started or end again and again without a result.
         """
-        self._queue = JobQueue(waves, self._policy, len(self._slots))
+        self._queue = JobQueue(waves, self._policy, len(self._slots), self._proven)
         with ExitStack() as stack:
             stack.enter_context(SignalWatch(self.request_stop))
             stack.callback(self._end_all)
@@ -158,6 +161,7 @@ class Supervisor:
         if self._stop_requests:
             return End("stopped")
         pause = self._pause or (self._brake if self._queue.has_work() else None)
+        pause = pause or self._queue.held_reason()
         return End("paused", pause) if pause else End("done")
 
     def _is_under_way(self) -> bool:
@@ -366,22 +370,44 @@ class Supervisor:
     def _journal_end(self, wave: ActiveWave, result: Result) -> None:
         event = ended_event if self._datasets is None else evaluated_event
         self._record(event(result, wave=wave.number))
+        before = set(map(str, self._queue.held()))
         self._queue.settle(
-            result.id, result.attempt, result.outcome, result.cause, result.wall_s or 0.0
+            result.id,
+            result.attempt,
+            result.outcome,
+            result.cause,
+            wall_s=result.wall_s or 0.0,
+            running=self._ages(),
         )
+        self._hold_back(before)
         self._pause = self._pause or self._queue.sick_reason()
         self._brake = self._queue.brake_reason()
         if self._brake and self._has_healthy(self._queue.longest_of_last_s()):
             self._brake = None
 
+    def _ages(self) -> dict[str, float]:
+        """The runs under way, each with the seconds since it began."""
+        now = self._clock()
+        return {
+            run: now - running.began
+            for wave in self._waves
+            for run, running in wave.running.items()
+            if running.began is not None
+        }
+
     def _has_healthy(self, failures_took_s: float) -> bool:
         """Whether a run goes on for longer than the last failures took: then not all fail alike."""
-        now = self._clock()
-        return any(
-            running.began is not None and now - running.began > failures_took_s
-            for wave in self._waves
-            for running in wave.running.values()
-        )
+        return any(age_s > failures_took_s for age_s in self._ages().values())
+
+    def _hold_back(self, before: set[str]) -> None:
+        """Take back from the waves what is held back by now; journal what has changed of it."""
+        for wave in self._waves:
+            wave.withhold(self._queue.held_back(wave.waiting))
+        held = {str(values): values.why for values in self._queue.held()}
+        for where in sorted(before - held.keys()):
+            self._record(HeldBack(where=where, released=True))
+        for where in sorted(held.keys() - before):
+            self._record(HeldBack(where=where, reason=held[where]))
 
     def _finish_wave(self, wave: ActiveWave) -> None:
         """The wave is gone, as planned or not; give up where that happens again and again."""
@@ -404,7 +430,8 @@ class Supervisor:
     def _watch(self, now: float) -> None:
         """Once a second: note the starts, end what runs too long, look after room."""
         for wave in self._waves:
-            late = start_is_late(wave.ready, now - wave.born, wave.running, now)
+            age_s = now - wave.born
+            late = start_is_late(wave.ready, age_s, wave.running, now, len(self._slots))
             late = late or end_is_late(wave.silent_s(now))
             if late:
                 wave.give_up(late)

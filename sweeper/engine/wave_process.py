@@ -32,6 +32,7 @@ from sweeper.host.processes import (
     reap_adopted,
     usage_of,
 )
+from sweeper.records.layout import write_atomically
 
 __all__ = ["RayBackend", "RayWaveProcess"]
 
@@ -159,10 +160,14 @@ class RayWaveProcess:
         return [message for message in self.messages.read() if isinstance(message, Message)]
 
     def stop(self) -> None:
-        self.scratch.stop_flag.touch()
+        self.scratch.flag(self.scratch.stop_flag)
 
     def drain(self) -> None:
-        self.scratch.drain_flag.touch()
+        self.scratch.flag(self.scratch.drain_flag)
+
+    def withhold(self, runs: Collection[str]) -> None:
+        # A file, as thousands of ids would fill the pipe of a wave that is about to write itself.
+        write_atomically(self.scratch.withheld, "\n".join(sorted(runs)), durable=False)
 
     def scratch_bytes(self) -> int:
         size, _ = folder_size(self.scratch.path)

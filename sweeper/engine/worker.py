@@ -5,11 +5,14 @@ Nothing here imports Ray: `sweeper.engine.fork_server` forks the process and cal
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import functools
 import os
 import shutil
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,9 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.config import from_plain, to_yaml
-from sweeper.engine.budgets import cap_log
+from sweeper.engine.budgets import cap_log, free_bytes
+from sweeper.engine.earlier_attempts import clear, set_aside
 from sweeper.engine.endings import Results, ends_of
-from sweeper.engine.failures import cause_of_exception
+from sweeper.engine.failures import cause_of_exception, full_disk_named
+from sweeper.engine.heap import give_back_memory
 from sweeper.engine.process_state import ProcessState, kill_children
 from sweeper.engine.protocol import Channel, PackEnded, Task, TrainPack, WorkerSetup
 from sweeper.engine.results import Result, write_result
@@ -35,7 +40,7 @@ from sweeper.engine.sandbox import (
 from sweeper.engine.scratch import WaveScratch
 from sweeper.engine.status_table import StatusTable
 from sweeper.records.layout import RunFolder, write_atomically
-from sweeper.records.outcomes import Cause, Outcome
+from sweeper.records.outcomes import Cause, CauseKind, Outcome
 from sweeper.records.permissions import umask_in
 from sweeper.trainer import Trainer, load_trainer
 
@@ -66,14 +71,19 @@ class Worker:
         self._stacks = Stacks(self._scratch.stack(os.getpid()))
         self._memory_per_run = setup.memory_per_run
         self._trainer: Trainer | None = None
+        self._written: list[Result] = []
+        """The results of the pack that is executed, once they are written."""
 
     def execute(self, attempts: Sequence[Task]) -> list[Result]:
         """Train a pack and return one result per attempt; raises nothing."""
         began = time.time()
         usage = UsageMeter()
+        self._written = []
         try:
             return self._execute(attempts, began, usage)
         except BaseException as error:  # a full disk, a folder that the training took away
+            if self._written:  # what went wrong afterwards changes no result
+                return [replace(result, spoilt=True) for result in self._written]
             end = cause_of_exception(error)
             return [_result(attempt, end, None, began, usage) for attempt in attempts]
 
@@ -94,36 +104,29 @@ class Worker:
                     attempt.row, os.getpid(), time.monotonic(), time.process_time()
                 )
             state, ends = self._train(attempts, runs)
+            state.restore_limits()  # they would be in our way too
             for attempt in attempts:
                 self._status_table.end(attempt.row)
-            spent = state.restore()
-            if spent:
-                sys.stdout.write(f"[this process is not used for another run: {spent}]\n")
-            kill_children()
+            results = [
+                _result(attempt, end, run, began, usage)
+                for attempt, end, run in zip(attempts, ends, runs, strict=True)
+            ]
+            # First the results: then a process that can't be cleaned up costs nothing but itself.
+            self._written = list(map(_write, folders, results, runs))
+            spent = self._stacks.limited(lambda: _clean_up(state))
+        give_back_memory()
         cap_log(folders[0].log_file)
         for attempt in attempts[1:]:
             shutil.copyfile(folders[0].log_file, RunFolder(Path(attempt.folder)).log_file)
-        results = [
-            _result(attempt, end, run, began, usage)
-            for attempt, end, run in zip(attempts, ends, runs, strict=True)
-        ]
-        written = [
-            result if run.displaced else _write(folder, result)
-            for folder, result, run in zip(folders, results, runs, strict=True)
-        ]
-        return [replace(result, spoilt=spent is not None) for result in written]
+        return [replace(result, spoilt=spent is not None) for result in self._written]
 
     def _open(self, attempt: Task, folder: RunFolder) -> RunContext:
-        """Clear what an earlier attempt left and write the config."""
+        """Set aside what an earlier attempt left and write the config."""
         folder.make()
-        for file in (
-            folder.metrics_file,
-            folder.result_file,
-            folder.progress_file,
-            folder.stack_file,
-            folder.log_file,
-        ):
-            file.unlink(missing_ok=True)
+        if attempt.datasets is None:
+            set_aside(folder, attempt.attempt)
+        else:
+            clear(folder)
         write_atomically(folder.config_file, to_yaml(attempt.config), durable=False)
         run = RunContext(
             attempt.run,
@@ -131,6 +134,7 @@ class Worker:
             self._scratch.stop_flag,
             attempt=attempt.attempt,
             note_step=functools.partial(self._status_table.note_step, attempt.row),
+            at_first_step=give_back_memory,
         )
         run.begin()
         return run
@@ -149,7 +153,8 @@ class Worker:
             )
             configs = [from_plain(trainer.Config, attempt.config) for attempt in attempts]
             state = ProcessState()
-            return self._call(trainer, attempts, configs, runs)
+            # In a context of its own: decimal, NumPy and others keep settings in the current one.
+            return contextvars.copy_context().run(self._call, trainer, attempts, configs, runs)
 
         ends = ends_of(train, runs)
         if os.getpid() != self._pid:
@@ -158,7 +163,8 @@ class Worker:
             try:
                 run.flush()
             except OSError as error:
-                ends[index] = cause_of_exception(error)
+                if ends[index][0] is Outcome.FINISHED:  # else its own reason counts
+                    ends[index] = _unwritable(error, run.record)
         return state or ProcessState(), ends
 
     def _call(
@@ -174,9 +180,22 @@ class Worker:
         if evaluate is None:
             raise TypeError(f"trainer {self._trainer_name!r} has no `evaluate`")
         return [
-            evaluate(config, Path(attempt.folder).parent, list(attempt.datasets or ()))
+            evaluate(
+                config,
+                RunFolder(Path(attempt.folder).parent).trained().path,
+                list(attempt.datasets or ()),
+            )
             for attempt, config in zip(attempts, configs, strict=True)
         ]
+
+
+def _free_bytes(attempt: Task) -> dict[Path, int]:
+    """What is left where the run writes: in its folder and in the folder for temporary files."""
+    found = {}
+    for place in (Path(attempt.folder), Path(tempfile.gettempdir())):
+        with contextlib.suppress(OSError):  # the training took it away
+            found[place] = free_bytes(place)
+    return found
 
 
 def _result(
@@ -187,6 +206,8 @@ def _result(
     usage: UsageMeter,
 ) -> Result:
     outcome, cause = end
+    if cause is not None and cause.kind is CauseKind.NO_DISK_SPACE:
+        cause = full_disk_named(cause, _free_bytes(attempt))
     ended = time.time()
     return Result(
         id=attempt.run,
@@ -202,11 +223,32 @@ def _result(
     )
 
 
-def _write(folder: RunFolder, result: Result) -> Result:
+def _clean_up(state: ProcessState) -> str | None:
+    """Put back what the training has changed; why the process must not be used again, if so."""
+    spent = state.restore()
+    if spent:
+        sys.stdout.write(f"[this process is not used for another run: {spent}]\n")
+    kill_children()
+    return spent
+
+
+def _write(folder: RunFolder, result: Result, run: RunContext) -> Result:
     """Write result.json; a result that can't be written is no success."""
+    if run.displaced:
+        return result
     try:
         write_result(folder, result)
     except OSError as error:
-        outcome, cause = cause_of_exception(error)
-        return replace(result, outcome=outcome, cause=cause)
+        if result.outcome is Outcome.FINISHED:  # else its own reason counts
+            outcome, cause = _unwritable(error, folder)
+            return replace(result, outcome=outcome, cause=cause)
     return result
+
+
+def _unwritable(error: OSError, folder: RunFolder) -> tuple[Outcome, Cause | None]:
+    """The end of a run whose own records can't be written."""
+    outcome, cause = cause_of_exception(error)
+    if not folder.path.is_dir():
+        said = f"the run's folder is gone, something deleted or moved it: {folder.path}"
+        cause = replace(cause, kind=CauseKind.EXCEPTION, message=said, place=None)
+    return outcome, cause

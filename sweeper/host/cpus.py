@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sweeper.errors import HostError
 from sweeper.host.cgroups import CGROUPS, PROC, cpu_quota
+from sweeper.suggest import counted
 
 __all__ = ["CpuOffer", "Slot", "claims_on_cpus", "cpu_offer", "cut_slots", "parse_cpu_list"]
 
@@ -63,7 +64,8 @@ def cut_slots(
     if wanted > offer.usable:
         quota = f", of which the cgroup's quota pays for {offer.usable}" if offer.quota else ""
         raise HostError(
-            f"--cpus {wanted}: this process may use {len(offer.cpus)} CPUs by affinity{quota}. "
+            f"--cpus {wanted}: this process may use {counted(len(offer.cpus), 'CPU')} by "
+            f"affinity{quota}. "
             f"Ask for at most {offer.usable}."
         )
     if wanted < cpus_per_run:

@@ -36,6 +36,7 @@ __all__ = [
     "process_lives",
     "process_start",
     "reap_adopted",
+    "removes_shared_memory",
     "start_ticks",
     "usage_of",
 ]
@@ -44,6 +45,8 @@ MARK_VARIABLE = "SWEEPER_MARK"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _LIBC = ctypes.CDLL(None)
+# Trackers of shared memory take a moment to remove it, after all that used it are gone.
+_TRACKER_WAIT_S = 1.0
 
 
 def boot_id() -> str:
@@ -132,22 +135,40 @@ def die_with_parent(parent: int) -> None:
 def kill_tree(pid: int) -> int:
     """SIGKILL a process and everything below it; returns how many there were.
 
-    Each process is halted when it is found, so that none can fork meanwhile.
+    Each process is halted when it is found, so that none can fork meanwhile. Left are those that
+    remove shared memory once its users are gone (see `removes_shared_memory`).
     """
     halted: dict[int, psutil.Process] = {}
+    left: set[int] = set()
     with contextlib.suppress(psutil.Error):
         root = psutil.Process(pid)
         found = [root]
         while found:
             for process in found:
+                if removes_shared_memory(process.pid):
+                    left.add(process.pid)
+                    continue
                 halted[process.pid] = process
                 with contextlib.suppress(psutil.Error):
                     process.suspend()
-            found = [p for p in root.children(recursive=True) if p.pid not in halted]
+            known = {*halted, *left}
+            found = [p for p in root.children(recursive=True) if p.pid not in known]
     for process in reversed(list(halted.values())):
         with contextlib.suppress(psutil.Error):
             process.kill()
     return len(halted)
+
+
+def removes_shared_memory(pid: int) -> bool:
+    """Whether a process is a resource tracker of multiprocessing or joblib.
+
+    It removes what its users have left in /dev/shm, where it would stay until the host is started
+    again, and ends by itself as soon as the last of them is gone.
+    """
+    try:
+        return b"resource_tracker import main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def die_with_supervisor() -> bool:
@@ -207,12 +228,15 @@ def kill_all(
     because a process can fork between the look and the kill.
     """
     killed: set[tuple[int, float]] = set()
-    deadline = time.monotonic() + give_up_s
+    began = time.monotonic()
     while True:
         found = [process for process in find() if _alive(process)]
-        if not found or time.monotonic() > deadline:
+        now = time.monotonic()
+        if not found or now > began + give_up_s:
             return len(killed), len(found)
         for process in found:
+            if now < began + _TRACKER_WAIT_S and removes_shared_memory(process.pid):
+                continue
             with contextlib.suppress(psutil.Error):
                 process.kill()
                 killed.add((process.pid, process.create_time()))

@@ -18,6 +18,7 @@ from sweeper.plan import Plan, plan_each
 from sweeper.records import GroupFolder, GroupState, Outcome, find_run, fold, groups, read_events
 from sweeper.records.lookup import find_group
 from sweeper.records.shards import WHOLE, Shard
+from sweeper.suggest import counted
 from sweeper.trainer import Trainer
 
 __all__ = ["Evaluation", "prepare_evaluation"]
@@ -39,11 +40,16 @@ class Evaluation:
     left_out: int
     unusable: tuple[str, ...] = ()
     purpose: Purpose = "evaluate"
+    again: bool = False
     shard: Shard = WHOLE  # a model that is trained again meanwhile can't be evaluated
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        waiting = f"{self.left_out} runs have not finished and are left out"
+        waiting = (
+            "1 run has not finished and is left out"
+            if self.left_out == 1
+            else f"{self.left_out} runs have not finished and are left out"
+        )
         return (
             *([waiting] if self.left_out else []),
             *(f"left out: {reason}" for reason in self.unusable),
@@ -59,6 +65,7 @@ class Evaluation:
             timeout_s=self.resources.timeout_s,
             retries=self.resources.retries,
             brake_after=BRAKE_AFTER if options.brake else 0,
+            hold_after=0,
             pause_when_sick=options.brake,
             fresh_processes=self.resources.isolation == "process",
         )
@@ -96,7 +103,7 @@ def prepare_evaluation(
     know, `HostError`.
     """
     folder, state, wanted = _targets(runs_dir, targets)
-    finished = [run for run in wanted if state.runs[run].outcome is Outcome.FINISHED]
+    finished = [run for run in wanted if state.runs[run].standing == Outcome.FINISHED]
     if not finished:
         raise RecordError(f"none of these runs of group `{folder.group}` has finished")
     loaded = trainer_of(folder, state, trainer)
@@ -108,7 +115,7 @@ def prepare_evaluation(
     if problems:
         raise SweeperError("\n".join(problems))
     recorded = recorded_specs(folder, state, loaded, finished)
-    missing = f"there is no config of {recorded.without_config} runs in the records"
+    missing = f"there is no config of {counted(recorded.without_config, 'run')} in the records"
     work = Evaluation(
         folder=folder,
         trainer=loaded,

@@ -24,10 +24,12 @@ from sweeper.records import write_atomically
 from sweeper.records.layout import make_folder, read_json
 from sweeper.trainer import DEFAULT_TRAINER, Trainer
 
-__all__ = ["Remembered", "remember", "remembered", "search_folders"]
+__all__ = ["MOST_FOLDERS", "Remembered", "remember", "remembered", "search_folders"]
 
 # A file has some 200 bytes; the oldest go when there are more.
 MOST = 1000
+# A launch looks in two; each place from which a user names the trainer later is one more.
+MOST_FOLDERS = 4
 
 
 def search_folders(file: Path) -> tuple[Path, ...]:

@@ -5,25 +5,28 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from sweeper.config import plain, read_sweep
+from sweeper.engine.bad_values import PROVEN
 from sweeper.engine.budgets import available_memory, disk_budget, thread_shortage
 from sweeper.engine.job_queue import Job, WaveJobs
 from sweeper.engine.recovery import interrupted_ends
 from sweeper.engine.scratch import Scratch, reap_dead_launches
 from sweeper.engine.supervisor import End, Limits, Supervisor
 from sweeper.engine.wave_process import RayBackend
-from sweeper.errors import ClaimLostError, HostError
+from sweeper.errors import ClaimLostError, HostError, RecordError
 from sweeper.host.cpus import cpu_offer, cut_slots
 from sweeper.host.facts import thread_rooms
 from sweeper.host.identity import Host, batch_job, this_host
+from sweeper.launch.chosen import chosen_runs
 from sweeper.launch.known_trainers import remember, search_folders
 from sweeper.launch.recorded_trainer import check_installed
+from sweeper.launch.sources import SourceWatch, record_sources, sources_of
 from sweeper.launch.work import LaunchEnd, Options, Prepared, SweepFile, View, Work
 from sweeper.records import (
     Claim,
@@ -36,32 +39,48 @@ from sweeper.records import (
 from sweeper.records.events import Event, Launched, LaunchEnded
 from sweeper.records.permissions import readable_as
 from sweeper.records.queries import corrected, who_lives
+from sweeper.suggest import counted
 
 __all__ = ["ClaimedLog", "announce", "careful", "compare", "launch", "prepare", "recovered"]
 
 
-def prepare(file: Path, runs_dir: Path, options: Options) -> Prepared:
-    """Read the sweep file, the records and the host. Raises `ConfigError`, `HostError`."""
+def prepare(
+    file: Path,
+    runs_dir: Path,
+    options: Options,
+    *,
+    runs: Sequence[str] = (),
+    where: Sequence[str] = (),
+    again: bool = False,
+) -> Prepared:
+    """Read the sweep file, the records and the host.
+
+    `runs` and `where` choose runs, see `chosen_runs`; `again` trains those that finished or
+    diverged too. Raises `ConfigError`, `RecordError`, `HostError`.
+    """
     sweep = read_sweep(file, search=search_folders(file), overrides=options.overrides)
     sweep = replace(sweep, resources=options.upon(sweep.resources))
-    return compare(SweepFile(sweep, GroupFolder(runs_dir, sweep.group), options.shard), options)
+    folder = GroupFolder(runs_dir, sweep.group)
+    chosen = chosen_runs(sweep, folder, runs, where, options.shard)
+    return compare(SweepFile(sweep, folder, options.shard, chosen, again), options)
 
 
 def compare(work: Work, options: Options) -> Prepared:
     """Look at the host and the records. Raises `HostError` for a host that is too small."""
+    sources = sources_of(work.trainer)
     slots = cut_slots(cpu_offer(), cpus=options.cpus, cpus_per_run=work.resources.cpus_per_run)
     _check_threads(len(slots))
     records = GroupReader(work.folder.journal_dir)
     state = records.state()
     state = corrected(state, who_lives(work.folder, state, take_over=options.take_over))
-    return Prepared(work, records, state, work.plan(state), slots)
+    return Prepared(work, records, state, work.plan(state), slots, sources)
 
 
 def _check_threads(workers: int) -> None:
     """Raise `HostError` if a limit on processes leaves too few: Ray would hang."""
     found = [short for room in thread_rooms() if (short := thread_shortage(room, workers))]
     if found:
-        raise HostError(f"too few processes for {workers} workers: {'; '.join(found)}")
+        raise HostError(f"too few processes for {counted(workers, 'worker')}: {'; '.join(found)}")
 
 
 def launch(
@@ -121,6 +140,11 @@ class ClaimedLog:
         self.claim.check()
         self._journal.append(*events)
 
+    def check(self) -> None:
+        """Raise `ClaimLostError` or `RecordError` once what runs must not go on."""
+        self.claim.check()
+        self._journal.check()
+
 
 def recovered(prepared: Prepared, log: ClaimedLog, here: Host, options: Options) -> Prepared:
     """What there is to do, once the ends that dead launches left open are journalled.
@@ -146,6 +170,7 @@ def recovered(prepared: Prepared, log: ClaimedLog, here: Host, options: Options)
 def announce(prepared: Prepared, log: ClaimedLog) -> None:
     """Journal what is planned."""
     work, owner = prepared.work, log.claim.owner
+    record_sources(work.folder, prepared.sources)
     announced = work.announce(prepared.plan, prepared.state)
     launched = Launched(
         launch=owner.launch,
@@ -166,6 +191,10 @@ def announce(prepared: Prepared, log: ClaimedLog) -> None:
         resources=plain(work.resources),
         total=announced.total,
         sweep_sha=announced.sweep_sha,
+        renamed=work.trainer.renamed,
+        sources=prepared.sources.digest,
+        again=work.again,
+        to_train=None if work.datasets is not None else prepared.plan.to_train,
     )
     log.append(launched, *announced.events)
 
@@ -174,7 +203,8 @@ def announce(prepared: Prepared, log: ClaimedLog) -> None:
 def _journalled_end(log: ClaimedLog) -> Iterator[list[End]]:
     """Journal the end of the launch, in any case: the last one in the list, else an error.
 
-    Once another launch has taken over, the end of this one is no news.
+    Once another launch has taken over, the end of this one is no news; once the journal is gone,
+    there is no place for it.
     """
     ends: list[End] = []
     try:
@@ -182,7 +212,7 @@ def _journalled_end(log: ClaimedLog) -> Iterator[list[End]]:
     finally:
         reason, message = (ends[-1].reason, ends[-1].message) if ends else ("error", "")
         ended = LaunchEnded(launch=log.claim.owner.launch, reason=reason, message=message or None)
-        with contextlib.suppress(ClaimLostError):
+        with contextlib.suppress(ClaimLostError, RecordError):
             log.append(ended)
 
 
@@ -191,10 +221,16 @@ def _supervise(prepared: Prepared, log: ClaimedLog, view: View, options: Options
     if not prepared.plan.waves:
         return End("done")
     scratch = Scratch.create(log.claim.owner.launch)
-    show = careful(view.tick)
+    show, observe = careful(view.tick), careful(view.observe)
+    watch = SourceWatch(prepared.sources)
 
     def tick() -> None:
-        log.claim.check()  # what runs must not write on beside whoever has taken over
+        log.check()  # what runs must not write on beside whoever has taken over
+        change = watch.look()
+        if change is not None:
+            log.append(change)
+            record_sources(work.folder, watch.sources)
+            observe(change)
         show()
 
     try:
@@ -211,8 +247,9 @@ def _supervise(prepared: Prepared, log: ClaimedLog, view: View, options: Options
             ),
             journal=log,
             backend=RayBackend(scratch),
-            observe=careful(view.observe),
+            observe=observe,
             tick=tick,
+            proven=[r.axis_values for r in state.runs.values() if r.outcome in PROVEN],
             datasets=work.datasets,
         ).run(_jobs(prepared))
     finally:
@@ -254,7 +291,7 @@ def _jobs(prepared: Prepared) -> list[WaveJobs]:
             (
                 pack.program,
                 tuple(
-                    Job(spec.id, attempt(spec.id), plain(spec.config))
+                    Job(spec.id, attempt(spec.id), plain(spec.config), spec.axis_values)
                     for spec in (planned.spec for planned in pack.runs)
                 ),
             )

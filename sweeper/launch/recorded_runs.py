@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweeper.config import Resources, RunSpec, from_plain, plain, run_id
+from sweeper.config import Resources, RunSpec, from_plain, identity
+from sweeper.config.renames import is_id_of, recorded_config
 from sweeper.config.run_config import read_config
 from sweeper.errors import ConfigError, RecordError
+from sweeper.keys import renamed_keys
 from sweeper.records import GroupFolder, GroupState
 from sweeper.records.layout import is_run_id
 from sweeper.trainer import Trainer
 
-__all__ = ["RecordedSpecs", "recorded_resources", "recorded_specs"]
+__all__ = ["RecordedSpecs", "fitting_config", "recorded_resources", "recorded_specs"]
 
 
 # Reasons that are given before an error ends; the others are mostly the same.
@@ -50,7 +52,8 @@ def recorded_specs(
             try:
                 if file.exists():
                     config = _config(file, run.id, trainer)
-                    specs[run.id] = RunSpec(run.id, config, dict(run.axis_values))
+                    axis_values = dict(renamed_keys(run.axis_values, trainer.renamed))
+                    specs[run.id] = RunSpec(run.id, config, axis_values)
             except (ConfigError, RecordError) as error:
                 unusable.append(str(error))
     if unusable and not specs:
@@ -58,15 +61,23 @@ def recorded_specs(
     return RecordedSpecs(specs, len(chosen) - len(specs) - len(unusable), tuple(unusable))
 
 
-def _config(file: Path, run: str, trainer: Trainer) -> Any:
+def fitting_config(file: Path, trainer: Trainer) -> Any:
+    """The config of a run from its folder, whichever keys it had then.
+
+    Raises `ConfigError` for bad YAML, `RecordError` for a config that no longer fits its trainer.
+    """
     stored = read_config(file)
     try:
-        config = from_plain(trainer.Config, stored)
+        return recorded_config(trainer, stored)
     except ConfigError as error:
         raise RecordError(
             f"{file} no longer fits trainer {trainer.name!r}:\n{error}\nlaunch the sweep file again"
         ) from error
-    if run_id(trainer.name, plain(config)) != run:
+
+
+def _config(file: Path, run: str, trainer: Trainer) -> Any:
+    config = fitting_config(file, trainer)
+    if not is_id_of(run, trainer, identity(config)):
         raise RecordError(
             f"{file}: with the defaults that trainer {trainer.name!r} has now, this is another run "
             f"than `{run}`; launch the sweep file again"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sweeper.errors import RecordError, TrainerError
 from sweeper.extras import how_to_install, missing
-from sweeper.launch.known_trainers import remember, remembered
+from sweeper.launch.known_trainers import MOST_FOLDERS, remember, remembered
 from sweeper.records import GroupFolder, GroupState
 from sweeper.trainer import DEFAULT_TRAINER, Trainer, canonical_name, load_trainer
 
@@ -44,7 +44,10 @@ def trainer_of(folder: GroupFolder, state: GroupState, named: str | None) -> Tra
         return load_trainer(recorded, search=_trusted_search(folder, recorded))
     if canonical_name(named) != recorded:
         raise RecordError(f"group `{folder.group}` was trained by {recorded!r}, not by {named!r}")
-    trainer = load_trainer(recorded, search=[Path.cwd()])
+    known = remembered(folder.path, recorded, os.environ)
+    before = known.search if known is not None and known.refusal is None else ()
+    search = list(dict.fromkeys([Path.cwd(), *before]))
+    trainer = load_trainer(recorded, search=search[:MOST_FOLDERS])
     remember(folder.path, trainer, os.environ)
     return trainer
 

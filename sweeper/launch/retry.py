@@ -19,6 +19,7 @@ from sweeper.records import GroupFolder, GroupState, crashed, snapshot
 from sweeper.records.queries import doubts
 from sweeper.records.shards import WHOLE, Shard
 from sweeper.records.state import WORTH_RETRYING
+from sweeper.suggest import counted
 from sweeper.trainer import Trainer
 
 __all__ = ["FailedRuns", "prepare_retry"]
@@ -45,6 +46,7 @@ class FailedRuns:
     doubts: tuple[str, ...] = ()
     purpose: Purpose = "retry"
     shard: Shard = WHOLE  # what failed may be in any part
+    again: bool = False  # what finished stays as it is
     datasets: None = None
 
     @property
@@ -132,8 +134,8 @@ def prepare_retry(
     recorded = recorded_specs(folder, state, loaded, wanted)
     if not recorded.specs:
         raise RecordError(
-            f"group `{folder.group}`: the records hold no config of these {len(wanted)} runs; "
-            f"launch the sweep file again"
+            f"group `{folder.group}`: the records hold no config of "
+            f"{counted(len(wanted), 'such run')}; launch the sweep file again"
         )
     work = FailedRuns(
         folder=folder,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from sweeper.config import Resources, RunSpec, Sweep
@@ -13,6 +13,7 @@ from sweeper.diagnosis.invalid_points import invalid_groups
 from sweeper.engine.policy import BRAKE_AFTER, Policy
 from sweeper.engine.supervisor import End
 from sweeper.host.cpus import Slot
+from sweeper.launch.sources import Sources
 from sweeper.plan import Plan, describe, invalid_cause, remaining
 from sweeper.records import GroupFolder, GroupReader, GroupState, write_atomically
 from sweeper.records.events import Ended, Event, Planned
@@ -94,6 +95,10 @@ class Work(Protocol):
         """The part of the group that it claims: nobody else works on that meanwhile."""
 
     @property
+    def again(self) -> bool:
+        """Whether runs are trained again that have finished; their new attempts then decide."""
+
+    @property
     def datasets(self) -> tuple[str, ...] | None:
         """On which datasets runs are evaluated; None where they are trained."""
 
@@ -118,12 +123,16 @@ class Work(Protocol):
 
 
 def training_policy(resources: Resources, state: GroupState, options: Options) -> Policy:
-    """The policy of a training. Once any run of the group has finished, there is no brake."""
+    """The policy of a training.
+
+    Once any run of the group has finished, not all fail alike; values that do are still held back.
+    """
     has_finished = any(run.outcome is Outcome.FINISHED for run in state.runs.values())
     return Policy(
         timeout_s=resources.timeout_s,
         retries=resources.retries,
         brake_after=BRAKE_AFTER if options.brake and not has_finished else 0,
+        hold_after=BRAKE_AFTER if options.brake else 0,
         pause_when_sick=options.brake,
         fresh_processes=resources.isolation == "process",
     )
@@ -131,11 +140,17 @@ def training_policy(resources: Resources, state: GroupState, options: Options) -
 
 @dataclass(frozen=True)
 class SweepFile:
-    """The runs of a sweep file, or of a part of it, that have no settled outcome yet."""
+    """The runs of a sweep file, or of a part of it, that have no settled outcome yet.
+
+    With `again` all of them, whatever their outcome.
+    """
 
     sweep: Sweep
     folder: GroupFolder
     shard: Shard = WHOLE
+    chosen: frozenset[str] | None = None
+    """The ids of the only runs that are considered; None for all."""
+    again: bool = False
     purpose: Purpose = "train"
     datasets: None = None
 
@@ -152,14 +167,21 @@ class SweepFile:
         return tuple(problem.render() for problem in self.sweep.warnings)
 
     def plan(self, state: GroupState) -> Plan:
-        return remaining(self.sweep, state, self.shard)
+        return remaining(self.sweep, state, self.shard, chosen=self.chosen, again=self.again)
 
     def policy(self, state: GroupState, options: Options) -> Policy:
-        return training_policy(self.resources, state, options)
+        # What finished by other code says nothing for the code of today.
+        return training_policy(self.resources, GroupState() if self.again else state, options)
 
     def describe(self, plan: Plan) -> dict[str, Any]:
         groups = [group.plain() for group in invalid_groups(plan)]
-        return describe(plan, self.sweep, invalid_groups=groups, shard=self.shard)
+        return describe(
+            plan,
+            self.sweep,
+            invalid_groups=groups,
+            shard=self.shard,
+            chosen=self.chosen is not None,
+        )
 
     def announce(self, plan: Plan, state: GroupState) -> Announcement:
         """Also writes the sweep file and the plan to the group's folder."""
@@ -168,6 +190,7 @@ class SweepFile:
         described = json.dumps(self.describe(plan), indent=1)
         write_atomically(self.folder.plan_file, described + "\n")
         specs = {spec.id: dict(spec.axis_values) for spec in sweep}
+        names = sweep.names
         fixed = {"trainer": trainer.name, **sweep.fixed}
         planned = [
             Planned(
@@ -176,6 +199,7 @@ class SweepFile:
                 headline=trainer.headline,
                 maximise=trainer.maximise,
                 units=trainer.units,
+                names={run: names.of(values) for run, values in chunk.items()} if names else {},
             )
             for chunk in _chunks(specs)
         ]
@@ -194,6 +218,8 @@ class Prepared:
     state: GroupState
     plan: Plan
     slots: tuple[Slot, ...]
+    sources: Sources = field(default_factory=Sources)
+    """The trainer's source files as they were when it was imported."""
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ def describe(
     *,
     invalid_groups: Sequence[Mapping[str, Any]] = (),
     shard: Shard = WHOLE,
+    chosen: bool = False,
 ) -> dict[str, Any]:
     """What the plan says, ready for JSON.
 
@@ -39,8 +40,9 @@ def describe(
     axes that move together. An axis has `cases` if its values depend on a `when`: which it takes
     where which condition holds, and those for everywhere else. `excluded` counts the points that
     `exclude` and `only` took out of the grid, `failed_before` the runs to train that have failed
-    before, `programs` is None where the trainer doesn't say which runs share one. `first` are the
-    first runs in the order of dispatch.
+    before, `again` those that have finished or diverged before; `chosen_of` is the number of runs
+    in the sweep where only some are considered, else None; `programs` is None where the trainer
+    doesn't say which runs share one. `first` are the first runs in the order of dispatch.
     """
     runs = [run for pack in plan.packs for run in pack.runs]
     labels = {axis.key: axis.label for axis in sweep.axes}
@@ -62,6 +64,8 @@ def describe(
         "zipped": [[labels[key] for key in keys] for keys in sweep.zipped],
         "excluded": sweep.grid_size() - sweep.count(),
         "failed_before": plan.failed_before,
+        "again": plan.again,
+        "chosen_of": sweep.count() if chosen else None,
         "invalid_groups": list(invalid_groups),
         "programs": len({run.program for run in runs}) if sweep.trainer.names_programs else None,
         "packs": len(plan.packs),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sweeper.errors import TrainerError
+from sweeper.keys import renamed_keys
 from sweeper.plan.estimates import Estimator, Finished
 from sweeper.plan.preflight import failure, invalid_cause, reasons_against
 from sweeper.plan.programs import Programs
@@ -49,6 +50,8 @@ class PlannedRun:
     estimate_s: float | None = None
     has_failed: bool = False
     """Whether it has crashed or run out of time before."""
+    is_again: bool = False
+    """Whether it has an outcome that would be left alone, but for the user."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,11 @@ class Plan:
         return sum(run.has_failed for pack in self.packs for run in pack.runs)
 
     @property
+    def again(self) -> int:
+        """How many of the runs to be trained have finished or diverged before."""
+        return sum(run.is_again for pack in self.packs for run in pack.runs)
+
+    @property
     def newly_invalid(self) -> tuple[tuple[RunSpec, tuple[str, ...]], ...]:
         """The invalid runs that the records don't know yet, or know for other reasons."""
         return tuple(item for item in self.invalid if item[0].id not in self.recorded)
@@ -127,14 +135,32 @@ class Plan:
         return sum(known) if known else None
 
 
-def remaining(sweep: Sweep, state: GroupState, shard: Shard = WHOLE) -> Plan:
+def remaining(
+    sweep: Sweep,
+    state: GroupState,
+    shard: Shard = WHOLE,
+    *,
+    chosen: Collection[str] | None = None,
+    again: bool = False,
+) -> Plan:
     """What a launch of a part of `sweep` would do for a group in this state.
 
-    Raises `TrainerError`.
+    Only of the runs in `chosen`, if given; `again` as for `plan_runs`. Raises `TrainerError`.
     """
     specs = {spec.id: spec for spec in sweep}
-    own = [spec for spec in specs.values() if shard.holds(spec.id)]
-    plan = plan_runs(own, state, sweep.trainer, runs_per_wave=sweep.resources.runs_per_wave)
+    own = [
+        spec
+        for spec in specs.values()
+        if shard.holds(spec.id) and (chosen is None or spec.id in chosen)
+    ]
+    plan = plan_runs(
+        own,
+        state,
+        sweep.trainer,
+        runs_per_wave=sweep.resources.runs_per_wave,
+        fixed=sweep.fixed,
+        again=again,
+    )
     tried = {run.id for run in state.runs.values() if run.attempts}
     outside = [
         wave.startup_s + (wave.shutdown_s or 0.0)
@@ -154,10 +180,15 @@ def plan_runs(
     trainer: Trainer,
     *,
     runs_per_wave: int | None = None,
+    fixed: Mapping[str, Any] | None = None,
+    again: bool = False,
 ) -> Plan:
     """Plan `runs` by what the records say of them.
 
-    Runs that finished or diverged are left alone, and so are those that run elsewhere. All others
+    `fixed` are the parameters that are no axes; by default those with which each was planned last.
+
+    Runs that finished or diverged are left alone, unless it is for `again`, and so are those that
+    run elsewhere. All others
     are checked and then cut into packs of at most `trainer.pack_size` runs of one program, ordered
     longest first (which ends a wave with short runs, so that no slot idles for long) but what
     failed before behind all that didn't, and filled into waves of at most `runs_per_wave` runs.
@@ -175,7 +206,7 @@ def plan_runs(
     invalid: list[tuple[RunSpec, tuple[str, ...]]] = []
     to_train: list[tuple[RunSpec, str]] = []
     for spec in specs.values():
-        if _is_done(state.runs.get(spec.id)):
+        if _is_left_alone(state.runs.get(spec.id), again):
             settled.append(spec)
             continue
         program, reasons = None, reasons_against(spec, trainer)
@@ -190,8 +221,9 @@ def plan_runs(
         PlannedRun(
             spec,
             program,
-            estimator.estimate_s(spec.axis_values, program),
+            estimator.estimate_s(spec.axis_values, program, _fixed_of(spec, fixed, state)),
             _has_failed(state.runs.get(spec.id)),
+            _is_settled(state.runs.get(spec.id)),
         )
         for spec, program in to_train
     ]
@@ -229,14 +261,18 @@ def plan_each(
     )
 
 
-def _is_done(run: RunState | None) -> bool:
-    """Whether a second attempt would end the same way, or the first one goes on elsewhere.
+def _is_left_alone(run: RunState | None, again: bool) -> bool:
+    """Whether a second attempt isn't wanted, or the first one goes on elsewhere."""
+    if run is not None and run.running:
+        return True
+    return not again and _is_settled(run)
 
-    What was invalid may have been fixed.
-    """
-    if run is None or run.running:
-        return run is not None
-    return run.outcome in SETTLED and run.outcome is not Outcome.INVALID
+
+def _is_settled(run: RunState | None) -> bool:
+    """Whether a second attempt would end the same way. What was invalid may have been fixed."""
+    if run is None or run.interrupted or run.outcome is Outcome.INVALID:
+        return False
+    return run.outcome in SETTLED
 
 
 def _left_alone_as(run: RunState) -> str:
@@ -271,13 +307,23 @@ def _finished(
 ) -> list[Finished]:
     """The finished runs of the group; those that this sweep holds too, with their program."""
     finished = []
+    read: dict[int, Mapping[str, Any]] = {}  # thousands of runs share one mapping
     for run in state.runs.values():
         if run.outcome is Outcome.FINISHED and run.wall_s is not None:
             spec = specs.get(run.id)
             known = spec is not None and not spec.invalid
             program = _program(spec, trainer, programs)[0] if spec and known else None
-            finished.append(Finished(run.axis_values, run.wall_s, program))
+            fixed = read.setdefault(id(run.fixed), renamed_keys(run.fixed, trainer.renamed))
+            axis_values = renamed_keys(run.axis_values, trainer.renamed)
+            finished.append(Finished(axis_values, run.wall_s, program, fixed))
     return finished
+
+
+def _fixed_of(
+    spec: RunSpec, fixed: Mapping[str, Any] | None, state: GroupState
+) -> Mapping[str, Any]:
+    run = state.runs.get(spec.id)
+    return fixed if fixed is not None else run.fixed if run is not None else {}
 
 
 def _packs(planned: Sequence[PlannedRun], pack_size: int) -> list[Pack]:

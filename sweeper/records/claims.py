@@ -33,7 +33,7 @@ from sweeper.errors import BusyError, ClaimLostError
 from sweeper.host.facts import is_on_network
 from sweeper.host.identity import Host, ProcessIdentity
 from sweeper.records import json_fields as read
-from sweeper.records.jsonl import sync
+from sweeper.records.jsonl import naming, sync
 from sweeper.records.layout import GroupFolder, make_folder, read_json
 from sweeper.records.permissions import file_mode, folder_mode, readable_as
 from sweeper.records.shards import WHOLE, Shard
@@ -201,6 +201,10 @@ class Claim:
                 raise ClaimLostError(_lost(self.owner, now, self._folder.group))
             self._seen = now.number
 
+    def follow(self, folder: GroupFolder) -> None:
+        """The group's folder has got another name under this claim."""
+        self._folder = folder
+
     def release(self) -> None:
         """Give the claim back, if it stands. A disk that is full keeps it: then death ends it."""
         with contextlib.suppress(OSError, BusyError):
@@ -308,7 +312,7 @@ def _make(file: Path, owners: tuple[Owner, ...]) -> bool:
     except FileExistsError:
         return False
     try:
-        with os.fdopen(descriptor, "wb") as out:
+        with naming(file), os.fdopen(descriptor, "wb") as out:
             text = json.dumps({"claims": [owner.plain() for owner in owners]}, indent=1)
             out.write(text.encode() + b"\n")
             out.flush()

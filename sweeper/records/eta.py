@@ -26,12 +26,15 @@ def eta_s(
     Retries aren't foreseen.
     """
     elapsed: dict[str, float] = {}
-    to_come = state.total - len(state.runs)
+    # Launches of early versions don't say how many runs they were to train.
+    unsaid = [launch for launch in launches if launch.to_train is None]
+    to_come = state.total - len(state.runs) if unsaid else 0
+    to_come += sum(_not_begun(launch, state) for launch in launches)
     for run in state.runs.values():
         if run.running:
             starts = [a.started for a in run.attempts if a.running and a.started is not None]
             elapsed[run.id] = max(now - max(starts, default=now), 0.0)
-        elif run.outcome not in SETTLED and any(_will_train(launch, run) for launch in launches):
+        elif run.outcome not in SETTLED and any(_will_train(launch, run) for launch in unsaid):
             to_come += 1
     rests = {
         run_id: elapsed[run_id] * (1 - fraction) / fraction
@@ -54,6 +57,17 @@ def eta_s(
     at_once = max(sum(launch.slots or 1 for launch in launches), len(elapsed), 1)
     rest = max((sum(left) + to_come * typical) / at_once, max(left, default=0.0))
     return rest if math.isfinite(rest) else None  # a damaged journal may hold any time
+
+
+def _not_begun(launch: Launch, state: GroupState) -> int:
+    """How many of the runs that a launch was to train haven't started yet, as far as it says."""
+    if launch.to_train is None:
+        return 0
+    begun = sum(
+        any(a.writer == launch.writer and a.started is not None for a in run.attempts)
+        for run in state.runs.values()
+    )
+    return max(launch.to_train - begun, 0)
 
 
 def _will_train(launch: Launch, run: RunState) -> bool:

@@ -18,10 +18,14 @@ __all__ = [
     "Evaluated",
     "EvaluationStarted",
     "Event",
+    "HeldBack",
     "LaunchEnded",
     "Launched",
+    "Noted",
     "Planned",
     "Recorded",
+    "Removed",
+    "SourcesChanged",
     "Started",
     "WaveEnded",
     "WaveStarted",
@@ -37,7 +41,11 @@ class Launched:
     batch system, `shard` the part of the sweep (``i/n``), `claim` the number of the file that
     claims it. `total` counts the runs of the whole sweep; `resources` are what each run gets, as
     plain data; `sweep_sha` is a hash of the ids of its runs, so that it changes with whatever
-    changes one of them.
+    changes one of them. `renamed` has the trainer's new keys of parameters by their old ones.
+    `sources` is the digest of the trainer's source files, which
+    ``sources/<digest>.json`` lists. `to_train` counts the runs that it was to train at its start.
+    With `again` its attempts decide once they have ended, whatever
+    the earlier outcome of their runs.
     """
 
     launch: str
@@ -58,6 +66,23 @@ class Launched:
     resources: Mapping[str, Any] = field(default_factory=dict)
     total: int | None = None
     sweep_sha: str | None = None
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    sources: str | None = None
+    again: bool = False
+    to_train: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourcesChanged:
+    """The trainer's source files were edited while the launch ran.
+
+    `sources` is their digest now, `files` are the names of those that changed (the first ones of
+    many). At `unchanged_until`, a unix time, they were still as before.
+    """
+
+    sources: str
+    files: tuple[str, ...] = ()
+    unchanged_until: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +92,8 @@ class Planned:
     `fixed` is what all of them share: the trainer's name under ``trainer``, and every parameter
     that is no axis by its dotted key, defaults included. So two runs of a group are replicates only
     where these agree too. `headline` names the metric that ranks runs, the smallest first or with
-    `maximise` the largest; `units` are those of metrics, by name or pattern.
+    `maximise` the largest; `units` are those of metrics, by name or pattern. `names` are what the
+    sweep file calls its runs, by run id.
     """
 
     runs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -75,6 +101,7 @@ class Planned:
     headline: str | None = None
     maximise: bool = False
     units: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +170,18 @@ class Evaluated:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HeldBack:
+    """Runs with certain axis values, a text, fail alike and come after all others, for a `reason`.
+
+    `released` takes it back: a run with such values has finished.
+    """
+
+    where: str
+    reason: str = ""
+    released: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class WaveEnded:
     """A Ray session is over: ``done``, or the reason why it died.
 
@@ -167,28 +206,51 @@ class LaunchEnded:
     message: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Removed:
+    """A user has removed what was trained of a run: no attempt that began before this counts."""
+
+    run: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noted:
+    """A user's note on a run, or without `run` on the group; an empty one takes back the last."""
+
+    run: str | None = None
+    text: str = ""
+
+
 Event = (
     Launched
+    | SourcesChanged
     | Planned
     | WaveStarted
     | Started
     | Ended
     | EvaluationStarted
     | Evaluated
+    | HeldBack
     | WaveEnded
     | LaunchEnded
+    | Removed
+    | Noted
 )
 
 KINDS: Mapping[str, type[Event]] = {
     "launched": Launched,
+    "sources_changed": SourcesChanged,
     "planned": Planned,
     "wave_started": WaveStarted,
     "started": Started,
     "ended": Ended,
     "evaluation_started": EvaluationStarted,
     "evaluated": Evaluated,
+    "held_back": HeldBack,
     "wave_ended": WaveEnded,
     "launch_ended": LaunchEnded,
+    "removed": Removed,
+    "noted": Noted,
 }
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
 from sweeper.host.identity import ProcessIdentity
+from sweeper.keys import renamed_keys
+from sweeper.records.edits import annotated, without_removed
 from sweeper.records.event_codec import ordered
 from sweeper.records.events import (
     Ended,
@@ -20,12 +22,15 @@ from sweeper.records.events import (
     Event,
     Launched,
     LaunchEnded,
+    Noted,
     Planned,
     Recorded,
+    SourcesChanged,
     Started,
     WaveEnded,
     WaveStarted,
 )
+from sweeper.records.origins import Origins
 from sweeper.records.outcomes import Outcome
 from sweeper.records.shards import Shard
 from sweeper.records.state import EVALUATE, Attempt, GroupState, Launch, RunState, Wave
@@ -40,17 +45,21 @@ def fold(events: Iterable[Recorded]) -> GroupState:
     """The state after these events, given in any order; a repeated event counts once.
 
     A run that finished once stays finished. Otherwise the latest end by (time, writer, sequence)
-    decides. Runs that the sweep no longer has (`GroupState.earlier`) and that never started are
-    left out, because nothing will ever start them.
+    decides. A launch that trains runs again puts an end to that: once an attempt of it has ended,
+    no attempt that started before it counts. Runs that the sweep no longer has
+    (`GroupState.earlier`) and that never started are left out, because nothing will ever start
+    them.
     """
     in_order = ordered(events)
     by_kind: dict[type[Any], list[Recorded]] = defaultdict(list)
-    for recorded in in_order:
+    for recorded in without_removed(in_order):
         by_kind[type(recorded.event)].append(recorded)
-    launches = _launches(by_kind)
+    origins = Origins(_each(by_kind, Launched), _each(by_kind, SourcesChanged))
+    launches = _launches(by_kind, origins)
     last = next((item for item in reversed(launches) if item.purpose != EVALUATE), None)
     planned, abandoned = _planned(by_kind, last.sweep_sha if last else None)
-    attempts = _attempts(by_kind)
+    planned = _with_new_keys(planned, launches[-1].renamed if launches else {})
+    attempts = _attempts(by_kind, origins)
     evaluations: dict[str, list[tuple[Evaluated, Recorded]]] = defaultdict(list)
     for event, recorded in _each(by_kind, Evaluated):
         evaluations[event.run].append((event, recorded))
@@ -61,10 +70,12 @@ def fold(events: Iterable[Recorded]) -> GroupState:
         for run_id in dict.fromkeys([*planned, *attempts])
         if run_id in attempts or run_id not in abandoned
     }
+    notes = {event.run: event.text for event, _ in _each(by_kind, Noted)}
     headlines = [event for event, _ in _each(by_kind, Planned) if event.headline]
     return GroupState(
         total=max(len(runs), (last.total or 0) if last else 0),
-        runs=runs,
+        runs=annotated(runs, planned, notes),
+        note=notes.get(None) or None,
         earlier=frozenset(run_id for run_id in runs if run_id in abandoned),
         launches=launches,
         waves=_waves(by_kind),
@@ -89,7 +100,7 @@ def _units(events: _Events) -> dict[str, str]:
     return units
 
 
-def _launches(events: _Events) -> tuple[Launch, ...]:
+def _launches(events: _Events, origins: Origins) -> tuple[Launch, ...]:
     """The launches by their start."""
     ends = {
         (recorded.writer, event.launch): (event, recorded)
@@ -114,11 +125,16 @@ def _launches(events: _Events) -> tuple[Launch, ...]:
             version=event.version,
             purpose=event.purpose,
             total=event.total,
+            to_train=event.to_train,
             trainer=event.trainer,
             sweep_sha=event.sweep_sha,
+            sources=event.sources,
+            code_changes=origins.code_changes(recorded.writer, recorded.seq),
             resources=event.resources,
+            renamed=event.renamed,
             ended=end_recorded.time if end_recorded else None,
             reason=(end.reason or None) if end else None,
+            message=end.message if end else None,
         )
     return tuple(sorted(launches.values(), key=lambda item: (item.started, item.writer, item.id)))
 
@@ -139,6 +155,21 @@ def _planned(events: _Events, latest: str | None) -> tuple[dict[str, Planned], s
         if latest is None or sweep is None or sweep == latest:
             wanted.update(event.runs)
     return planned, planned.keys() - wanted
+
+
+def _with_new_keys(planned: dict[str, Planned], renamed: Mapping[str, str]) -> dict[str, Planned]:
+    """The plans with the keys that parameters have now, by run."""
+    if not renamed:
+        return planned
+    read = {
+        id(event): replace(
+            event,
+            runs={run: renamed_keys(values, renamed) for run, values in event.runs.items()},
+            fixed=renamed_keys(event.fixed, renamed),
+        )
+        for event in {id(event): event for event in planned.values()}.values()
+    }
+    return {run: read[id(event)] for run, event in planned.items()}
 
 
 def _waves(events: _Events) -> tuple[Wave, ...]:
@@ -182,11 +213,24 @@ class _Marks:
     ends: list[tuple[Ended, Recorded]] = field(default_factory=list)
 
 
-# Where an attempt's end is among all events; None before it has ended.
-_Position = tuple[float, str, int] | None
+_Position = tuple[float, str, int]
 
 
-def _attempts(events: _Events) -> dict[str, list[tuple[Attempt, _Position]]]:
+@dataclass(frozen=True)
+class _Placed:
+    """An attempt, and where its start and its end are among all events; None where unknown."""
+
+    attempt: Attempt
+    began: _Position | None
+    ended: _Position | None
+
+    @property
+    def first(self) -> _Position:
+        """Its start, else its end."""
+        return self.began or self.ended or (0.0, "", -1)
+
+
+def _attempts(events: _Events, origins: Origins) -> dict[str, list[_Placed]]:
     """The attempts of every run that has any, by start."""
     by_run: dict[str, dict[tuple[str, int], _Marks]] = defaultdict(lambda: defaultdict(_Marks))
     for start, recorded in _each(events, Started):
@@ -197,7 +241,7 @@ def _attempts(events: _Events) -> dict[str, list[tuple[Attempt, _Position]]]:
     goodbyes: dict[str, int] = defaultdict(lambda: -2)  # before any sequence number
     for _, recorded in _each(events, LaunchEnded):
         goodbyes[recorded.writer] = max(goodbyes[recorded.writer], recorded.seq)
-    return {run_id: _attempts_of_run(marks, goodbyes) for run_id, marks in by_run.items()}
+    return {run_id: _attempts_of_run(marks, goodbyes, origins) for run_id, marks in by_run.items()}
 
 
 def _ended_attempt(
@@ -219,8 +263,8 @@ def _ended_attempt(
 
 
 def _attempts_of_run(
-    marks: Mapping[tuple[str, int], _Marks], goodbyes: Mapping[str, int]
-) -> list[tuple[Attempt, _Position]]:
+    marks: Mapping[tuple[str, int], _Marks], goodbyes: Mapping[str, int], origins: Origins
+) -> list[_Placed]:
     newest: dict[str, int] = {}
     for (writer, _), mark in marks.items():
         for _, recorded in [*mark.ends, *([mark.start] if mark.start else [])]:
@@ -235,17 +279,17 @@ def _attempts_of_run(
             and mark.start[1].seq >= newest[writer]
             and mark.start[1].seq > goodbyes[writer]
         )
-        attempts.append(_attempt(writer, number, mark, running))
+        attempts.append(_attempt(writer, number, mark, running, origins))
     return sorted(attempts, key=_by_start)
 
 
-def _by_start(item: tuple[Attempt, _Position]) -> tuple[float, str, int]:
-    attempt, _ = item
+def _by_start(placed: _Placed) -> tuple[float, str, int]:
+    attempt = placed.attempt
     moment = attempt.started if attempt.started is not None else attempt.ended
     return moment or 0.0, attempt.writer, attempt.number
 
 
-def _attempt(writer: str, number: int, mark: _Marks, running: bool) -> tuple[Attempt, _Position]:
+def _attempt(writer: str, number: int, mark: _Marks, running: bool, origins: Origins) -> _Placed:
     start, began = mark.start or (None, None)
     attempt = Attempt(
         number=number,
@@ -254,9 +298,12 @@ def _attempt(writer: str, number: int, mark: _Marks, running: bool) -> tuple[Att
         slot=start.slot if start else None,
         started=began.time if began else None,
         running=running,
+        again=began is not None and origins.again(began),
     )
+    began_at = _position(began) if began else None
     if not mark.ends:
-        return attempt, None
+        sources = origins.sources(began, None) if began else ()
+        return _Placed(replace(attempt, sources=sources), began_at, None)
     # Of several ends of one attempt a good one wins, then the latest; `ends` are in that order.
     finished = [item for item in mark.ends if item[0].outcome is Outcome.FINISHED]
     end, recorded = (finished or mark.ends)[-1]
@@ -271,27 +318,42 @@ def _attempt(writer: str, number: int, mark: _Marks, running: bool) -> tuple[Att
         cpu_s=end.cpu_s,
         rss_peak_bytes=end.rss_peak_bytes,
         metrics=end.metrics,
+        sources=origins.sources(began, recorded.time) if began else (),
     )
-    return ended, (recorded.time, recorded.writer, recorded.seq)
+    return _Placed(ended, began_at, _position(recorded))
+
+
+def _position(recorded: Recorded) -> _Position:
+    return recorded.time, recorded.writer, recorded.seq
 
 
 def _run(
     run_id: str,
     planned: Planned | None,
-    attempts: Sequence[tuple[Attempt, _Position]],
+    attempts: Sequence[_Placed],
     evaluations: Sequence[tuple[Evaluated, Recorded]],
 ) -> RunState:
-    ended = [(position, attempt) for attempt, position in attempts if position is not None]
-    finished = [item for item in ended if item[1].outcome is Outcome.FINISHED]
-    deciding = max(finished or ended, key=lambda item: item[0], default=None)
+    deciding = _deciding(attempts)
     return RunState(
         run_id,
         dict(planned.runs[run_id]) if planned else {},
         planned.fixed if planned else {},
-        tuple(attempt for attempt, _ in attempts),
-        deciding[1] if deciding else None,
-        _evaluated(deciding[1], evaluations) if deciding else {},
+        tuple(placed.attempt for placed in attempts),
+        deciding,
+        _evaluated(deciding, evaluations) if deciding else {},
     )
+
+
+def _deciding(attempts: Sequence[_Placed]) -> Attempt | None:
+    """The attempt whose outcome is the run's, of those that have ended."""
+    ended = [placed for placed in attempts if placed.ended is not None]
+    again = [placed for placed in ended if placed.attempt.again]
+    if again:
+        since = max(placed.first for placed in again)
+        ended = [placed for placed in ended if placed.first >= since]
+    finished = [placed for placed in ended if placed.attempt.outcome is Outcome.FINISHED]
+    last = max(finished or ended, key=lambda placed: placed.ended or placed.first, default=None)
+    return last.attempt if last else None
 
 
 def _evaluated(

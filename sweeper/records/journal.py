@@ -6,8 +6,10 @@ event as JSON: `v` (the version of the format), `event` (its kind), `writer`, `s
 fields of its dataclass in `sweeper.records.events`, those left out that are unknown or empty:
 
 - ``launched``: launch, host, pid, pid_start, boot, namespace, machine, job, shard, claim, cpus,
-  slots, version, trainer, purpose, resources, total, sweep_sha
-- ``planned``: runs, fixed, headline, maximise, units
+  slots, version, trainer, purpose, resources, total, sweep_sha, renamed, sources, again,
+  to_train
+- ``sources_changed``: sources, files, unchanged_until
+- ``planned``: runs, fixed, headline, maximise, units, names
 - ``wave_started``: wave, runs, slots
 - ``started``: run, attempt, wave, slot
 - ``ended``: run, attempt, outcome, cause, wave, of, last_step, wall_s, cpu_s, rss_peak_bytes,
@@ -15,9 +17,12 @@ fields of its dataclass in `sweeper.records.events`, those left out that are unk
 - ``evaluation_started``: run, attempt, wave, slot
 - ``evaluated``: run, attempt, outcome, cause, wave, last_step, wall_s, cpu_s, rss_peak_bytes,
   metrics
+- ``held_back``: where, reason, released
 - ``wave_ended``: wave, reason, processes_reaped, startup_s, training_s, shutdown_s,
   scratch_peak_bytes
 - ``launch_ended``: launch, reason, message
+- ``removed``: run
+- ``noted``: run, text
 """
 
 from __future__ import annotations
@@ -33,7 +38,7 @@ from sweeper.errors import RecordError
 from sweeper.records.event_codec import VERSION, decode, encode
 from sweeper.records.events import Event, Recorded
 from sweeper.records.json_fields import sequence_of
-from sweeper.records.jsonl import append_bytes, read_lines
+from sweeper.records.jsonl import append_bytes, naming, read_lines
 from sweeper.records.layout import folder_name, make_folder, sync_folder
 from sweeper.records.permissions import file_mode, folder_mode
 
@@ -75,20 +80,34 @@ class JournalWriter:
         self._descriptor: int | None = os.open(self.path, flags, file_mode(self.path))
         sync_folder(journal_dir)
 
+    def check(self) -> None:
+        """Raise `RecordError` once the file is no longer where it was: nobody would read it."""
+        try:
+            os.lstat(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            raise RecordError(
+                f"the journal {self.path} was moved or deleted while the launch used it: its runs "
+                f"were ended. Put the folder back where it was, and launch again"
+            ) from None
+        except OSError:  # a share that is away for a moment
+            return
+
     def append(self, *events: Event) -> None:
         """Append events in one write and one fsync; on return they outlive a power cut.
 
         All or nothing: when the disk is full this raises OSError, and the same events can be
-        appended again later.
+        appended again later. Raises `RecordError` as `check` does.
         """
         if self._descriptor is None:
             raise RecordError(f"{self.path} has been closed: nothing can be appended any more")
+        self.check()
         self._floor = max(self._clock(), self._floor)
         lines = [
             encode(Recorded(event, self.writer, seq, self._floor))
             for seq, event in enumerate(events, start=self._next)
         ]
-        append_bytes(self._descriptor, lines, durable=True)
+        with naming(self.path):
+            append_bytes(self._descriptor, lines, durable=True)
         self._next += len(lines)
 
     def close(self) -> None:

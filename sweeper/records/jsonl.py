@@ -10,8 +10,8 @@ import errno
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,20 @@ def read_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
             return parse(file.read())
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return [], 0
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have an OSError name this file: what a write or fsync raises doesn't say which disk is full.
+
+    An error that names a file of its own keeps it.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
 
 
 def sync(descriptor: int) -> None:

@@ -3,10 +3,13 @@
     <runs dir>/<group>/
         sweep.yaml          the sweep file as it was launched last
         plan.json           what the last launch planned
+        summary.json        what the journal comes to, kept for `sweep list`
         claims/             who may train which part of it, see `sweeper.records.claims`
+        sources/            the trainer's files that a launch began with, by their digest
         journal/*.jsonl     the events, one file per writer: they decide
         results/            tables and figures
         runs/<id>/          what a person opens: config, metrics, result, log
+            attempts/<n>/   what earlier attempts have left, see `sweeper.engine.earlier_attempts`
 
 Folders are made with mode 0700 and files with 0600, see `modes`: a workstation is shared.
 """
@@ -22,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.errors import RecordError
-from sweeper.records.jsonl import sync
+from sweeper.records.jsonl import naming, sync
+from sweeper.records.outcomes import Outcome
 from sweeper.records.permissions import (
     PRIVATE_FOLDER,
     SHARED_FOLDER,
@@ -160,6 +164,7 @@ class RunFolder:
             self.progress_file,
             self.stack_file,
             self.evaluation.path,
+            self.attempts,
         )
         return frozenset(path.name for path in own)
 
@@ -167,6 +172,44 @@ class RunFolder:
     def evaluation(self) -> RunFolder:
         """Where the last `sweep evaluate` of this run wrote: its own log and result."""
         return RunFolder(self.path / "evaluation")
+
+    @property
+    def attempts(self) -> Path:
+        """Where files of earlier attempts are kept, each in a folder with its number."""
+        return self.path / "attempts"
+
+    def kept_attempts(self) -> list[RunFolder]:
+        """The folders of the earlier attempts that are kept, the last one first."""
+        try:
+            names = [entry.name for entry in os.scandir(self.attempts) if entry.is_dir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        numbers = sorted((int(name) for name in names if name.isdecimal()), reverse=True)
+        return [RunFolder(self.attempts / str(number)) for number in numbers]
+
+    @property
+    def begun_attempt(self) -> int | None:
+        """The number of the attempt whose files these are, as it or its result says."""
+        for file in (self.progress_file, self.result_file):
+            number = (read_json(file) or {}).get("attempt")
+            if isinstance(number, int) and number >= 0:
+                return number
+        return None
+
+    @property
+    def has_finished(self) -> bool:
+        """Whether the attempt whose files these are finished, as its result says."""
+        return (read_json(self.result_file) or {}).get("outcome") == Outcome.FINISHED
+
+    def of_attempt(self, number: int) -> RunFolder:
+        """Where the files of this attempt are: among the kept ones, else here."""
+        kept = RunFolder(self.attempts / str(number))
+        return kept if kept.path.is_dir() and self.begun_attempt != number else self
+
+    def trained(self) -> RunFolder:
+        """Where the files of the attempt that finished are: here, unless only a kept one did."""
+        candidates = (self, *self.kept_attempts())
+        return next((folder for folder in candidates if folder.has_finished), self)
 
     def make(self) -> RunFolder:
         """Make the folder if it is missing."""
@@ -194,12 +237,25 @@ class GroupFolder:
         return self.path / "plan.json"
 
     @property
+    def summary_file(self) -> Path:
+        return self.path / "summary.json"
+
+    @property
     def journal_dir(self) -> Path:
         return self.path / "journal"
 
     @property
     def claims_dir(self) -> Path:
         return self.path / "claims"
+
+    @property
+    def sources_dir(self) -> Path:
+        """The folder of the lists of the trainer's source files."""
+        return self.path / "sources"
+
+    def source_list(self, digest: str) -> Path:
+        """What lists the trainer's source files; a journal may hold anything as their digest."""
+        return self.sources_dir / f"{digest if is_run_id(digest) else 'unknown'}.json"
 
     @property
     def results_dir(self) -> Path:
@@ -223,6 +279,26 @@ class GroupFolder:
         except (FileNotFoundError, NotADirectoryError):
             return []
         return sorted(name for name in names if _RUN_ID.fullmatch(name))
+
+    def foreign_names(self) -> list[str]:
+        """The names right in the folder that records don't have, sorted: somebody else's."""
+        own = {
+            path.name
+            for path in (
+                self.sweep_file,
+                self.plan_file,
+                self.summary_file,
+                self.sources_dir,
+                self.journal_dir,
+                self.claims_dir,
+                self.results_dir,
+                self.runs_folder,
+            )
+        }
+        try:
+            return sorted(path.name for path in self.path.iterdir() if path.name not in own)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
     def make(self, *, shared: bool = False) -> GroupFolder:
         """Make the folder with its journal and runs folders if they are missing.
@@ -265,7 +341,7 @@ def write_atomically(path: Path, data: str | bytes, *, durable: bool = True) -> 
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file_mode(path))
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with naming(path), os.fdopen(descriptor, "wb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
             if durable:
@@ -282,7 +358,8 @@ def sync_folder(path: Path) -> None:
     """Make a folder's new entries durable, where its file system knows how to."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        sync(descriptor)
+        with naming(path):
+            sync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -6,6 +6,7 @@ metric; numbers that are not finite are the words ``"nan"``, ``"inf"``, ``"-inf"
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,12 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.records import json_fields as read
-from sweeper.records.jsonl import append_bytes, encode, number, parse, read_lines
+from sweeper.records.jsonl import append_bytes, encode, naming, number, parse, read_lines
 from sweeper.records.layout import read_json
 from sweeper.records.permissions import file_mode
 from sweeper.untrusted import plain_file
 
-__all__ = ["Progress", "append_rows", "last_values", "read_progress", "read_rows"]
+__all__ = [
+    "Progress",
+    "append_rows",
+    "first_bad_loss",
+    "last_values",
+    "read_progress",
+    "read_rows",
+]
 
 Row = dict[str, float]
 
@@ -35,7 +43,8 @@ def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
     descriptor = os.open(path, flags, file_mode(path))
     try:
-        append_bytes(descriptor, lines, durable=False)
+        with naming(path):
+            append_bytes(descriptor, lines, durable=False)
     finally:
         os.close(descriptor)
 
@@ -69,6 +78,22 @@ def last_values(path: Path, *, within_bytes: int = 1 << 18) -> Row:
     for item in parse(data)[0]:
         values.update(_numbers(item))
     return values
+
+
+def first_bad_loss(path: Path) -> Row | None:
+    """The first row whose ``loss`` isn't finite; None where there is none."""
+    try:
+        with open(path, "rb", opener=plain_file) as file:
+            for line in file:
+                if b'"loss":"' not in line:  # such numbers are words, see above
+                    continue
+                for item in parse(line)[0]:
+                    row = _numbers(item)
+                    if not math.isfinite(row.get("loss", 0.0)):
+                        return row
+    except OSError:
+        return None
+    return None
 
 
 @dataclass(frozen=True)

@@ -104,15 +104,17 @@ def varying_axes(runs: Sequence[RunState], *, with_seeds: bool = False) -> tuple
 
 
 def varying_values(runs: Sequence[RunState]) -> list[Mapping[str, Any]]:
-    """For each run its axis values, and its values of whatever else varies among these runs."""
-    axes = {key for run in runs for key in run.axis_values}
-    others = [key for key in _labels(runs) if key not in axes]
-    if not others:
-        return [run.axis_values for run in runs]
-    return [
-        {**run.axis_values, **{key: run.fixed[key] for key in others if key in run.fixed}}
-        for run in runs
-    ]
+    """For each run its axis values, and its values of whatever else varies among these runs.
+
+    What is an axis in one sweep file may be fixed in another.
+    """
+    keys = _labels(runs)
+    found = []
+    for run in runs:
+        others = ((key, parameter(run, key)) for key in keys if key not in run.axis_values)
+        known = {key: value for key, value in others if value is not ABSENT}
+        found.append({**run.axis_values, **known} if known else run.axis_values)
+    return found
 
 
 def is_seed(key: str) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 from sweeper.errors import RecordError
 from sweeper.host.identity import Host, this_host
 from sweeper.records.claims import Claims, owner_lives, read_claims
+from sweeper.records.code import code_of, missing_folders
 from sweeper.records.eta import eta_s
 from sweeper.records.fold import fold
 from sweeper.records.journal import read_journal
@@ -130,12 +131,14 @@ def status(
     """How far a group is, for `sweep status`; `now` is unix time and defaults to the clock.
 
     It speaks of the sweep as it was last launched, or with `everything` of all runs of the group.
-    Returns `group`, `total`, `counts` (by standing, zeroes included, adding up to `total`),
+    Returns `group`, `note` (a user's, or None), `total`, `counts` (by standing, zeroes included,
+    adding up to `total`),
     `running` (a list), `eta_s` (an estimate, see `eta_s`, or None), `wall_s` (how long the last
     launch has worked: until its end, now, or the last thing it wrote), `launch` (the last one, with
     `alive`: True, False, or None for unknown), `launches` (all that live or may live, likewise),
     `in_doubt` (see `doubts`), `headline`, `earlier` (how many runs of earlier sweep files are left
-    out), `damaged_lines` of the journal.
+    out), `code` (see `code_of`), `without_folder` (the ids of finished runs whose folder is gone),
+    `damaged_lines` of the journal.
     Raises `RecordError` for a group without records.
     """
     now = time.time() if now is None else now
@@ -155,6 +158,7 @@ def status(
     ]
     return {
         "group": folder.group,
+        "note": state.note,
         "total": state.total,
         "counts": state.counts(),
         "running": [_running(run, progress[run.id], now) for run in running],
@@ -165,6 +169,8 @@ def status(
         "in_doubt": doubts(seen),
         "headline": state.headline,
         "earlier": 0 if everything else len(seen.state.earlier),
+        "code": code_of(folder, state, watched={it.id for it in seen.open_launches}),
+        "without_folder": missing_folders(folder, state.runs.values()),
         "damaged_lines": seen.damaged_lines,
     }
 
@@ -222,6 +228,8 @@ class BadEnd:
     log: str | None = None
     stack: str | None = None
     axis_values: Mapping[str, Any] = field(default_factory=dict)
+    name: str | None = None
+    note: str | None = None
 
     @property
     def kind(self) -> str | None:
@@ -241,6 +249,8 @@ class BadEnd:
         """As a mapping for JSON."""
         return {
             "id": self.id,
+            "name": self.name,
+            "note": self.note,
             "outcome": self.outcome,
             "cause": self.kind,
             "message": self.message,
@@ -291,6 +301,8 @@ def _running(run: RunState, progress: Progress, now: float) -> dict[str, Any]:
     since = None if attempt.started is None else max(now - attempt.started, 0.0)
     return {
         "id": run.id,
+        "name": run.name,
+        "note": run.note,
         "axis_values": dict(run.axis_values),
         "attempt": attempt.number,
         "slot": attempt.slot,
@@ -317,6 +329,7 @@ def _launch(launch: Launch, alive: bool | None) -> dict[str, Any]:
         "started": launch.started,
         "ended": launch.ended,
         "reason": launch.reason,
+        "message": launch.message,
         "cpus": launch.cpus,
         "slots": launch.slots,
         "version": launch.version,
@@ -327,6 +340,9 @@ def _launch(launch: Launch, alive: bool | None) -> dict[str, Any]:
 def _bad_end(folder: GroupFolder, run: RunState) -> BadEnd:
     files = _run_folder(folder, run)
     interrupted = run.standing == INTERRUPTED
+    attempt = run.attempts[-1] if interrupted else run.deciding
+    if attempt is not None:
+        files = files.of_attempt(attempt.number)
     return BadEnd(
         id=run.id,
         outcome=run.standing,
@@ -337,6 +353,8 @@ def _bad_end(folder: GroupFolder, run: RunState) -> BadEnd:
         log=_if_there(files.log_file),
         stack=_if_there(files.stack_file),
         axis_values=run.axis_values,
+        name=run.name,
+        note=run.note,
     )
 
 

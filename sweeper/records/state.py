@@ -10,7 +10,16 @@ from sweeper.host.identity import ProcessIdentity
 from sweeper.records.outcomes import Cause, Outcome
 from sweeper.records.shards import WHOLE, Shard
 
-__all__ = ["STANDINGS", "WORTH_RETRYING", "Attempt", "GroupState", "Launch", "RunState", "Wave"]
+__all__ = [
+    "STANDINGS",
+    "WORTH_RETRYING",
+    "Attempt",
+    "CodeChange",
+    "GroupState",
+    "Launch",
+    "RunState",
+    "Wave",
+]
 
 RUNNING, INTERRUPTED, WAITING = "running", "interrupted", "waiting"
 
@@ -47,6 +56,8 @@ class Attempt:
     rss_peak_bytes: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     running: bool = False  # started, not ended, and its launch has not ended
+    again: bool = False  # of a launch that trains runs again whatever their outcome
+    sources: tuple[str, ...] = ()  # digest of the code that trained it; several: one of these
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,8 @@ class RunState:
     attempts: tuple[Attempt, ...] = ()
     deciding: Attempt | None = None  # the attempt whose outcome is the run's
     evaluated: Mapping[str, float] = field(default_factory=dict)  # metrics of later evaluations
+    name: str | None = None  # what its sweep file calls it
+    note: str | None = None  # a user's
 
     @property
     def outcome(self) -> Outcome | None:
@@ -86,15 +99,17 @@ class RunState:
 
     @property
     def running(self) -> bool:
-        return self.outcome is not Outcome.FINISHED and any(a.running for a in self.attempts)
+        finished = self.outcome is Outcome.FINISHED
+        return any(a.running and (a.again or not finished) for a in self.attempts)
 
     @property
     def interrupted(self) -> bool:
         """Whether the last attempt neither runs nor has an end: its launch is over."""
         last = self.attempts[-1] if self.attempts else None
         open_end = last is not None and last.outcome is None
-        # What was invalid is tried again once its check passes; these two never are.
-        for_good = self.outcome in (Outcome.FINISHED, Outcome.DIVERGED)
+        # What was invalid is tried again once its check passes; these two only if somebody says so.
+        settled = self.outcome in (Outcome.FINISHED, Outcome.DIVERGED)
+        for_good = settled and last is not None and not last.again
         return open_end and not self.running and not for_good
 
     @property
@@ -105,6 +120,15 @@ class RunState:
         if self.interrupted:
             return INTERRUPTED
         return str(self.outcome) if self.outcome else WAITING
+
+
+@dataclass(frozen=True)
+class CodeChange:
+    """The trainer's files changed while a launch ran; see the journal's `SourcesChanged`."""
+
+    sources: str
+    files: tuple[str, ...]
+    unchanged_until: float  # unix time
 
 
 @dataclass(frozen=True)
@@ -123,11 +147,16 @@ class Launch:
     version: str | None = None
     purpose: str = "train"  # train, retry or evaluate
     total: int | None = None
+    to_train: int | None = None  # runs that it was to train at its start
     trainer: str | None = None
     sweep_sha: str | None = None
+    sources: str | None = None  # digest of the trainer's files at its start
+    code_changes: tuple[CodeChange, ...] = ()  # while it ran
     resources: Mapping[str, Any] = field(default_factory=dict)  # as the journal has them, unchecked
+    renamed: Mapping[str, str] = field(default_factory=dict)  # new keys of parameters by old ones
     ended: float | None = None
     reason: str | None = None
+    message: str | None = None  # what it said at its end
 
     @property
     def host(self) -> str | None:
@@ -173,6 +202,12 @@ class GroupState:
     maximise: bool = False  # whether the largest headline is the best, not the smallest
     units: Mapping[str, str] = field(default_factory=dict)  # of metrics, by name or pattern
     last_time: float | None = None  # of the last event
+    note: str | None = None  # a user's, on the group
+
+    @property
+    def renamed(self) -> Mapping[str, str]:
+        """The new keys of renamed parameters; the runs have them already, their files don't."""
+        return self.launches[-1].renamed if self.launches else {}
 
     @property
     def last_training(self) -> Launch | None:

@@ -6,15 +6,17 @@ import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
 from sweeper.errors import RecordError
 from sweeper.records import GroupFolder, GroupState, Outcome, RunState, snapshot
+from sweeper.records.code import code_of
 from sweeper.records.parameters import (
     ABSENT,
     AxisColumn,
+    is_seed,
     named_columns,
     parameter,
     parameter_key,
@@ -71,6 +73,7 @@ class Row:
     metrics: Mapping[str, Statistic]
     finished: int
     others: Mapping[str, int]  # all other runs by standing, none hidden
+    names: tuple[str | None, ...] = ()  # of `runs`
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ class Table:
     averaged: tuple[AxisColumn, ...] = ()
     earlier: int = 0
     more: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what else to say of these runs, a sentence each
 
 
 def group_table(
@@ -104,10 +108,16 @@ def group_table(
     everything: bool = False,
 ) -> Table:
     """`results_table` of the group in `folder`, read from its records."""
-    states = {folder.group: snapshot(folder).state}
-    return results_table(
-        states, by=by, metrics=metrics, group_seeds=group_seeds, everything=everything
+    state = snapshot(folder).state
+    found = results_table(
+        {folder.group: state},
+        by=by,
+        metrics=metrics,
+        group_seeds=group_seeds,
+        everything=everything,
     )
+    code = code_of(folder, state if everything else state.as_planned())
+    return replace(found, notes=tuple(code["messages"]))
 
 
 def results_table(
@@ -138,17 +148,23 @@ def results_table(
     rows = [run for _, run in runs]
     per_run = by is None and not group_seeds
     varying = varying_axes(rows, with_seeds=True)
-    columns = varying_axes(rows, with_seeds=per_run) if by is None else named_columns(by, rows)
-    finished = [run for run in rows if run.outcome is Outcome.FINISHED]
+    if by is None:
+        columns = varying_axes(rows, with_seeds=per_run)
+    else:
+        new_names = {old: new for state in states.values() for old, new in state.renamed.items()}
+        columns = named_columns([new_names.get(word, word) for word in by], rows)
+    finished = [run for run in rows if run.standing == Outcome.FINISHED]
     ranking = next((state for state in states.values() if state.headline), GroupState())
     headline = ranking.headline
     logged = _metric_names(finished)
     chosen = _metrics(logged, metrics, headline)
     places = _places(columns, rows)
-    gathered: dict[tuple[Any, ...], list[RunState]] = defaultdict(list)
+    gathered: dict[tuple[int, ...], list[RunState]] = defaultdict(list)
     for index, (group, run) in enumerate(runs):
         values = tuple(places[column.key][parameter_key(run, column.key)] for column in columns)
         gathered[list(states).index(group), *values, index if per_run else 0].append(run)
+    if by is None:
+        gathered = _without_twins(gathered, columns, [a.key for a in varying if is_seed(a.key)])
     return Table(
         groups=tuple(states),
         axes=columns,
@@ -166,6 +182,27 @@ def results_table(
     )
 
 
+def _without_twins(
+    rows: Mapping[tuple[int, ...], list[RunState]],
+    columns: Sequence[AxisColumn],
+    seeds: Sequence[str],
+) -> dict[tuple[int, ...], list[RunState]]:
+    """Rows taken apart where runs of equal seeds meet: those differ in 1 and 1.0, say.
+
+    Where no seed is there twice they may be one value, once from a file and once from a default.
+    """
+    apart: dict[tuple[int, ...], list[RunState]] = {}
+    for place, runs in rows.items():
+        if len({tuple(parameter_key(run, key) for key in seeds) for run in runs}) == len(runs):
+            apart[place] = runs
+            continue
+        exact: dict[str, list[RunState]] = defaultdict(list)
+        for run in runs:
+            exact[repr([parameter(run, column.key) for column in columns])].append(run)
+        apart |= {(*place, number): kept for number, kept in enumerate(exact.values())}
+    return apart
+
+
 def _averaged(
     axes: Sequence[AxisColumn], rows: Iterable[Sequence[RunState]]
 ) -> tuple[AxisColumn, ...]:
@@ -173,7 +210,7 @@ def _averaged(
     left = list(axes)
     averaged = set()
     for row in rows:
-        finished = [run for run in row if run.outcome is Outcome.FINISHED]
+        finished = [run for run in row if run.standing == Outcome.FINISHED]
         for axis in left if len(finished) > 1 else ():
             if len({parameter_key(run, axis.key) for run in finished}) > 1:
                 averaged.add(axis)
@@ -184,7 +221,7 @@ def _averaged(
 def _row(
     group: str, columns: Sequence[AxisColumn], metrics: Sequence[str], runs: list[RunState]
 ) -> Row:
-    finished = [run.metrics for run in runs if run.outcome is Outcome.FINISHED]
+    finished = [run.metrics for run in runs if run.standing == Outcome.FINISHED]
     standings = Counter(run.standing for run in runs)
     return Row(
         group=group,
@@ -194,6 +231,7 @@ def _row(
             if (value := parameter(runs[0], column.key)) is not ABSENT
         },
         runs=tuple(run.id for run in runs),
+        names=tuple(run.name for run in runs),
         metrics={name: _statistic(finished, name) for name in metrics},
         finished=len(finished),
         others={word: n for word, n in standings.items() if word != Outcome.FINISHED},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from sweeper.records import (
     make_folder,
     write_atomically,
 )
+from sweeper.records.code import code_of
 from sweeper.records.permissions import folder_mode, readable_as
 from sweeper.report.aggregate import Table, results_table
 from sweeper.report.figures import (
@@ -43,17 +44,21 @@ def ending(
     reason: str,
     message: str = "",
     shard: Shard = WHOLE,
+    chosen: Collection[str] | None = None,
+    launch: str | None = None,
 ) -> dict[str, Any]:
     """What a launch says at its end, as data; writes table and figures to the results folder.
 
     It speaks of the sweep as it was launched; `earlier` counts runs that only earlier files had.
-    `all_finished` is about the launch's own `shard`, all else about every part.
+    `all_finished` is about the launch's own `shard` and the runs that were `chosen`, all else about
+    every part; `code` is as in `code_of`, `launch` the id of the launch.
     Whatever can't be gathered, drawn or written is left out, with a line each in `problems`.
     """
     everything, earlier = state, len(state.earlier)
     state = state.as_planned()
     counts = {word: count for word, count in state.counts().items() if count}
     finished = counts.get("finished", 0)
+    code = code_of(folder, state, watched=[launch] if launch else [])
     report = _Report(folder)
     if finished:
         report.results(state, earlier)
@@ -63,7 +68,9 @@ def ending(
         "total": state.total,
         "counts": counts,
         "earlier": earlier,
-        "all_finished": finished == state.total or (not shard.is_whole and _is_done(state, shard)),
+        "all_finished": finished == state.total
+        or ((chosen is not None or not shard.is_whole) and _is_done(state, shard, chosen)),
+        "code": code,
         "reason": reason,
         "message": message,
         "headline": state.headline or "loss",
@@ -76,8 +83,12 @@ def ending(
     }
 
 
-def _is_done(state: GroupState, shard: Shard) -> bool:
-    own = [run for run in state.runs.values() if shard.holds(run.id)]
+def _is_done(state: GroupState, shard: Shard, chosen: Collection[str] | None) -> bool:
+    own = [
+        run
+        for run in state.runs.values()
+        if shard.holds(run.id) and (chosen is None or run.id in chosen)
+    ]
     return all(run.standing == Outcome.FINISHED for run in own)
 
 

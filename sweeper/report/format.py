@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+
+from sweeper.keys import value_key
 
 __all__ = [
     "NOTHING",
     "axis_words",
+    "column_text",
     "distinct_heads",
     "earlier_runs",
+    "exact_text",
+    "run_words",
     "short_names",
     "significant",
     "value_text",
@@ -54,6 +59,22 @@ def value_text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.12g}"
     return json.dumps(value, default=str, ensure_ascii=False)
+
+
+def exact_text(value: Any) -> str:
+    """The value of a parameter as JSON: a text in quotes, a float with every digit."""
+    return NOTHING if value == NOTHING else json.dumps(value, default=str, ensure_ascii=False)
+
+
+def column_text(
+    values: Iterable[Any], short: Callable[[Any], str] = value_text
+) -> Callable[[Any], str]:
+    """How to write the values of one parameter: short, where no two of them look the same.
+
+    Else, as with ``1`` and ``"1"``, or 0.3 and 0.1 + 0.2, exactly.
+    """
+    different = {value_key(value): short(value) for value in values}
+    return short if len(set(different.values())) == len(different) else exact_text
 
 
 def short_names(names: Sequence[str]) -> tuple[dict[str, str], str | None]:
@@ -113,6 +134,13 @@ def earlier_runs(count: int) -> str:
     return f"{count} more {'run' if count == 1 else 'runs'} from earlier files"
 
 
+def run_words(run_id: str, name: str | None) -> str:
+    """A run's id, and its name where it has one: ``k3f9x2qa7m (tanh-64)``."""
+    return f"{run_id} ({name})" if name else run_id
+
+
 def axis_words(axis_values: Mapping[str, Any]) -> str:
     """``activation=tanh seed=1``: a run's axis values with the last part of each key."""
-    return " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in axis_values.items())
+    return " ".join(
+        f"{key.rpartition('.')[2]}={value_text(value)}" for key, value in axis_values.items()
+    )

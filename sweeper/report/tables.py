@@ -14,8 +14,10 @@ from sweeper.records.parameters import is_seed
 from sweeper.report.aggregate import Row, Statistic, Table, group_table, results_table
 from sweeper.report.format import (
     NOTHING,
+    column_text,
     distinct_heads,
     earlier_runs,
+    exact_text,
     short_names,
     value_text,
     with_spread,
@@ -51,10 +53,12 @@ def _cells(table: Table) -> tuple[list[str], list[list[str]], list[bool], str]:
     names, pattern = short_names(table.metrics)
     several = len(table.groups) > 1
     others = any(row.others for row in table.rows) and not table.per_run
+    named = _named(table)
     heads = distinct_heads(
         [
             *([("group", "sweep")] if several else []),
             *([("id", "run")] if table.per_run else []),
+            *([("name", "run")] if named else []),
             *((axis.label, "parameter") for axis in table.axes),
             *((names[name], "metric") for name in table.metrics),
             ("outcome" if table.per_run else "n", "runs"),
@@ -65,14 +69,20 @@ def _cells(table: Table) -> tuple[list[str], list[list[str]], list[bool], str]:
         [
             *([row.group] if several else []),
             *([row.runs[0]] if table.per_run else []),
-            *(_value(row, axis.key) for axis in table.axes),
+            *([row.names[0] or NOTHING] if named else []),
+            *(" ".join(text.split()) for text in texts),
             *(_statistic(row.metrics[name]) for name in table.metrics),
             next(iter(row.others), "finished") if table.per_run else str(row.finished),
             *([_others(row)] if others else []),
         ]
-        for row in table.rows
+        for row, texts in zip(table.rows, _axis_texts(table, value_text, NOTHING), strict=True)
     ]
     return heads, rows, _numeric(table, len(heads), others), _legend(table, pattern)
+
+
+def _named(table: Table) -> bool:
+    """Whether the rows are runs that have names."""
+    return table.per_run and any(name for row in table.rows for name in row.names)
 
 
 def _numeric(table: Table, columns: int, others: bool) -> list[bool]:
@@ -90,8 +100,27 @@ def _numeric(table: Table, columns: int, others: bool) -> list[bool]:
     ]
 
 
-def _value(row: Row, key: str) -> str:
-    return " ".join(value_text(row.axis_values[key]).split()) if key in row.axis_values else NOTHING
+def _axis_texts(table: Table, short: Callable[[Any], str], nothing: str) -> list[list[str]]:
+    """The values of the parameters of each row; no two rows of a sweep look the same."""
+
+    def written(writers: Sequence[Callable[[Any], str]]) -> list[list[str]]:
+        return [
+            [
+                write(row.axis_values[axis.key]) if axis.key in row.axis_values else nothing
+                for axis, write in zip(table.axes, writers, strict=True)
+            ]
+            for row in table.rows
+        ]
+
+    columns = [
+        [row.axis_values[axis.key] for row in table.rows if axis.key in row.axis_values]
+        for axis in table.axes
+    ]
+    texts = written([column_text(values, short) for values in columns])
+    looks = {(row.group, *text) for row, text in zip(table.rows, texts, strict=True)}
+    if table.per_run or len(looks) == len(table.rows):
+        return texts
+    return written([exact_text] * len(columns))
 
 
 def _statistic(statistic: Statistic) -> str:
@@ -152,14 +181,15 @@ def _terminal(table: Table, width: int | None) -> str:
         drawn
     )
     lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
-    return "\n".join([*lines, *([legend] if legend else [])]) + "\n"
+    return "\n".join([*lines, *([legend] if legend else []), *table.notes]) + "\n"
 
 
 def _markdown(table: Table) -> str:
     heads, rows, numeric, legend = _cells(table)
     rule = ["--:" if is_number else "---" for is_number in numeric]
     lines = [_markdown_row(heads), f"| {' | '.join(rule)} |", *map(_markdown_row, rows)]
-    return "\n".join([*lines, *(["", legend] if legend else [])]) + "\n"
+    below = [line for text in (legend, *table.notes) if text for line in ("", text)]
+    return "\n".join([*lines, *below]) + "\n"
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
@@ -168,7 +198,7 @@ def _markdown_row(cells: Sequence[str]) -> str:
 
 
 def _csv(table: Table) -> str:
-    standings = _standings(table)
+    standings, named = _standings(table), _named(table)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(
@@ -176,6 +206,7 @@ def _csv(table: Table) -> str:
             [
                 ("group", "sweep"),
                 *([("id", "run")] if table.per_run else []),
+                *([("name", "run")] if named else []),
                 *((axis.label, "parameter") for axis in table.axes),
                 *(
                     (f"{name}{end}", "metric")
@@ -187,12 +218,13 @@ def _csv(table: Table) -> str:
             ]
         )
     )
-    for row in table.rows:
+    for row, texts in zip(table.rows, _axis_texts(table, _csv_value, ""), strict=True):
         writer.writerow(
             [
                 row.group,
                 *([row.runs[0]] if table.per_run else []),
-                *(_csv_value(row.axis_values.get(axis.key, "")) for axis in table.axes),
+                *([row.names[0] or ""] if named else []),
+                *texts,
                 *(cell for name in table.metrics for cell in _csv_statistic(row.metrics[name])),
                 row.finished,
                 *(row.others.get(standing, 0) for standing in standings),
@@ -225,6 +257,7 @@ def _json(table: Table) -> str:
             "group": row.group,
             "axis_values": dict(row.axis_values),
             "runs": list(row.runs),
+            "names": list(row.names),
             "finished": row.finished,
             "others": dict(row.others),
             "metrics": {name: _json_statistic(value) for name, value in row.metrics.items()},
@@ -238,6 +271,7 @@ def _json(table: Table) -> str:
         "headline": table.headline,
         "averaged_over": [axis.key for axis in table.averaged],
         "earlier": table.earlier,
+        "notes": list(table.notes),
         "rows": rows,
     }
     return json.dumps(finite(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n"

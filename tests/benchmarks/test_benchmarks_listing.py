@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_each_benchmark_says_what_it_measures() -> None:
     found = available()
-    assert {"dispatch", "schedule"} <= found.keys()
+    assert {"dispatch", "memory", "schedule"} <= found.keys()
     assert all(found.values())
 
 

@@ -168,11 +168,11 @@ def test_tables_in_every_format(folder: Path, kind: str) -> None:
         (["status", "hil"], "did you mean `hill`?"),
         (["show", "zzzz"], "no run `zzzz`"),
         (["diff", "one"], "two or more"),
-        (["lunch", "hill-sweep.yaml"], 'Did you mean "launch"?'),
+        (["lunch", "hill-sweep.yaml"], "did you mean `launch`?"),
         (["launch", "hill-sweep.yaml", "--cpus", "0"], "`--cpus >= 1` must hold"),
         (["launch", "hill-sweep.yaml", "--cpus", "9999"], "--cpus 9999: this process may use"),
         (["table", "hill", "--by", "step_siz"], "step_size"),
-        (["launch"], "FILE"),
+        (["launch"], "sweep launch needs a sweep file"),
     ],
 )
 def test_mistakes_get_a_message_and_status_2(
@@ -218,3 +218,9 @@ def test_every_command_has_help_with_examples(tmp_path: Path, command: str) -> N
     result = run(tmp_path, command, "--help")
     assert result.returncode == 0
     assert f"sweep {command}" in result.stdout.split("For example:")[1]
+
+
+@pytest.mark.parametrize("streams", ["> /dev/full", ">&-", "> /dev/full 2>&1"])
+def test_a_launch_goes_on_without_a_place_for_its_words(folder: Path, streams: str) -> None:
+    command = f"{SWEEP} launch hill-sweep.yaml {streams}"
+    assert subprocess.run(["bash", "-c", command], cwd=folder, check=False).returncode == 3

@@ -99,8 +99,8 @@ def test_seeds_replace_the_seed_of_the_file(sweep: Read) -> None:
         ),
         ("width=1\n2", 1, "`width=1\\n2`: an override is one line of printable characters"),
         (
-            "name=sgd,adam",
-            6,
+            "optimiser.name=sgd,adam",
+            16,
             "parameters.optimiser.name: can't be an axis: write a list of mappings, "
             "`[{name: …}, {name: …}]`",
         ),
@@ -161,6 +161,12 @@ def test_a_key_inside_a_section_given_by_its_name_is_added_to_it(sweep: Read) ->
     (run,) = sweep("parameters: {optimiser: sgd}", overrides=["momentum=0.5"])
     optimiser = {"name": "sgd", "momentum": 0.5, "nesterov": False}
     assert plain(run.config)["parameters"]["optimiser"] == optimiser
+
+
+def test_the_name_of_runs_can_be_set(sweep: Read) -> None:
+    found = sweep(FILE, overrides=['name="w{width}"'])
+    assert found.names is not None
+    assert found.names.of(next(iter(found)).axis_values) == "w16"
 
 
 def test_a_key_that_is_set_is_no_longer_conditional(sweep: Read) -> None:

@@ -140,10 +140,26 @@ def test_a_duplicate_key_names_both_lines() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "second"), [("1", "1.0"), ("1", "true"), ("1", "'1'"), ("[1]", "1")]
+    ("first", "second"),
+    [("1", "1.0"), ("1", "true"), ("1", "'1'"), ("[1, 1]", "1"), ("[]", "1"), ("[1]", "1.0")],
 )
 def test_equal_values_of_different_types_are_different(first: str, second: str) -> None:
     _, report = read(f"a: {first}\na: {second}\n")
+    assert len(report.errors()) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["a: [64]\na: 64\n", "a: {b: 64, c: x}\na: {c: [x], b: [64]}\n", "a: x\na: [x]\n"]
+)
+def test_an_axis_of_one_value_is_the_same_as_the_value(text: str) -> None:
+    _, report = read(text)
+    assert report.errors() == []
+    (warning,) = report.warnings()
+    assert warning.message == "`a` is given twice, on line 1 and on line 2"
+
+
+def test_five_seeds_are_not_the_seed_five() -> None:
+    _, report = read("seeds: 5\nseeds: [5]\n")
     assert len(report.errors()) == 1
 
 

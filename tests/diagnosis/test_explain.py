@@ -314,6 +314,16 @@ def test_values_read_as_in_a_sweep_file(
     assert cause["condition"]["atoms"][0]["values"] == [values[0]]
 
 
+def test_a_parameter_that_configs_lack_is_a_dash_and_not_null(
+    group: Callable[..., GroupFolder],
+) -> None:
+    rows: list[dict[str, Any]] = [{"a.name": None}, {}, {"a.name": 1}]
+    folder = group(lambda n, _: ("crashed", None) if n == 1 else ("finished", None), rows)
+    (cause,) = crash_groups(folder)["causes"]
+    assert cause["condition"]["text"] == "name = –"
+    assert cause["condition"]["atoms"][0]["values"] == [None]
+
+
 def test_long_lists_and_names_that_need_more_than_their_end(
     group: Callable[..., GroupFolder],
 ) -> None:
@@ -381,3 +391,16 @@ def test_a_retry_is_suggested_where_it_has_something_to_do(
     # Another group with such a run: only with the group's name is it clear which is meant.
     GroupFolder(folder.runs_dir, "other").make().run("run0001").make()
     assert "sweep rerun heads/run0001 --pdb" in crashed_text(crash_groups(folder))
+
+
+def test_no_retry_is_suggested_for_what_only_an_earlier_file_had(
+    group: Callable[..., GroupFolder],
+) -> None:
+    folder = group(lambda *_: ("crashed", None), [{"x": 0}], sweep_sha="old")
+    write_atomically(folder.run("run0000").make().config_file, "x: 0\n")
+    with JournalWriter(folder.journal_dir, "later") as journal:
+        journal.append(
+            Launched(launch="later", sweep_sha="new"), Planned(runs={"run0009": {"x": 1}})
+        )
+    answer = crash_groups(folder, everything=True)
+    assert (answer["show"], answer["rerun"], answer["retry"]) == ("run0000", "run0000", False)

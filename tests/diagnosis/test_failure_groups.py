@@ -85,17 +85,39 @@ def item(
     return BadEnd(run, "crashed", Cause(kind, message, type, place))
 
 
-def test_the_place_decides_where_it_is_known() -> None:
+def test_place_and_reason_decide_where_a_place_is_known() -> None:
     groups = by_cause(
         [
-            item("a", "bad axis tanh", place="train.py:8"),
-            item("b", "other", place="train.py:9"),
-            item("c", "bad axis relu", place="train.py:8"),
-            item("d", "bad axis relu", place="train.py:8", type="KeyError"),
+            item("a", "bad axis 'tanh'", place="train.py:8"),
+            item("b", "bad axis 'tanh'", place="train.py:9"),
+            item("c", "bad axis 'relu'", place="train.py:8"),
+            item("d", "bad axis 'relu'", place="train.py:8", type="KeyError"),
         ]
     )
-    assert [group.runs for group in groups] == [("a", "c"), ("b",), ("d",)]
+    assert [(group.message, group.runs) for group in groups] == [
+        ("bad axis …", ("a", "c")),
+        ("bad axis 'tanh'", ("b",)),
+        ("bad axis 'relu'", ("d",)),
+    ]
     assert groups[0].place == "train.py:8"
+
+
+def test_two_reasons_at_one_line_are_two_causes() -> None:
+    """As at a line that raises whatever the solver says."""
+    said = {
+        "a": "singular matrix (rank 3)",
+        "b": "file /data/k3/x.npz not found",
+        "c": "singular matrix (rank 4)",
+        "d": 'file "other data.npz" not found',
+        "e": "<Solver at 0x7f3a2b90> can't step from '1e-3'",
+        "f": "<Solver at 0x7f11aa00> can't step from '2e-3'",
+    }
+    groups = by_cause([item(run, text, place="solve.py:40") for run, text in said.items()])
+    assert [(group.message, group.runs) for group in groups] == [
+        ("singular matrix (rank …)", ("a", "c")),
+        ("file … not found", ("b", "d")),
+        ("<Solver at …> can't step from '…'", ("e", "f")),
+    ]
 
 
 def test_the_message_decides_elsewhere() -> None:
@@ -117,16 +139,16 @@ def test_what_all_messages_share_is_told() -> None:
     assert group.message == "exactly 5"
 
 
-def test_the_most_frequent_message_speaks_for_a_place() -> None:
+def test_what_is_quoted_at_one_place_is_a_value() -> None:
     place = "train.py:8"
     (group,) = by_cause(
         [
-            item("a", "x 1", place=place),
-            item("b", "y 2", place=place),
-            item("c", "y 3", place=place),
+            item("a", "no `x` among 3", place=place),
+            item("b", "no `y` among 4", place=place),
+            item("c", "no `y` among 5", place=place),
         ]
     )
-    assert group.message == "y …"
+    assert group.message == "no … among …"
 
 
 def test_what_strikes_anywhere_is_one_cause_wherever_it_struck() -> None:

@@ -19,6 +19,7 @@ from sweeper.diagnosis.beam_search import CHANCE, LEAST_PRECISION, LEAST_RECALL
 from sweeper.diagnosis.bitmasks import Points, mask_of
 from sweeper.diagnosis.exact import LONG_LIST, separate
 from sweeper.diagnosis.rules import Choice, Condition, Contrast, log_tail
+from sweeper.records.parameters import ABSENT
 
 Row: TypeAlias = Mapping[str, Any]
 Test: TypeAlias = Callable[[Row], bool]
@@ -280,10 +281,12 @@ def test_constant_axes_and_unknown_values_do_no_harm() -> None:
         {"a": 1.0, "b": "1"},
     ]
     assert words(found(rows, lambda row: row.get("b") is True)) == [("b", "=", [True])]
-    condition = found(rows, lambda row: row.get("b") is None)
+    condition = found(rows, lambda row: "b" in row and row["b"] is None)
     assert words(condition) == [("b", "=", [None])]
+    condition = found(rows, lambda row: "b" not in row)
+    assert words(condition) == [("b", "=", [ABSENT])]
     assert condition is not None
-    assert condition.total_in == 2
+    assert condition.total_in == 1
 
 
 def test_nothing_tells_equal_runs_apart() -> None:

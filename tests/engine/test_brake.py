@@ -23,3 +23,22 @@ def test_the_brake_pauses_and_the_sweep_goes_on_when_asked(bench: Bench) -> None
     again = bench.sweep("launch", file, "--cpus", 2, "--no-brake")
     assert again.returncode == 3, again.stdout + again.stderr
     assert bench.state("brake").counts()["crashed"] == 12
+
+
+def test_a_value_that_always_fails_is_held_back_and_the_rest_is_trained(bench: Bench) -> None:
+    text = "trainer: sabotage\ngroup: hold\ndeed: [raise, finish]\nseeds: 20\n"
+    file = bench.write("hold", text)
+    first = bench.sweep("launch", file, "--cpus", 2)
+    assert first.returncode == 4, first.stdout + first.stderr
+    assert "hold back runs with deed = raise: 8 with it have crashed alike" in first.stdout
+    state = bench.state("hold")
+    assert state.counts()["finished"] == 20
+    crashed = state.counts()["crashed"]
+    assert 8 <= crashed <= 12
+    message = state.launches[-1].message or ""
+    assert message.startswith(f"{20 - crashed} runs with deed = raise held back: {crashed} with it")
+    assert f"paused: {message}" in bench.sweep("status", "hold").stdout
+    assert len(state.waves) == 1
+    again = bench.sweep("launch", file, "--cpus", 2, "--no-brake")
+    assert again.returncode == 3, again.stdout + again.stderr
+    assert bench.state("hold").counts()["crashed"] == 20

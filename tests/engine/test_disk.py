@@ -7,6 +7,7 @@ else's disk is filled.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -121,10 +122,17 @@ def test_a_full_records_disk_loses_no_end(bench: Bench) -> None:
     )
     said = orderly(result.stdout + result.stderr)
     assert "first 3" in result.stdout.splitlines(), said
+    assert f"{records / 'full' / 'results'}" in result.stderr
     assert "No space left on device" in result.stderr
     assert json.loads((bench.path / "status.json").read_text())["running"] == []
     copy = saved(bench)
     assert ends(copy)[:2] == [FINISHED, NO_SPACE]
+    (full,) = [run for run in copy.state("full").runs.values() if run.axis_values["lane"] == 1]
+    assert full.cause is not None
+    folder = records / "full" / "runs" / full.id
+    assert full.cause.message.startswith(
+        f"[Errno 28] No space left on device (0 B free at {folder}, "
+    )
     copy.assert_every_attempt_ended_once("full")
     bench.assert_nothing_is_left()
 
@@ -146,7 +154,8 @@ def test_a_journal_that_finds_no_room_ends_the_launch_and_loses_nothing(bench: B
     )
     said = orderly(result.stdout + result.stderr)
     assert "first 2" in result.stdout.splitlines(), said
-    assert "No space left on device" in result.stderr
+    file = r"/full/journal/\S+\.jsonl: No space left on device"
+    assert re.search(file, result.stderr), said
     assert "second 0" in result.stdout.splitlines(), said
     between = json.loads((bench.path / "status.json").read_text())
     assert between["running"] == []

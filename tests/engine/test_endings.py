@@ -47,11 +47,14 @@ def test_one_mapping_for_one_run_needs_no_list(
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
-        ([{}, {}], "`train` must return None or one mapping per run (1), but got list"),
+        ([{}, {}], "`train` must return None or one mapping per run (1), but got list of 2"),
         (
             [{"loss": None}],
             "`train` must return numbers, but its metric 'loss' is None",
         ),
+        (0.5, "`train` must return None or one mapping per run (1), but got float"),
+        (iter(()), "`train` must return None or one mapping per run (1), but got tuple_iterator"),
+        ([0.5], "`train` must return None or one mapping per run (1), but got list with float"),
     ],
 )
 def test_what_no_trainer_may_return(new_run: NewRun, returned: Any, message: str) -> None:
@@ -90,6 +93,21 @@ def test_a_loss_that_was_logged_and_not_finite_is_a_divergence_however_it_came_o
     assert (outcome, run.last_step) == (Outcome.DIVERGED, 2)
     assert cause is not None
     assert cause.message == "loss is inf at step 2"
+
+
+def test_a_divergence_that_was_wrapped_is_one(new_run: NewRun) -> None:
+    run = new_run()
+
+    def train() -> None:
+        try:
+            raise Diverged("the solver gave up", step=7)
+        except Diverged as error:
+            raise RuntimeError("training failed") from error
+
+    [(outcome, cause)] = ends_of(train, [run])
+    assert outcome is Outcome.DIVERGED
+    assert cause is not None
+    assert cause.message == "training failed; from sweeper.errors.Diverged: the solver gave up"
 
 
 def test_of_a_pack_only_the_run_that_diverged_has_diverged(new_run: NewRun) -> None:

@@ -11,6 +11,7 @@ from sweeper.engine.policy import (
     failing_alike,
     next_wave_is_due,
     overstayed,
+    start_limit_s,
     try_again,
 )
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
@@ -48,6 +49,13 @@ def test_only_runs_past_their_timeout_overstay() -> None:
     found = overstayed(running, 10.0, Policy(timeout_s=5.0))
     assert {run: cause.kind for run, cause in found.items()} == {"old": CauseKind.TIME_LIMIT}
     assert overstayed(running, 1e9, Policy()) == {}
+
+
+@pytest.mark.parametrize(
+    ("slots", "limit_s"), [(1, 121.0), (2, 122.0), (64, 184.0), (192, 300.0), (1000, 300.0)]
+)
+def test_more_slots_get_more_time_to_start(slots: int, limit_s: float) -> None:
+    assert start_limit_s(slots) == limit_s
 
 
 @pytest.mark.parametrize(

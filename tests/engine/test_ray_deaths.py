@@ -20,7 +20,13 @@ from sweeper.records.events import Started
 
 pytestmark = pytest.mark.faults
 
-VICTIMS = ("raylet/raylet", "gcs_server", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
+VICTIMS = (
+    "raylet/raylet",
+    "gcs_server",
+    "ray::DashboardAgent",
+    "ray::RuntimeEnvAgent",
+    "sweeper.engine.fork_server",
+)
 # After each run that raises comes a fresh worker, which needs all of Ray.
 IN_TURN = """\
 trainer: sabotage

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from sweeper.engine.run_context import RunContext
@@ -46,9 +49,32 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_is_kept(run: RunContext) -> 
     run.log(1, loss=1.0, percent=float("nan"))
     with pytest.raises(Diverged, match="loss is nan at step 2") as caught:
         run.log(2, loss=float("nan"))
-    assert caught.value.step == 2
-    run.flush()
+    assert caught.value.step == 2  # and it is on disk: the process may not live any longer
     assert [row["step"] for row in read_rows(run.record.metrics_file)] == [1, 2]
+
+
+def test_metrics_are_numbers_or_arrays_of_one(run: RunContext) -> None:
+    values: dict[str, Any] = {"a": np.array([0.5]), "b": np.float32(0.25), "c": True}
+    run.log(1, **values)
+    assert run.metrics == {"a": 0.5, "b": 0.25, "c": 1.0}
+    with pytest.raises(TypeError, match=r"log\(\) takes numbers, but the metric 'd' is None"):
+        run.log(2, d=None)  # type: ignore[arg-type]
+
+
+def test_threads_that_log_at_once_lose_and_double_no_row(run: RunContext) -> None:
+    def log(number: int) -> None:
+        for step in range(3000):
+            run.log(step, **{f"m{number}": step})
+
+    threads = [threading.Thread(target=log, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    run.flush()
+    rows = read_rows(run.record.metrics_file)
+    for number in range(4):
+        assert [row["step"] for row in rows if f"m{number}" in row] == list(range(3000))
 
 
 def test_save_is_whole_or_not_at_all(run: RunContext) -> None:
@@ -133,3 +159,14 @@ def test_a_folder_that_the_training_cleared_is_still_its_own(run: RunContext) ->
     run.log(1, loss=1.0)
     run.flush()
     assert [row["step"] for row in read_rows(run.record.metrics_file)] == [1]
+
+
+def test_the_first_step_is_noticed_once(tmp_path: Path) -> None:
+    first: list[str] = []
+    run = RunContext(
+        "abc", RunFolder(tmp_path), tmp_path / "stop", at_first_step=lambda: first.append("now")
+    )
+    assert first == []
+    run.log(0, loss=1.0)
+    run.log(1, loss=0.5)
+    assert first == ["now"]

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given, settings
@@ -16,11 +16,12 @@ from sweeper.engine.budgets import DiskBudget
 from sweeper.engine.job_queue import Job, WaveJobs
 from sweeper.engine.policy import Policy
 from sweeper.engine.protocol import Grant, Limit, Task
+from sweeper.engine.results import Result, write_result
 from sweeper.engine.scripted_backend import Fate, ScriptedBackend, WaveFate
 from sweeper.engine.supervisor import End, Limits, Supervisor
 from sweeper.errors import HostError
 from sweeper.host.cpus import Slot
-from sweeper.records import GroupFolder
+from sweeper.records import GroupFolder, RunFolder
 from sweeper.records.events import (
     Ended,
     Evaluated,
@@ -30,6 +31,7 @@ from sweeper.records.events import (
     WaveEnded,
     WaveStarted,
 )
+from sweeper.records.metrics import append_rows
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
 from sweeper.trainer import load_trainer
 
@@ -65,6 +67,7 @@ class Stage:
     free_disk: Callable[[Path], int] = lambda path: ENOUGH
     scratch_budget: int = ENOUGH
     datasets: tuple[str, ...] | None = None
+    proven: Sequence[Mapping[str, Any]] = ()
     signals: Mapping[float, str] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
@@ -85,6 +88,7 @@ class Stage:
             observe=lambda event: None,
             datasets=self.datasets,
             clock=self.backend.now,
+            proven=self.proven,
         )
 
     def append(self, *events: Event) -> None:
@@ -209,6 +213,37 @@ def test_a_worker_that_vanishes_ends_only_its_run(tmp_path: Path) -> None:
     assert end.outcome is Outcome.CRASHED
     assert end.cause == Cause(CauseKind.SIGNAL, "killed by SIGKILL (it vanished)", "SIGKILL")
     assert stage.outcomes()["r00"] == stage.outcomes()["r02"] == [Outcome.FINISHED]
+
+
+def test_a_run_that_logged_a_bad_loss_has_diverged_however_its_process_ended(
+    tmp_path: Path,
+) -> None:
+    def dies(task: Task, wave: int, slot: int) -> Fate:
+        folder = RunFolder(Path(task.folder))
+        folder.path.mkdir(parents=True)
+        losses = [1.0, float("nan"), 2.0] if task.run == "r01" else [1.0]
+        rows = [{"step": step, "loss": loss} for step, loss in enumerate(losses)]
+        append_rows(folder.metrics_file, rows)
+        return Fate(dies=True)
+
+    stage = Stage(tmp_path, fates=dies)
+    stage.run(wave_of("r00", "r01"))
+    assert stage.outcomes() == {"r00": [Outcome.CRASHED], "r01": [Outcome.DIVERGED]}
+    [end] = stage.ends()["r01"]
+    said = "loss is nan at step 1; then: killed by SIGKILL (it vanished)"
+    assert (end.cause, end.last_step) == (Cause(CauseKind.NOT_FINITE, said), 1)
+
+
+def test_a_result_that_the_training_itself_has_written_is_not_believed(tmp_path: Path) -> None:
+    def forges(task: Task, wave: int, slot: int) -> Fate:
+        folder = RunFolder(Path(task.folder))
+        folder.path.mkdir(parents=True)
+        write_result(folder, Result(task.run, task.attempt, Outcome.FINISHED))
+        return Fate(dies=True)
+
+    stage = Stage(tmp_path, fates=forges)
+    stage.run(wave_of("r00"))
+    assert stage.outcomes() == {"r00": [Outcome.CRASHED]}
 
 
 def test_the_pack_of_a_worker_that_vanishes_shares_its_fate(tmp_path: Path) -> None:
@@ -383,7 +418,7 @@ def test_a_second_stop_kills_what_does_not_obey(tmp_path: Path) -> None:
 def test_a_stop_does_not_wait_for_workers_that_never_begin(tmp_path: Path) -> None:
     stage = Stage(
         tmp_path,
-        fates=lambda task, wave, slot: Fate(began_after_s=250.0, obeys=False),
+        fates=lambda task, wave, slot: Fate(began_after_s=100.0, obeys=False),
         signals={30.0: "INT"},
     )
     assert stage.run(wave_of(*names(2))) == End("stopped")
@@ -393,15 +428,19 @@ def test_a_stop_does_not_wait_for_workers_that_never_begin(tmp_path: Path) -> No
 def test_a_ray_that_does_not_start_is_given_up(tmp_path: Path) -> None:
     stage = Stage(tmp_path, wave_fate=lambda number: WaveFate(hangs_at_start=number == 1))
     assert stage.run(wave_of(*names(2))) == End("done")
-    assert stage.of(WaveEnded)[0].reason == "Ray hadn't started after 300 s"
+    assert stage.of(WaveEnded)[0].reason == "Ray hadn't started after 122 s"
     assert stage.outcomes() == {run: [Outcome.FINISHED] for run in names(2)}
-    assert 300.0 < stage.backend.now() < 320.0
+    assert 122.0 < stage.backend.now() < 142.0
 
 
 def test_a_worker_that_does_not_start_is_given_up(tmp_path: Path) -> None:
-    stage = Stage(tmp_path, fates=lambda task, wave, slot: Fate(began_after_s=1e4 * (wave == 1)))
+    stage = Stage(
+        tmp_path,
+        fates=lambda task, wave, slot: Fate(began_after_s=1e4 * (wave == 1)),
+        slots=100,
+    )
     assert stage.run(wave_of("r00")) == End("done")
-    assert stage.of(WaveEnded)[0].reason == "the worker of run r00 hadn't started after 300 s"
+    assert stage.of(WaveEnded)[0].reason == "the worker of run r00 hadn't started after 220 s"
     assert stage.outcomes() == {"r00": [Outcome.LOST, Outcome.FINISHED]}
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support import wait_until
 
 from sweeper.engine.scratch import Scratch, reap_dead_launches
 from sweeper.errors import HostError
@@ -18,6 +19,7 @@ from sweeper.host.processes import (
     MARK_VARIABLE,
     ProcessMark,
     kill_all,
+    kill_tree,
     marked_processes,
     process_lives,
     process_start,
@@ -188,3 +190,17 @@ def test_this_process_lives() -> None:
     assert start.endswith(f"-{start_ticks(os.getpid())}")
     assert process_lives(os.getpid(), start)
     assert not process_lives(os.getpid(), f"{start}1")
+
+
+def test_shared_memory_of_a_killed_process_is_removed() -> None:
+    """By the tracker that multiprocessing keeps for it, where that isn't killed too."""
+    code = (
+        "from multiprocessing.shared_memory import SharedMemory as S; import time\n"
+        "print(S(create=True, size=64).name, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as died:
+        assert died.stdout is not None
+        memory = Path("/dev/shm", died.stdout.readline().strip())
+        assert memory.exists()
+        kill_tree(died.pid)
+    wait_until(lambda: not memory.exists())

@@ -8,6 +8,9 @@ from collections.abc import Callable
 import pytest
 from support import Bench
 
+from sweeper.engine.earlier_attempts import set_aside
+from sweeper.records import write_atomically
+
 
 @pytest.fixture(scope="module")
 def trained(new_bench: Callable[[], Bench]) -> Bench:
@@ -34,6 +37,11 @@ def test_figures_join_the_records_and_a_failure_changes_no_outcome(trained: Benc
     assert {seed: own["set-bc/mean"] for seed, own in found.items()} == {0: 6.0, 1: 7.0, 2: 8.0}
     assert all("loss" in own for own in found.values())  # what training measured stays
     assert "set-a" in trained.sweep("table", "eval", "--metrics", "set-a/mean").stdout
+
+    # As after another training, which crashed: the model of the one before is evaluated.
+    again = trained.group("eval").run(next(iter(json.loads(result.stdout)["evaluated"])))
+    set_aside(again, 2)
+    write_atomically(again.result_file, json.dumps({"attempt": 2, "outcome": "crashed"}))
 
     failing = trained.sweep(
         "evaluate", "--trainer", "sabotage", "eval", "--datasets", "set-that-fails"

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Bench
+from support import Bench, folded
 
+from sweeper.errors import RecordError
 from sweeper.launch import known_trainers
 from sweeper.launch.known_trainers import Remembered, remember, remembered, search_folders
-from sweeper.records import Outcome
+from sweeper.launch.recorded_trainer import trainer_of
+from sweeper.records import GroupFolder, Outcome
 from sweeper.trainer import Trainer, load_trainer
 
 HILL = """
@@ -148,6 +150,27 @@ def _number(note: Path) -> int:
     return int(Path(said["group"]).name)
 
 
+def test_a_trainer_that_was_named_once_is_found_without_its_name_until_others_can_write_there(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(home.path / "state"))
+    folder = GroupFolder(home.path / "runs", "g")
+    state = folded([{"event": "launched", "launch": "l", "trainer": "known_hill"}])
+    project = home.path / "project"
+    monkeypatch.chdir(home.path)
+    with pytest.raises(RecordError, match="records name it: if you trust it, add"):
+        trainer_of(folder, state, None)
+    monkeypatch.chdir(project)
+    assert trainer_of(folder, state, "known_hill").search == (project,)
+    monkeypatch.chdir(home.path)
+    assert trainer_of(folder, state, None).search == (project,)
+    assert trainer_of(folder, state, "known_hill").search == (home.path, project)
+    project.chmod(0o777)
+    said = rf"name it, nor from where you launched it \(others can write {project}\): if you trust"
+    with pytest.raises(RecordError, match=said):
+        trainer_of(folder, state, None)
+
+
 def test_a_trainer_is_looked_for_beside_the_sweep_file_but_not_where_anybody_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,3 +224,26 @@ def test_a_trainer_beside_the_sweep_file_is_found_from_anywhere_whatever_lies_be
     assert (again.returncode, again.stdout) == (0, "loss 0.5\n"), again.stderr
     retried = elsewhere.sweep("retry", "g", "--dry-run", *records)
     assert retried.returncode == 0, retried.stderr
+
+    # The parameter is renamed: the runs keep their ids, and can be trained again as before.
+    text = (studies / "train.py").read_text().replace("rate", "speed")
+    (studies / "train.py").write_text(f'{text}\nrenamed = {{"rate": "speed"}}\n')
+    (studies / "sweep.yaml").write_text("trainer: train\ngroup: g\nspeed: [0.5, 2.0]\n")
+    planned = bench.sweep("plan", "studies/sweep.yaml", "--json")
+    said = json.loads(planned.stdout)
+    assert said["done"] == {"finished": 1}
+    assert [run["id"] for run in said["first"]] == [runs[Outcome.CRASHED].id]
+    again = elsewhere.sweep("rerun", runs[Outcome.FINISHED].id, *records)
+    assert (again.returncode, again.stdout) == (0, "loss 0.5\n"), again.stderr
+    retried = elsewhere.sweep("retry", "g", "--dry-run", "--json", *records)
+    assert json.loads(retried.stdout)["to_train"] == 1, retried.stderr
+
+    # Without saying so, retry and rerun complain alike.
+    (studies / "train.py").write_text(text)
+    for command in ("rerun", runs[Outcome.CRASHED].id), ("retry", "g"):
+        refused = elsewhere.sweep(*command, *records)
+        assert refused.returncode == 2
+        assert refused.stderr == (
+            f"{bench.path}/runs/g/runs/{runs[Outcome.CRASHED].id}/config.yaml no longer fits "
+            f"trainer 'train':\nrate: unknown key\nlaunch the sweep file again\n"
+        )

@@ -7,6 +7,7 @@ import os
 import signal
 import stat
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from support import Bench, of_kind, wait_until
@@ -34,6 +35,12 @@ def launched(new_bench: Callable[[], Bench]) -> Bench:
     assert launch.returncode == 3, launch.stderr
     file.unlink()  # the records alone must do
     return bench
+
+
+def run_of(bench: Bench, deed: str) -> str:
+    """The first run with this deed."""
+    runs = bench.state("fickle").runs.values()
+    return next(run.id for run in runs if run.axis_values["deed"] == deed)
 
 
 def standings(bench: Bench) -> dict[str, set[tuple[str, int]]]:
@@ -96,6 +103,15 @@ def test_only_what_is_meant_is_trained_again(launched: Bench) -> None:
     assert first.stdout.startswith("fickle: 2 runs to train again\n")
     assert standings(launched)["raise"] == {("finished", 2)}
     assert standings(launched)["overstay"] == {("timed out", 1)}
+    shown = json.loads(launched.sweep("show", run_of(launched, "raise"), "--json").stdout)
+    assert shown["outcome"] == "finished"
+    kept = Path(shown["paths"]["folder"]) / "attempts" / "1"
+    assert json.loads((kept / "result.json").read_text())["outcome"] == "crashed"
+    names = [file["name"] for file in shown["files"]]
+    assert [name for name in names if "/" in name] == [
+        "attempts/1/log.txt",
+        "attempts/1/result.json",
+    ]
 
     second = launched.sweep(*again, "--timeout", "1 min")
     assert second.returncode == 3, second.stderr  # what diverged stays so

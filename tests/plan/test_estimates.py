@@ -40,6 +40,25 @@ def test_the_own_program_comes_first() -> None:
     assert estimator.estimate_s({"lr": 1, "width": 8}, "unheard-of") == 10.0
 
 
+def test_runs_from_before_a_fixed_value_was_edited_count_only_while_there_are_no_others() -> None:
+    short, long = {"steps": 10, "tol": 1e-3}, {"steps": 10_000, "tol": 1e-3}
+    before = [Finished({"lr": lr}, lr, fixed=short) for lr in (1, 2)]
+    assert Estimator(before).estimate_s({"lr": 2}, None, long) == 2.0
+    estimator = Estimator([*before, Finished({"lr": 1}, 500.0, fixed=long)])
+    assert estimator.estimate_s({"lr": 2}, None, long) == 500.0
+    assert estimator.estimate_s({"lr": 2}, None, short) == 2.0
+
+
+def test_a_value_is_the_same_whether_it_is_fixed_or_of_an_axis() -> None:
+    estimator = Estimator(
+        [
+            Finished({"lr": 1}, 5.0, fixed={"steps": 10}),
+            Finished({"lr": 1}, 90.0, fixed={"steps": 99}),
+        ]
+    )
+    assert estimator.estimate_s({"lr": 1, "steps": 99}, None, {}) == 90.0
+
+
 def test_seeds_do_not_count() -> None:
     estimator = Estimator(
         [
@@ -81,8 +100,13 @@ def test_thousands_are_estimated_from_thousands_in_a_moment() -> None:
         for i in range(6000)
     ]
     began = time.process_time()
-    estimator = Estimator(Finished(v, 1.0 + v["a"], f"p{v['b']}") for v in values[::2])
-    estimates = [estimator.estimate_s(v, f"p{v['b']}") for v in values]
+    fixed = {f"k{i}": i for i in range(60)}
+    edited = {**fixed, "k0": 1}
+    estimator = Estimator(
+        Finished(v, 1.0 + v["a"], f"p{v['b']}", (fixed, edited)[i % 2])
+        for i, v in enumerate(values[::2])
+    )
+    estimates = [estimator.estimate_s(v, f"p{v['b']}", fixed) for v in values]
     spent = time.process_time() - began
     assert estimates == pytest.approx([1.0 + v["a"] for v in values])
     assert spent < 6  # 0.5 s on an idle core

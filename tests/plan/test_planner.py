@@ -36,6 +36,7 @@ class SmallTrainer:
 
     name = "small"
     search: tuple[Path, ...] = ()
+    renamed: Mapping[str, str] = MappingProxyType({})
     Config = SmallConfig
     headline = "loss"
     maximise = False

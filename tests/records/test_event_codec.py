@@ -43,6 +43,7 @@ FIELD_VALUES: Mapping[str, st.SearchStrategy[Any]] = {
     "Outcome": st.sampled_from(Outcome),
     "Cause | None": st.none()
     | st.builds(Cause, st.sampled_from(CauseKind), texts, st.none() | texts, code=integers),
+    "tuple[str, ...]": st.lists(texts, max_size=3).map(tuple),
     "Mapping[str, float]": st.dictionaries(texts, st.floats(allow_nan=False), max_size=3),
     "Mapping[str, str]": st.dictionaries(texts, texts, max_size=3),
     "Mapping[str, Any]": st.dictionaries(texts, st.none() | reals | texts, max_size=3),

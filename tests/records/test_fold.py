@@ -45,19 +45,34 @@ def ended(run: str, outcome: str, attempt: int = 1, **more: Any) -> Line:
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> list[Line]:
-    """The events of two writers that share four runs, with clocks that may disagree."""
+def histories(draw: st.DrawFn, *, again: bool = False) -> list[Line]:
+    """The events of two writers that share four runs, with clocks that may disagree.
+
+    With `again`, launches may train runs again that have finished, and their code may change.
+    """
     events: list[Line] = []
     for writer in ("w1", "w2"):
         time = draw(st.integers(0, 30))
         for seq in range(draw(st.integers(0, 14))):
             time += draw(st.integers(-2, 5))
-            run = draw(st.sampled_from(RUNS))
+            run = draw(st.sampled_from(RUNS[: 1 if again else 4]))
             attempt = draw(st.integers(1, 3))
+            first = [launched(again=True)] if again and not seq else []
             event = draw(
                 st.sampled_from(
-                    [
-                        launched(draw(st.integers(0, 6)), sweep_sha=draw(st.sampled_from("xy"))),
+                    first
+                    or [
+                        launched(
+                            draw(st.integers(0, 6)),
+                            sweep_sha=draw(st.sampled_from("xy")),
+                            again=again and draw(st.booleans()),
+                            sources=draw(st.sampled_from("pq")),
+                        ),
+                        {
+                            "event": "sources_changed",
+                            "sources": draw(st.sampled_from("rs")),
+                            "unchanged_until": draw(st.none() | st.integers(0, 60)),
+                        },
                         planned(*draw(st.lists(st.sampled_from(RUNS), max_size=4))),
                         started(run, attempt),
                         started(run, attempt),
@@ -74,7 +89,7 @@ def histories(draw: st.DrawFn) -> list[Line]:
 
 
 @settings(max_examples=150)
-@given(histories(), st.data())
+@given(st.booleans().flatmap(lambda again: histories(again=again)), st.data())
 def test_order_and_repetition_change_nothing(events: list[Line], data: st.DataObject) -> None:
     expected = folded(events)
     again = data.draw(st.lists(st.sampled_from(events), max_size=6)) if events else []
@@ -113,6 +128,21 @@ def test_the_outcome_is_finished_or_the_latest(events: list[Line]) -> None:
         else:
             latest = max(ends, key=lambda e: (e["time"], e["writer"], e["seq"]))
             assert outcome == latest["outcome"]
+
+
+@settings(max_examples=150)
+@given(histories(again=True))
+def test_a_launch_that_trains_again_decides_over_all_that_began_before(events: list[Line]) -> None:
+    for run in folded(events).runs.values():
+        ended = [attempt for attempt in run.attempts if attempt.outcome is not None]
+        again = [attempt.started for attempt in ended if attempt.again]
+        if run.deciding is None or not again:
+            continue
+        since = max(moment for moment in again if moment is not None)
+        later = [attempt for attempt in ended if (attempt.started or attempt.ended or 0) > since]
+        assert (run.deciding.started or run.deciding.ended or 0) >= since
+        if any(attempt.outcome is Outcome.FINISHED for attempt in later):
+            assert run.outcome is Outcome.FINISHED
 
 
 @settings(max_examples=150)
@@ -321,6 +351,31 @@ def test_a_launch_that_only_evaluates_changes_neither_total_nor_text() -> None:
     assert folded([*trained, *story(other, writer="w2", start=900)]).runs == {}
 
 
+def test_the_last_launch_says_which_parameters_were_renamed() -> None:
+    before = story(
+        launched(2, sweep_sha="x"),
+        {
+            "event": "planned",
+            "runs": {"aaa": {"alpha": 1}, "bbb": {"alpha": 2}},
+            "fixed": {"optim.lr": 0.1, "optim.name": "adam"},
+        },
+        ended("aaa", "finished"),
+        ended("bbb", "finished"),
+    )
+    renamed = {"alpha": "penalty", "optim": "optimiser", "optim.lr": "optimiser.rate"}
+    after = story(launched(2, renamed=renamed, purpose="retry"), writer="v", start=200.0)
+    state = folded([*before, *after])
+    assert [dict(run.axis_values) for run in state.runs.values()] == [
+        {"penalty": 1},
+        {"penalty": 2},
+    ]
+    fixed = [run.fixed for run in state.runs.values()]
+    assert fixed[0] == {"optimiser.rate": 0.1, "optimiser.name": "adam"}
+    assert fixed[0] is fixed[1]  # thousands of runs share it
+    undone = story(launched(2), writer="u", start=300.0)
+    assert folded([*before, *after, *undone]).runs["aaa"].axis_values == {"alpha": 1}
+
+
 def test_an_outcome_or_cause_of_a_newer_version() -> None:
     events = story(
         started("aaa"),
@@ -355,3 +410,80 @@ def test_a_run_that_was_invalid_is_interrupted_like_any_other_once_it_starts() -
     assert folded(events).runs["aaa"].standing == "interrupted"
     events[0]["outcome"] = "diverged"
     assert folded(events).runs["aaa"].standing == "diverged"
+
+
+def test_a_finished_run_that_is_trained_again_keeps_its_outcome_until_the_new_attempt_ends() -> (
+    None
+):
+    first = story(
+        launched(1), planned("aaa"), started("aaa"), ended("aaa", "finished", last_step=1)
+    )
+    again = story(launched(1, again=True), started("aaa", 2), writer="w2", start=900)
+    run = folded([*first, *again]).runs["aaa"]
+    assert (run.outcome, run.last_step, run.standing) == (Outcome.FINISHED, 1, "running")
+    end = story({}, {}, ended("aaa", "finished", 2, last_step=9), writer="w2", start=900)[2:]
+    assert folded([*first, *again, *end]).runs["aaa"].last_step == 9
+
+
+@pytest.mark.parametrize("outcome", ["crashed", "diverged", "stopped", "lost"])
+def test_an_attempt_again_that_ends_badly_is_the_runs_outcome(outcome: str) -> None:
+    first = story(launched(1), planned("aaa"), started("aaa"), ended("aaa", "finished"))
+    again = story(
+        launched(1, again=True), started("aaa", 2), ended("aaa", outcome, 2), writer="w2", start=900
+    )
+    assert str(folded([*first, *again]).runs["aaa"].outcome) == outcome
+    # What starts later follows the usual rules, among what came since.
+    later = story(started("aaa", 3), ended("aaa", "finished", 3), writer="w3", start=2000)
+    last = story(started("aaa", 4), ended("aaa", "crashed", 4), writer="w4", start=3000)
+    run = folded([*first, *again, *later, *last]).runs["aaa"]
+    assert run.deciding is not None
+    assert (run.deciding.writer, run.outcome) == ("w3", Outcome.FINISHED)
+
+
+def test_a_ghost_that_began_before_the_run_was_trained_again_decides_nothing() -> None:
+    ghost = story(launched(1), started("aaa"), writer="w1")
+    again = story(
+        launched(1, again=True),
+        started("aaa", 2),
+        ended("aaa", "crashed", 2),
+        writer="w2",
+        start=900,
+    )
+    late = story({}, {}, ended("aaa", "finished"), writer="w1", start=5000)[2:]
+    assert folded([*ghost, *again, *late]).runs["aaa"].outcome is Outcome.CRASHED
+
+
+def test_a_dead_launch_leaves_a_run_that_it_trained_again_interrupted() -> None:
+    first = story(launched(1), planned("aaa"), started("aaa"), ended("aaa", "finished"))
+    again = story(launched(1, again=True), started("aaa", 2), writer="w2", start=900)
+    state = folded([*first, *again]).without_writers({"w2"})
+    assert state.runs["aaa"].standing == "interrupted"
+
+
+def test_attempts_after_an_edit_may_be_of_the_old_code_or_of_the_new() -> None:
+    events = story(
+        launched(4, sources="old"),
+        started("aaa"),
+        ended("aaa", "finished"),
+        started("bbb"),
+        {"event": "sources_changed", "sources": "new", "files": ["a.py"], "unchanged_until": 102.5},
+        ended("bbb", "finished"),
+        started("ccc"),
+        ended("ccc", "finished"),
+    )
+    later = story(launched(4, sources="new"), started("ddd"), writer="w2", start=900)
+    state = folded([*events, *later])
+    assert {run.id: run.attempts[0].sources for run in state.runs.values()} == {
+        "aaa": ("old",),
+        "bbb": ("old", "new"),
+        "ccc": ("old", "new"),
+        "ddd": ("new",),
+    }
+    assert [change.files for change in state.launches[0].code_changes] == [("a.py",)]
+
+
+def test_what_has_trained_for_long_is_of_the_code_that_its_worker_has_loaded() -> None:
+    events = story(launched(1, sources="old"), started("aaa"))
+    change = {"event": "sources_changed", "sources": "new", "unchanged_until": 300.0}
+    late = story({}, {}, change, ended("aaa", "finished"), start=1000.0)[2:]
+    assert folded([*events, *late]).runs["aaa"].attempts[0].sources == ("old",)

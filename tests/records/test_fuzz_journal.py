@@ -276,6 +276,7 @@ def check_launch(folder: GroupFolder) -> None:
 TRAINER: Any = SimpleNamespace(
     name="some",
     pack_size=1,
+    renamed={},
     check=lambda _config: [],
     program_key=lambda config: config.seed,
 )

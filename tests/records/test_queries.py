@@ -95,6 +95,8 @@ def test_status_of_a_launch_that_works(recorder: Recorder) -> None:
     assert report["running"] == [
         {
             "id": "run1",
+            "name": None,
+            "note": None,
             "axis_values": {"lr": 0.1},
             "attempt": 1,
             "slot": 1,
@@ -104,6 +106,8 @@ def test_status_of_a_launch_that_works(recorder: Recorder) -> None:
         },
         {
             "id": "run2",
+            "name": None,
+            "note": None,
             "axis_values": {"lr": 0.2},
             "attempt": 1,
             "slot": 0,
@@ -135,6 +139,27 @@ def test_eta_without_data_and_at_the_end(recorder: Recorder) -> None:
     assert report["wall_s"] == 0.0
     assert report["launch"]["reason"] == "done"
     assert report["launch"]["alive"] is False
+
+
+def test_eta_of_a_launch_that_trains_some_runs_again(recorder: Recorder) -> None:
+    recorder.launch(total=4, slots=1)
+    for run in range(3):
+        recorder.start(f"run{run}")
+        recorder.end(f"run{run}", "finished", wall_s=10.0)
+    recorder.journal.append(LaunchEnded(launch="L1", reason="done"))
+    with JournalWriter(recorder.folder.journal_dir, "v", clock=lambda: START + 50) as journal:
+        me: dict[str, Any] = {
+            **{"host": host_name(), "pid": os.getpid()},
+            "pid_start": process_start(os.getpid()),
+        }
+        journal.append(Launched(launch="L2", slots=1, total=4, again=True, to_train=2, **me))
+        # It was told to train two of those that have finished; run3 is left for another launch.
+        assert status(recorder.folder, now=START + 50)["eta_s"] == pytest.approx(20.0)
+        journal.append(Started(run="run0", attempt=2))
+        found = status(recorder.folder, now=START + 54)
+    assert found["eta_s"] == pytest.approx(16.0, abs=0.1)
+    assert [run["id"] for run in found["running"]] == ["run0"]
+    assert (found["counts"]["running"], found["counts"]["finished"]) == (1, 2)
 
 
 def test_eta_counts_runs_that_an_earlier_launch_left_crashed(recorder: Recorder) -> None:
@@ -303,6 +328,8 @@ def test_crashed_lists_every_bad_end_by_cause(recorder: Recorder) -> None:
     ]
     assert items[0] == {
         "id": "run5",
+        "name": None,
+        "note": None,
         "outcome": "crashed",
         "cause": "exception",
         "message": "first line second line",

@@ -193,3 +193,20 @@ def test_two_groups_stay_apart_and_a_parameter_of_one_is_absent_in_the_other() -
 def test_rows_keep_the_order_of_the_sweep_file(troubled: GroupFolder) -> None:
     heads = [row.axis_values["parameters.output_layer"] for row in group_table(troubled).rows]
     assert heads == ["mlp_4D_signed", "mlp_4D", "mlp_4D_unit_softplus"] * 2
+
+
+def test_runs_of_one_seed_are_no_replicates_of_each_other() -> None:
+    """1 and 1.0 are two values where a parameter takes integers and floats."""
+    state = state_of(
+        [
+            ({"a": value, "seed": seed}, "finished", {"loss": float(seed)})
+            for value in (1, 1.0, 2)
+            for seed in (0, 1)
+        ]
+    )
+    table = results_table({"g": state})
+    assert [(repr(row.axis_values["a"]), row.finished) for row in table.rows] == [
+        ("1", 2),
+        ("1.0", 2),
+        ("2", 2),
+    ]

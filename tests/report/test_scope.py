@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support import folded
 
+from sweeper.records.parameters import varying_values
 from sweeper.report.aggregate import results_table
 from sweeper.report.tables import render
 
@@ -88,6 +89,16 @@ def test_a_parameter_that_a_config_lacks_is_a_dash_and_not_null() -> None:
     assert [line.split()[0] for line in lines[2:4]] == ["–", "null"]
 
 
+def test_runs_from_before_a_rename_are_replicates_of_those_since() -> None:
+    before = launch(1, seeds("a", [0, 1], alpha=1))
+    since = launch(2, seeds("b", [2], penalty=1))
+    since[0]["renamed"] = {"alpha": "penalty"}
+    table = results_table({"g": folded([*before, *since])}, by=["penalty"], everything=True)
+    assert cells(table) == [({"penalty": 1}, 3)]
+    again = results_table({"g": folded([*before, *since])}, by=["alpha"], everything=True)
+    assert cells(again) == cells(table)
+
+
 def test_seeds_of_several_launches_are_replicates() -> None:
     state = folded([*launch(1, seeds("a", [0]), seed=0), *launch(2, seeds("b", [1, 2]))])
     assert cells(results_table({"g": state}, everything=True)) == [({}, 3)]
@@ -100,6 +111,8 @@ def test_a_parameter_is_an_axis_in_one_file_and_fixed_in_another() -> None:
     )
     table = results_table({"g": state}, everything=True)
     assert cells(table) == [({"steps": 3}, 2), ({"steps": 200}, 2)]
+    values = varying_values(list(state.runs.values()))
+    assert [row["steps"] for row in values] == [3, 3, 200, 200]
 
 
 def test_a_section_is_one_value_in_one_file_and_has_an_axis_inside_in_another() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sweeper.cli.text import show_text
+from sweeper.engine.earlier_attempts import set_aside
 from sweeper.errors import RecordError
 from sweeper.records import (
     Cause,
@@ -19,6 +20,7 @@ from sweeper.records import (
     Outcome,
     RunFolder,
     append_rows,
+    crashed,
     write_atomically,
 )
 from sweeper.records.events import Ended, Planned, Started
@@ -74,6 +76,27 @@ def test_every_file_of_a_run_is_listed_with_its_size(run: RunFolder) -> None:
     text = show_text(data)
     assert re.search(r"^  model.npz +2 KiB$", text, re.M), text
     assert re.search(r"^ended +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d$", text, re.M), text
+
+
+def test_the_files_are_those_of_the_attempt_that_decides(run: RunFolder) -> None:
+    """It has been tried again since, but that attempt has no end yet."""
+    write_atomically(run.log_file, "log 1")
+    write_atomically(run.result_file, '{"attempt": 1, "outcome": "diverged"}')
+    set_aside(run, 2)
+    write_atomically(run.progress_file, '{"attempt": 2}')
+    write_atomically(run.log_file, "log 2")
+    data = show(run)
+    assert data["paths"]["log"] == str(run.attempts / "1" / "log.txt")
+    assert data["last"] == {"step": 2, "loss": "nan"}
+    assert [file["name"] for file in data["files"]] == [
+        "attempts/1/log.txt",
+        "attempts/1/metrics.jsonl",
+        "attempts/1/result.json",
+        "log.txt",
+        "progress.json",
+    ]
+    (end,) = crashed(run.group)
+    assert end.log == str(run.attempts / "1" / "log.txt")
 
 
 def test_a_run_that_never_started(run: RunFolder) -> None:

@@ -103,3 +103,32 @@ def test_an_unknown_format_is_an_error(quickstart: GroupFolder) -> None:
     unknown: Any = "html"
     with pytest.raises(SweeperError, match="'markdown'"):
         render(group_table(quickstart), unknown)
+
+
+@pytest.mark.parametrize(
+    ("values", "shown", "in_csv"),
+    [
+        ([1, "2", "x"], ["1", "2", "x"], ["1", "2", "x"]),
+        ([1, "1", None, "null"], ["1", '"1"', "null", '"null"'], ["1", '"1"', "null", '"null"']),
+        ([1, 1.0, True], ["1", "1.0", "true"], ["1", "1.0", "true"]),
+        (
+            [0.3, 0.1 + 0.2],
+            ["0.3", "0.30000000000000004"],
+            ["0.3", "0.30000000000000004"],
+        ),
+        ([0.1, 1 / 3], ["0.1", "0.333333333333"], ["0.1", "0.3333333333333333"]),
+    ],
+)
+def test_no_two_values_look_the_same(
+    values: list[Any], shown: list[str], in_csv: list[str]
+) -> None:
+    runs = {f"r{number}": {"a": value} for number, value in enumerate(values)}
+    events: list[dict[str, object]] = [{"event": "planned", "headline": "loss", "runs": runs}]
+    events += [
+        {"event": "ended", "run": run, "outcome": "finished", "metrics": {"loss": 1.0}}
+        for run in runs
+    ]
+    table = results_table({"g": folded(events)})
+    lines = render(table).splitlines()[2 : 2 + len(values)]
+    assert [line.split()[0] for line in lines] == shown
+    assert [row["a"] for row in csv.DictReader(io.StringIO(render(table, "csv")))] == in_csv

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from soak.driver import SoakBench
 from support import of_kind
-from trainers.soaked import Config, fault
+from trainers.soaked import LEFT, Config, fault
 
 from sweeper.records import GroupState, RunState
 from sweeper.records.events import Recorded, Started
@@ -30,6 +30,9 @@ EXPECTED: dict[tuple[str, str], tuple[str, str, str | None]] = {
     ("sabotage", "bad result"): ("crashed", "exception", "TypeError"),
     ("sabotage", "hang"): ("timed out", "time limit", None),
     ("sabotage", "hang in native code"): ("timed out", "time limit", None),
+    ("sabotage", "die behind a fork"): ("crashed", "signal", "SIGKILL"),
+    ("sabotage", "exit in C with 0"): ("crashed", "exit", None),
+    ("sabotage", "exit in C with 3"): ("crashed", "exit", None),
     ("mischief", "stop itself"): ("timed out", "time limit", None),
     ("mischief", "hold a lock"): ("crashed", "exception", "RuntimeError"),
     ("mischief", "remove its folder"): ("crashed", "exception", "FileNotFoundError"),
@@ -90,6 +93,8 @@ def _wrong_ends(state: GroupState, plan: int) -> Iterator[str]:
         wanted = FINISHED if chosen is None else EXPECTED.get(chosen, FINISHED)
         if found_end(run) != wanted:
             yield f"{run.id} ({chosen}): {found_end(run)} instead of {wanted}: {run.cause}"
+        if chosen is None and run.metrics.get(LEFT) != 0.0:
+            yield f"{run.id}: it began in a process that others had changed: see its log"
         # Lost attempts, and no others, come from the deaths of the supervisor.
         for attempt in run.attempts:
             if attempt.outcome is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -85,6 +86,54 @@ def supervisor_kills(dice: random.Random, number: int, runs: int) -> list[Kill]:
 def wave_kills(dice: random.Random, victims: Sequence[str], runs: int) -> list[Kill]:
     """The wave's own process or Ray's, in one launch, which must go on by itself."""
     return [Kill(ends=dice.randint(3, max(4, runs // 8)), victim=victim) for victim in victims]
+
+
+@dataclass(frozen=True)
+class PretendedHost:
+    """A host name, a boot and a scratch of its own, on this machine."""
+
+    name: str
+    bench: SoakBench
+
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
+        """Start `sweep`; the process is that of the launch itself."""
+        boot = self.bench.path / f"boot-{self.name}"
+        boot.write_text(f"{uuid.uuid5(uuid.NAMESPACE_DNS, self.name)}\n")
+        scratch = Path(f"{self.bench.scratch}-{self.name}")
+        script = (
+            f"hostname {self.name}\n"
+            f"mount --bind {boot} /proc/sys/kernel/random/boot_id\n"
+            f'exec {SWEEP} "$@"'
+        )
+        return subprocess.Popen(
+            [*HOST_NAMESPACE, "sh", "-ec", script, "sweep", *map(str, arguments)],
+            env={**self.bench.env, "SWEEPER_SCRATCH": str(scratch)},
+            cwd=self.bench.path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+
+HOST_NAMESPACE = ("unshare", "--uts", "--mount", "--propagation", "private")
+
+
+def can_pretend_hosts() -> bool:
+    """Whether this machine lets us give a process another host name and boot."""
+    try:
+        tried = subprocess.run(
+            [
+                *HOST_NAMESPACE,
+                "sh",
+                "-ec",
+                "hostname x; mount --bind /proc/uptime /proc/sys/kernel/random/boot_id",
+            ],
+            capture_output=True,
+            check=False,
+        )
+    except OSError:
+        return False
+    return tried.returncode == 0
 
 
 def launch(

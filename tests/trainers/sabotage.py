@@ -48,6 +48,9 @@ class Config:
         "bad result",
         "die behind a fork",
         "exit in C",
+        "exit in C with 0",
+        "exit in C with 3",
+        "finish before a fork",
         "read stdin",
         "wait for stop",
         "slow",
@@ -125,6 +128,15 @@ def _deeds(config: Config, run: Run) -> Any:  # noqa: PLR0912, PLR0915  (a list 
             time.sleep(600)  # it holds every descriptor of its parent
         case "exit in C":
             ctypes.CDLL(None).exit(7)
+        case "exit in C with 0":
+            ctypes.CDLL(None).exit(0)
+        case "exit in C with 3":
+            ctypes.CDLL(None).exit(3)
+        case "finish before a fork":
+            if not os.fork():
+                os.setsid()
+                time.sleep(600)  # it outlives the run, with every descriptor of its parent
+                os._exit(0)
         case "read stdin":
             assert sys.stdin.read() == ""
         case "bad result":

@@ -1,4 +1,4 @@
-"""The trainer of the soak: cheap runs, of which a seeded plan spoils about a tenth.
+"""The trainer of the soak: cheap runs, of which a seeded plan spoils about a seventh.
 
 Each execution is also written to a book of its own, which the sweep knows nothing of: what the
 records say is compared with it.
@@ -10,12 +10,14 @@ import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sweeper.trainer import Run
 
 BOOK = "SOAK_BOOK"
-SHARE = 0.1
+LEFT = "left"  # the metric that counts what earlier runs have left in the process
+SHARE = 0.15
 # Deeds by module, with their weights: those that hold a slot until the timeout are rarer.
 FAULTS: dict[tuple[str, str], int] = {
     ("sabotage", "raise"): 4,
@@ -40,6 +42,18 @@ FAULTS: dict[tuple[str, str], int] = {
     ("mischief", "spoil the process"): 4,
     ("mischief", "close stdout and stderr"): 4,
     ("mischief", "fork"): 2,
+    ("sabotage", "die behind a fork"): 4,
+    ("sabotage", "finish before a fork"): 4,
+    ("sabotage", "exit in C with 0"): 4,
+    ("sabotage", "exit in C with 3"): 4,
+    ("meddler", "64 bit"): 2,
+    ("meddler", "handlers"): 2,
+    ("meddler", "umask and folder"): 2,
+    ("meddler", "environment"): 2,
+    ("meddler", "a thread"): 2,
+    ("meddler", "limits"): 2,
+    ("meddler", "random state"): 2,
+    ("meddler", "everything"): 8,
 }
 
 
@@ -68,14 +82,19 @@ def train(configs: Sequence[Config], runs: Sequence[Run]) -> Any:
     config, run = configs[0], runs[0]
     _book(run.id)
     chosen = fault(config)
-    if chosen is None:
-        run.log(0, loss=1.0 / (1 + config.seed))
-        return [{"score": float(config.seed)}]
     # Here, not above: the test reads the plan of faults where these modules have other names.
+    import meddler
     import mischief
     import sabotage
 
+    if chosen is None:
+        run.log(0, loss=1.0 / (1 + config.seed))
+        left = meddler.found(Path(os.environ[BOOK]).parent)
+        print(f"left by runs before: {left}")
+        return [{"score": float(config.seed), LEFT: float(len(left))}]
     module, deed = chosen
+    if module == "meddler":
+        return meddler.train([meddler.Config(deed)], runs)
     if module == "sabotage":
         return sabotage.train([sabotage.Config(deed, config.seed, steps=2)], runs)
     return mischief.train([mischief.Config(deed)], runs)

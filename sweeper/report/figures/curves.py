@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -15,7 +15,7 @@ from sweeper.errors import RecordError
 from sweeper.records import GroupFolder, GroupState, RunState, read_rows
 from sweeper.records.parameters import ABSENT, AxisColumn, parameter, varying_axes
 from sweeper.report.figures import style
-from sweeper.report.format import NOTHING, value_text
+from sweeper.suggest import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,16 +85,17 @@ def curves_info(
     points = [_point(run, axes) for run in runs]
     hue = style.first_axis(axes, points)
     panel = style.first_axis([axis for axis in axes if axis != hue], points, MOST_PANELS)
-    panels, hues = _values(panel, points), _values(hue, points)
+    panel_text, hue_text = _texts(panel, points), _texts(hue, points)
+    panels, hues = _values(panel_text, points), _values(hue_text, points)
     curves = []
     for run in _even_choice(runs):
-        series = _series(folder, run.id, metric)
+        series = _series(folder, run, metric)
         if series:
             curves.append(
                 _curve(
                     run.id,
-                    panels.index(_value(panel, _point(run, axes))),
-                    hues.index(_value(hue, _point(run, axes))),
+                    panels.index(panel_text(_point(run, axes))),
+                    hues.index(hue_text(_point(run, axes))),
                     series,
                 )
             )
@@ -122,18 +123,24 @@ def _point(run: RunState, axes: Sequence[AxisColumn]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not ABSENT}
 
 
-def _values(axis: AxisColumn | None, points: Sequence[Mapping[str, Any]]) -> list[str]:
+_Text = Callable[[Mapping[str, Any]], str]
+
+
+def _values(text: _Text, points: Sequence[Mapping[str, Any]]) -> list[str]:
     """The values of a parameter as text, in the order in which they were planned."""
-    return list(dict.fromkeys(_value(axis, point) for point in points))
+    return list(dict.fromkeys(text(point) for point in points))
 
 
-def _value(axis: AxisColumn | None, point: Mapping[str, Any]) -> str:
-    return value_text(point.get(axis.key, NOTHING)) if axis else ""
+def _texts(axis: AxisColumn | None, points: Sequence[Mapping[str, Any]]) -> _Text:
+    return style.texts(axis, points) if axis else lambda point: ""
 
 
-def _series(folder: GroupFolder, run_id: str, metric: str) -> list[tuple[float, float]]:
+def _series(folder: GroupFolder, run: RunState, metric: str) -> list[tuple[float, float]]:
     """(step, value) of every row that has the metric, non-finite values included."""
-    rows = read_rows(folder.run(run_id).metrics_file)
+    files = folder.run(run.id)
+    if run.deciding is not None:
+        files = files.of_attempt(run.deciding.number)
+    rows = read_rows(files.metrics_file)
     return [(row["step"], row[metric]) for row in rows if "step" in row and metric in row]
 
 
@@ -211,7 +218,7 @@ def _note(curves: Sequence[Curve], runs: int) -> str:
     if any(curve.low for curve in _merged(curves)):
         parts.append("lines with a band: median and range of several runs of one length")
     if len(curves) < runs:
-        parts.append(f"{len(curves)} of {runs} runs")
+        parts.append(f"{len(curves)} of {counted(runs, 'run')}")
     lost = sum(curve.lost for curve in curves)
     if lost:
         parts.append(f"left the finite numbers: {lost} run{'s' if lost > 1 else ''} (×)")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sweeper.report.aggregate import AxisColumn, Row, Statistic, Table
 from sweeper.report.figures import style
-from sweeper.report.format import NOTHING, value_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,8 +73,9 @@ def errors_info(table: Table, units: Mapping[str, str] | None = None) -> ErrorsI
     points = [row.axis_values for row in kept]
     hue = style.first_axis(table.axes, points) if len(table.axes) > 1 else None
     others = [axis for axis in table.axes if axis != hue]
-    labels = [_row_label(table, row, others) for row in kept]
-    hues = [value_text(row.axis_values.get(hue.key, NOTHING)) if hue else "" for row in kept]
+    texts = {axis.key: style.texts(axis, points) for axis in table.axes}
+    labels = [_row_label(table, row, texts, others) for row in kept]
+    hues = [texts[hue.key](row.axis_values) if hue else "" for row in kept]
     rows, kinds = list(dict.fromkeys(labels)), list(dict.fromkeys(hues))
     places = [
         (rows.index(label), kinds.index(kind)) for label, kind in zip(labels, hues, strict=True)
@@ -105,12 +105,17 @@ def _best_rows(table: Table) -> list[Row]:
     return [table.rows[index] for index in sorted(best)]
 
 
-def _row_label(table: Table, row: Row, axes: Sequence[AxisColumn]) -> tuple[str, ...]:
+def _row_label(
+    table: Table,
+    row: Row,
+    texts: Mapping[str, Callable[[Mapping[str, Any]], str]],
+    axes: Sequence[AxisColumn],
+) -> tuple[str, ...]:
     """The parts of a row's label; the group's name where a single row has no parameter."""
     return (
         *([row.group] if len(table.groups) > 1 or not (axes or table.per_run) else []),
         *([row.runs[0]] if table.per_run else []),
-        *(value_text(row.axis_values.get(axis.key, NOTHING)) for axis in axes),
+        *(texts[axis.key](row.axis_values) for axis in axes),
     )
 
 

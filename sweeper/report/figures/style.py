@@ -7,14 +7,14 @@ import io
 import os
 import textwrap
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeper.records import make_folder, write_atomically
 from sweeper.records.parameters import AxisColumn
-from sweeper.report.format import NOTHING, value_text
+from sweeper.report.format import NOTHING, column_text
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -77,9 +77,18 @@ def first_axis(
 ) -> AxisColumn | None:
     """The first parameter with two to `most` values, by default as many as there are colours."""
     for axis in axes:
-        if 2 <= len({value_text(point.get(axis.key, NOTHING)) for point in points}) <= most:
+        write = texts(axis, points)
+        if 2 <= len({write(point) for point in points}) <= most:
             return axis
     return None
+
+
+def texts(
+    axis: AxisColumn, points: Sequence[Mapping[str, Any]]
+) -> Callable[[Mapping[str, Any]], str]:
+    """How the values of a parameter are written, so that no two of these points look the same."""
+    write = column_text(point.get(axis.key, NOTHING) for point in points)
+    return lambda point: write(point.get(axis.key, NOTHING))
 
 
 def row_label(parts: Sequence[str]) -> str:

@@ -18,10 +18,15 @@ from models.neural_ode.config import Parameters
 from models.neural_ode.phases import Phase, phases
 from models.training import config as shared_words
 from models.training.config import Adam, AdamW, Sgd
-from sweeper.config import plain
+from sweeper.config import identity, plain, run_id
 from sweeper.trainer import load_trainer
 
 REPOSITORY = Path(__file__).parents[3]
+
+
+def test_a_new_parameter_changes_no_id() -> None:
+    # What the default config's id was before `max_unsolved`.
+    assert run_id("models.neural_ode", identity(Config())) == "eaeew6mt2w"
 
 
 def test_importing_the_trainer_is_quick_and_imports_no_jax() -> None:

@@ -112,7 +112,7 @@ def learn() -> Callable[[Every], npt.NDArray[np.float32]]:
     )
     orders = Orders(np.full(STEPS, 1e-2, np.float32), np.int32(STEPS), np.bool_(True))
     weights = Weights(mse=1.0, attraction=0.0, l1=0.0, l2=0.0, energy=0.0, epsilon=1e-8)
-    knobs = jax.tree.map(np.float32, Knobs(Control(1e-5, 1e-7), weights, 0.0, np.inf))
+    knobs = jax.tree.map(np.float32, Knobs(Control(1e-5, 1e-7), weights, 0.0, np.inf, 0.0))
 
     def arguments(model: Every) -> tuple[Any, ...]:
         space = Workspace.empty(_rows(program), program.lanes, 6)

@@ -200,6 +200,37 @@ def test_a_step_that_leaves_the_finite_numbers_changes_nothing(tiny_config: Tiny
         np.testing.assert_array_equal(found, right)
 
 
+def test_unsolved_segments_are_left_out_of_loss_and_gradient(tiny_config: Tiny) -> None:
+    data = load("simple_TBP_planar_2_train")
+    config = tiny_config(max_unsolved=0.13)  # two of sixteen
+    [stage] = make_stages(config, data, data, Units.of(data), choose("cpu"))
+    chunk = stage.chunk
+    model = NeuralODE(config.parameters.architecture(), rng=np.random.default_rng(0))
+    rates = np.full(chunk.program.length, 1e-2, np.float32)
+
+    def one(hopeless: list[int], *, real: int = 16, learn: bool = True) -> tuple[State, Rows, int]:
+        """One step on the first segments; the hopeless have no start, so no solution."""
+        t, y = np.array(stage.training.t[:16]), np.array(stage.training.y[:16])
+        y[hopeless, 0, 0] = np.nan
+        batch = Batches(t[None], y[None], np.array([real], np.int32)).padded(chunk.program.length)
+        state = fresh_state(model, chunk.program.optimiser)
+        orders = Orders(rates, np.int32(1), learn)
+        state, _, rows, done = chunk.run(state, chunk.workspace(), batch, orders, stage.knobs)
+        return state, jax.tree.map(lambda column: np.asarray(column)[0], rows), int(done)
+
+    found, row, done = one([14, 15])
+    assert (done, int(row.unsolved)) == (1, 2)
+    # The first moment of Adam's first step is a tenth of the gradient.
+    expected, others, _ = one([], real=14)
+    assert row.loss == pytest.approx(float(others.loss), rel=1e-6)
+    for have, right in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(have, right, rtol=1e-4, atol=1e-6)
+    # One more is too many, and measuring leaves out nothing.
+    _, row, done = one([3, 14, 15])
+    assert (done, int(row.unsolved), bool(np.isfinite(row.loss))) == (0, 3, False)
+    assert one([15], learn=False)[2] == 0
+
+
 def test_validation_takes_every_segment_once(tiny_config: Tiny) -> None:
     data = load("simple_TBP_planar_2_train")
     units, config = Units.of(data), tiny_config()

@@ -251,6 +251,24 @@ def test_a_huge_learning_rate_is_diverged_with_its_step(
     assert f'"step": {step},' in rows[-1].replace('"step":', '"step": ').replace("  ", " ")
 
 
+def test_more_unsolved_segments_than_allowed_are_diverged_with_their_number(
+    trained: Trains, tiny_config: Tiny
+) -> None:
+    with pytest.raises(Diverged) as caught:
+        trained(tiny_config(max_unsolved=0.5, rtol=1e-12, atol=1e-12))
+    assert str(caught.value) == (
+        "the solver failed on 16 of 16 segments (within 64 steps, or not finite), more than "
+        "`max_unsolved: 0.5` at step 1, phase 1"
+    )
+
+
+def test_unsolved_segments_are_logged_and_counted(trained: Trains, tiny_config: Tiny) -> None:
+    # Near what float32 can resolve, some segments need more attempts than they may have.
+    run = trained(tiny_config(max_unsolved=0.95, rtol=4e-11, atol=4e-11, steps_strategy=(3,)))
+    unsolved = [row["unsolved"] for row in run.training_rows]
+    assert sum(unsolved) == run.result["unsolved_total"] > 0
+
+
 def test_asked_to_stop_it_saves_and_returns_what_it_has(
     trained: Trains, tiny_config: Tiny, tmp_path: Path
 ) -> None:

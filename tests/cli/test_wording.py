@@ -1,0 +1,56 @@
+"""Numbers and values as people read them: right plurals, and values as YAML spells them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sweeper.cli.text import diff_text, show_text, status_text
+from sweeper.report.format import axis_words
+from sweeper.suggest import counted
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 runs"), (1, "1 run"), (2, "2 runs"), (1000, "1000 runs")]
+)
+def test_counted(number: int, text: str) -> None:
+    assert counted(number, "run") == text
+
+
+def test_counted_with_an_odd_plural() -> None:
+    assert counted(2, "process", "processes") == "2 processes"
+
+
+def test_axis_values_are_spelled_as_in_yaml() -> None:
+    values = {"a.on": True, "b": None, "c": [1, None], "d": 1e-5, "e": "tanh"}
+    assert axis_words(values) == "on=true b=null c=[1, null] d=1e-05 e=tanh"
+
+
+def test_differences_are_spelled_as_in_yaml() -> None:
+    text = diff_text(["one", "two"], [("clip", {"one": None}), ("on", {"one": True, "two": False})])
+    assert [line.split() for line in text.splitlines()[1:]] == [
+        ["clip", "null", "–"],
+        ["on", "true", "false"],
+    ]
+
+
+def test_a_shown_config_is_spelled_as_in_yaml_and_what_is_missing_is_left_out() -> None:
+    empty = dict.fromkeys(("outcome", "last_step", "wall_s", "started", "ended", "cause"))
+    run: dict[str, Any] = {
+        **empty, "id": "r", "group": "g", "attempts": [], "axis_values": {}, "metrics": {},
+        "config": {"clip": None, "on": True}, "paths": {"log": None}, "files": [],
+        "sources": [], "code": [],
+    }  # fmt: skip
+    lines = [line.split() for line in show_text(run).splitlines()]
+    assert lines[-3:] == [["config:"], ["clip", "null"], ["on", "true"]]
+
+
+def test_one_slot_is_no_slots() -> None:
+    launch = {"id": "L", "host": "h", "pid": 1, "job": None, "shard": None, "slots": 1, "alive": 1}
+    status = {
+        "group": "g", "total": 1, "counts": {"waiting": 1}, "earlier": 0, "running": [],
+        "launches": [launch, launch], "in_doubt": [], "code": {"messages": []},
+        "without_folder": [],
+    }  # fmt: skip
+    assert "1 slot" in [part.strip() for part in status_text(status).split("  ")]
