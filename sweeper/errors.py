@@ -37,10 +37,14 @@ _LINE_WIDTH = 100
 
 @dataclass(frozen=True)
 class Mark:
-    """A place in a file, counted from 1; line 0 is the file as a whole."""
+    """A place in a file, counted from 1; line 0 is the file as a whole.
+
+    `argument` is the text of a command line's argument if the place is in that one instead.
+    """
 
     line: int = 0
     col: int = 0
+    argument: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Problem:
     """One error (or warning) in a file, with the line that it is in.
 
     `line` and `col` count from 1; line 0 means the file as a whole. `file` is empty for data
-    that doesn't come from a file.
+    that doesn't come from a file, and the name of an option if `in_argument`.
     """
 
     file: str
@@ -57,11 +61,12 @@ class Problem:
     message: str
     source_line: str = ""
     severity: Literal["error", "warning"] = "error"
+    in_argument: bool = False
 
     def render(self) -> str:
         """`file:line:col: message`, then the line and a caret below the place."""
         place = [self.file] if self.file else []
-        if self.line:
+        if self.line and not self.in_argument:
             place += [str(self.line), str(self.col)]
         warning = "warning: " if self.severity == "warning" else ""
         first = (":".join(place) + ": " if place else "") + warning + self.message

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 # the contract that `models` sees, `imports` how one is found.
 LAYERS = [
     {"cli"},
-    {"launch", "doctor", "submit", "mirror", "report"},
+    {"launch", "doctor", "submit", "mirror", "report", "foreign"},
     {"engine", "diagnosis"},
     {"plan"},
     {"records", "config"},

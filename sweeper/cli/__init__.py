@@ -9,13 +9,14 @@ from __future__ import annotations
 import sys
 
 # Importing the commands adds them to the app.
-from sweeper.cli import completion, edits, groups, host, init, logs, one_run, records, runs
+from sweeper.cli import completion, edits, foreign, groups, host, init, logs, one_run, records, runs
 from sweeper.cli.common import app, main
 
 __all__ = [
     "app",
     "completion",
     "edits",
+    "foreign",
     "groups",
     "host",
     "init",

@@ -37,6 +37,7 @@ __all__ = [
     "Brake",
     "Json",
     "RunsDir",
+    "SetOption",
     "ShardOption",
     "TakeOver",
     "TrainerName",
@@ -134,6 +135,15 @@ Where = Annotated[
         negative=(),
         help="Only runs for which this holds: `alpha=0.1`, `head=[a,b]`, several with commas; "
         "given more than once, any of them.",
+    ),
+]
+SetOption = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--set",
+        negative=(),
+        help="Another value for a key of the file, `lr=1e-3`, or several, `lr=1e-3,1e-2`; can be "
+        "repeated. The launch records them.",
     ),
 ]
 DEFAULT_RUNS = Path("runs")

@@ -21,6 +21,7 @@ from sweeper.cli.common import (
     Brake,
     Json,
     RunsDir,
+    SetOption,
     ShardOption,
     TakeOver,
     TrainerName,
@@ -63,6 +64,7 @@ def plan(
     file: Path,
     /,
     *runs: AnyRun,
+    set_: SetOption = (),
     where: Where = (),
     again: Again = False,
     cpus: int | None = None,
@@ -79,6 +81,7 @@ def plan(
     ```text
     sweep plan configs/sweeps/quickstart.yaml
     sweep plan my-sweep.yaml --json
+    sweep plan my-sweep.yaml --set lr=1e-3,1e-2 --set seeds=5
     sweep plan my-sweep.yaml --again --where 'alpha=0.1'
     ```
 
@@ -93,7 +96,9 @@ def plan(
     from sweeper.launch.launch import prepare
     from sweeper.launch.recorded_trainer import lacking
 
-    options = replace(_options(cpus, cpus_per_run, runs_per_wave), shard=_shard(shard))
+    options = replace(
+        _options(cpus, cpus_per_run, runs_per_wave), shard=_shard(shard), overrides=set_
+    )
     prepared = prepare(file, runs_dir, options, runs=runs, where=where, again=again)
     _warn(prepared)
     problem = lacking(prepared.work.trainer)
@@ -131,6 +136,7 @@ def launch(
     file: Path,
     /,
     *runs: AnyRun,
+    set_: SetOption = (),
     where: Where = (),
     again: Again = False,
     cpus: int | None = None,
@@ -158,6 +164,7 @@ def launch(
     sweep launch my-sweep.yaml --cpus 64 --runs-dir /data/runs
     tmux new -s sweep 'sweep launch my-sweep.yaml'
     sweep launch my-sweep.yaml --shard 2/4
+    sweep launch my-sweep.yaml --set steps=100 --set group=trial
     sweep launch my-sweep.yaml --again --where 'alpha=0.1'
     ```
 
@@ -182,6 +189,7 @@ def launch(
         open_to_group=shared,
         shard=_shard(shard),
         take_over=take_over,
+        overrides=set_,
     )
     prepared = prepare(file, runs_dir, options, runs=runs, where=where, again=again)
     closed = closed_on_the_way(runs_dir) if shared else None

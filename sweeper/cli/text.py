@@ -39,6 +39,15 @@ def _listed(values: Sequence[object]) -> str:
     return f"{shown}, … ({more} more)" if more > 0 else shown
 
 
+def _axis_values(axis: Mapping[str, Any]) -> str:
+    """The values of an axis, those apart that it takes under a condition only."""
+    cases = axis.get("cases", ())
+    if not cases:
+        return _listed(axis["values"])
+    said = [f"{_listed(case['values'])} when {case['when']}" for case in cases if case["when"]]
+    return "; ".join([*said, *(f"else {_listed(c['values'])}" for c in cases if not c["when"])])
+
+
 def plan_text(plan: Mapping[str, Any]) -> str:
     """The answer of `sweep plan`."""
     done = ", ".join(f"{count} {word}" for word, count in plan["done"].items() if count)
@@ -49,7 +58,7 @@ def plan_text(plan: Mapping[str, Any]) -> str:
         *_chosen_row(plan),
         *_excluded_row(plan),
         *([("besides", earlier_runs(plan["earlier"]))] if plan["earlier"] else []),
-        *((axis["label"], _listed(axis["values"])) for axis in plan["axes"]),
+        *((axis["label"], _axis_values(axis)) for axis in plan["axes"]),
         *(("zip", " with ".join(labels)) for labels in plan["zipped"]),
         *_program_row(plan),
         *_wave_rows(plan),

@@ -6,6 +6,7 @@ accept) → `axes` (one value or several) → `filters`, `grid` (which points) �
 
 from sweeper.config.diff import differing
 from sweeper.config.expansion import Axis, RunSpec
+from sweeper.config.overrides import override_config
 from sweeper.config.resources import Resources
 from sweeper.config.run_config import from_plain, identity, plain, run_id, to_yaml
 from sweeper.config.sweep import Sweep, read_sweep
@@ -24,6 +25,7 @@ __all__ = [
     "from_plain",
     "identity",
     "nearest",
+    "override_config",
     "plain",
     "read_sweep",
     "run_id",

@@ -7,10 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweeper.config.field_types import Coercion, FieldType, FloatType, Misfit, MisfitError, NullType
-from sweeper.config.yaml_nodes import ListNode, MappingNode, Node, data_of
+from sweeper.config.spelling import spelling_hint
+from sweeper.config.yaml_nodes import ListNode, MappingNode, Node, ScalarNode, data_of
 from sweeper.suggest import shown
 
-__all__ = ["AnyType", "ListType", "MappingType", "TupleType", "UnionType", "fit_all"]
+__all__ = [
+    "AnyType",
+    "ListType",
+    "MappingType",
+    "TupleType",
+    "UnionType",
+    "fit_all",
+    "mapping_type",
+]
 
 
 @dataclass(frozen=True)
@@ -211,6 +220,8 @@ class UnionType(FieldType):
         ]
         if deep:
             return min(deep, key=lambda error: len(error.misfits))
+        if isinstance(node, ScalarNode) and spelling_hint(node, self.takes):
+            return self._misfit(node, key)
         some = [pair for pair in errors if not isinstance(pair[0], NullType)]
         if len(some) != 1:
             return self._misfit(node, key)
@@ -230,3 +241,10 @@ class UnionType(FieldType):
 
     def holds(self, value: Any) -> bool:
         return any(option.holds(value) for option in self.options)
+
+
+def mapping_type(field_type: FieldType) -> MappingType | None:
+    """The mapping that a field takes, if its entries can be read one by one; None if they can't."""
+    options = field_type.options if isinstance(field_type, UnionType) else (field_type,)
+    found = [option for option in options if isinstance(option, MappingType)]
+    return found[0] if len(found) == 1 else None

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from sweeper.config.axes import ConfigPart
 from sweeper.config.section_types import Schema, Section
-from sweeper.config.sweep_keys import RESERVED
+from sweeper.config.sweep_keys import reserved_for
+from sweeper.config.trainer_file import trainer_file
 from sweeper.config.yaml_nodes import MappingNode, ScalarNode, parse
 from sweeper.config.yaml_text import read_text
 from sweeper.errors import Problem, TrainerError
@@ -47,29 +48,33 @@ def read_defaults(
         if root is None:
             return Defaults(own, _short(file), tuple(report.errors()))
         try:
-            if _trainer_of(root) != trainer_name:
+            if _trainer_of(root, file.parent) != trainer_name:
                 continue
-        except TrainerError as error:  # its short name is declared twice
+        except (TrainerError, ValueError) as error:  # declared twice; a file that isn't there
             report.error(root.mark, str(error))
             return Defaults(own, _short(file), tuple(report.errors()))
+        reserved = reserved_for(schema)
         for entry in root.entries:
-            if entry.key in RESERVED and entry.key != "trainer":
+            if entry.key in reserved and entry.key != "trainer":
                 report.error(
                     entry.mark, f"{entry.key}: belongs in a sweep file, not in default.yaml"
                 )
-        fields = tuple(entry for entry in root.entries if entry.key not in RESERVED)
-        part = ConfigPart(report, own, known=("trainer",), with_axes=False, renamed=renamed)
+        fields = tuple(entry for entry in root.entries if entry.key not in reserved)
+        part = ConfigPart(report, own, known=("trainer",), single="a default", renamed=renamed)
         section = part.read(MappingNode(fields, root.mark))
         return Defaults(section, _short(file), tuple(report.errors()), tuple(report.warnings()))
     return Defaults(own)
 
 
-def _trainer_of(root: MappingNode) -> object:
+def _trainer_of(root: MappingNode, folder: Path) -> object:
     entry = root.get("trainer")
     if entry is None or not isinstance(entry.value, ScalarNode):
         return DEFAULT_TRAINER
     name = entry.value.value
-    return canonical_name(name) if isinstance(name, str) else name
+    if not isinstance(name, str):
+        return name
+    file = trainer_file(name, folder)
+    return canonical_name(name if file is None else file.name)
 
 
 def _short(file: Path) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sweeper.config.axes import AxisPlaceholder
+from sweeper.config.axes import AxisCase, AxisPlaceholder
 from sweeper.config.field_types import FieldType, canonical_json
 from sweeper.config.filters import Dimension
 from sweeper.config.grid import RowFilter, Selection
@@ -28,13 +28,15 @@ class Axis:
     """A parameter with several values, in the order of the file.
 
     `key` is its dotted path, `label` the shortest ending of it that no other axis has.
-    `plain_values` are the values as data of JSON's types.
+    `plain_values` are the values as data of JSON's types. `cases` says which of them it takes under
+    which condition of `when`; empty for all others.
     """
 
     key: str
     values: tuple[Any, ...]
     label: str
     plain_values: tuple[Any, ...]
+    cases: tuple[AxisCase, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from enum import Enum, IntEnum
 from typing import Any
 
 from sweeper.config.problems import Report
+from sweeper.config.spelling import spelling_hint
 from sweeper.config.yaml_nodes import ListNode, MappingNode, Node, ScalarNode
 from sweeper.errors import Mark
 from sweeper.suggest import listed, meant, shown
@@ -129,9 +130,15 @@ class FieldType(ABC):
         """The end of a message: what a word was probably meant to be."""
         if not isinstance(node, ScalarNode) or not isinstance(node.value, str):
             return ""
-        if node.plain and "#" in node.text:
-            return "; a comment needs a space before its `#`"
-        return meant(node.value, self.candidates())
+        return spelling_hint(node, self.takes) or meant(node.value, self.candidates())
+
+    def takes(self, node: Node) -> bool:
+        """Whether a node fits as one value."""
+        try:
+            self.fit(node, Coercion.LAX, "")
+        except MisfitError:
+            return False
+        return True
 
 
 def got(node: Node) -> str:
@@ -197,6 +204,8 @@ class BoolType(FieldType):
                 return node.value
             if node.plain and coercion >= Coercion.SAFE and node.text.lower() in _BOOL_WORDS:
                 return _BOOL_WORDS[node.text.lower()]
+            if _is_integer(node.value) and node.value in (0, 1):
+                raise self._misfit(node, key, f"write {str(bool(node.value)).lower()}")
         raise self._misfit(node, key)
 
     def plain(self, value: Any) -> bool:
@@ -227,7 +236,6 @@ class IntType(FieldType):
                 return int(value)
             if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
                 raise self._misfit(node, key, f"write {int(value)}")
-            raise self._misfit(node, key, _unquote(node, int))
         raise self._misfit(node, key)
 
     def plain(self, value: Any) -> int:
@@ -253,7 +261,7 @@ class FloatType(FieldType):
         value = node.value
         exact = isinstance(value, float)
         if not (exact or (_is_integer(value) and coercion >= Coercion.SAFE)):
-            raise self._misfit(node, key, _unquote(node, float))
+            raise self._misfit(node, key)
         try:
             number = float(value)  # type: ignore[arg-type]
         except OverflowError:
@@ -271,16 +279,6 @@ class FloatType(FieldType):
 
     def holds(self, value: Any) -> bool:
         return isinstance(value, float)
-
-
-def _unquote(node: ScalarNode, number: Callable[[str], object]) -> str:
-    if node.plain or not isinstance(node.value, str):
-        return ""
-    try:
-        number(node.text)
-    except ValueError:
-        return ""
-    return "leave out the quotes"
 
 
 @dataclass(frozen=True)

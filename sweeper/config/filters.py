@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sweeper.config.axes import AxisPlaceholder, DraftAxis, leaves, several
@@ -11,13 +11,23 @@ from sweeper.config.field_types import FieldType, MisfitError, canonical_json
 from sweeper.config.grid import RowFilter
 from sweeper.config.problems import Report
 from sweeper.config.schema import as_section, section_type
-from sweeper.config.section_types import MISSING, Section
+from sweeper.config.section_types import MISSING, Section, SectionType
 from sweeper.config.yaml_nodes import Entry, ListNode, MappingNode, Node, ScalarNode
 from sweeper.errors import Mark
-from sweeper.keys import labels
+from sweeper.keys import joined, labels
 from sweeper.suggest import listed, meant, shown
 
-__all__ = ["Dimension", "Names", "dimensions", "read_condition", "read_conditions", "read_zip"]
+__all__ = [
+    "Dimension",
+    "Names",
+    "Subject",
+    "condition_of",
+    "dimensions",
+    "in_rows",
+    "read_condition",
+    "read_conditions",
+    "read_zip",
+]
 
 
 @dataclass(frozen=True)
@@ -34,12 +44,14 @@ class Subject:
     """What a key of a condition means: an axis, a field within its values, or a fixed field.
 
     `cells` has an entry per value of the axis, None where that value lacks the field; for a fixed
-    field, one entry and no axis.
+    field, one entry and no axis. `words` are all that the field could be where it says which of
+    several sections there is.
     """
 
     key: str
     axis: int | None
     cells: tuple[Cell | None, ...]
+    words: tuple[str, ...] = ()
 
 
 @dataclass
@@ -65,9 +77,24 @@ class Names:
             self._subjects[axis.key] = Subject(axis.key, index, whole)
             for path, cells in _inner_cells(axis).items():
                 self._subjects[path] = Subject(path, index, cells)
+        for path, section in self.tagged():
+            tag = joined(path, str(section.tag))
+            if tag in self._subjects:
+                self._subjects[tag] = replace(self._subjects[tag], words=section.candidates())
 
-    def find(self, word: str, mark: Mark, what: str) -> Subject | None:
-        """The subject of a key; None, with an error reported, if there are none or several."""
+    def tagged(self) -> Iterator[tuple[str, SectionType]]:
+        """Paths and types of all sections that are one of several kinds."""
+        for axis in self.axes:
+            found = section_type(axis.field_type)
+            if found is not None and found.tag is not None:
+                yield axis.key, found
+        yield from _tagged(self.fixed, "")
+
+    def find(self, word: str, mark: Mark, what: str, *, among_axes: bool = True) -> Subject | None:
+        """The subject of a key; None, with an error reported, if there are none or several.
+
+        A misspelt key was probably meant to be an axis, if one of those is expected.
+        """
         if self._depends_on_an_error(word):
             return None
         if word in self._subjects:
@@ -83,7 +110,7 @@ class Names:
             message = f"{what}: `{shown(word)}` could be {listed(found)}: write the whole path"
         else:
             known = labels([axis.key for axis in self.axes])
-            known_words = [*known.values(), *known]
+            known_words = [*known.values(), *known] if among_axes else []
             message = f"{what}: `{shown(word)}` is not a key of the config"
             message += (
                 self._new_key(word)
@@ -92,6 +119,10 @@ class Names:
             )
         self.report.error(mark, message)
         return None
+
+    def is_section(self, word: str) -> bool:
+        """Whether there are keys inside what a key means."""
+        return any(f".{word}." in f".{path}" for path in self._subjects)
 
     def _new_key(self, word: str) -> str:
         old = next((old for old in self.renamed if f".{old}".endswith(f".{word}")), None)
@@ -103,6 +134,16 @@ class Names:
             bad == word or bad.endswith("." + word) or bad.split(".")[-1] in parts
             for bad in self.failed
         )
+
+
+def _tagged(section: Section, key: str) -> Iterator[tuple[str, SectionType]]:
+    for name, value in section.values.items():
+        if not isinstance(value, Section):
+            continue
+        found = section_type(section.schema.fields[name])
+        if found is not None and found.tag is not None:
+            yield joined(key, name), found
+        yield from _tagged(value, joined(key, name))
 
 
 def _cell(field_type: FieldType, value: Any) -> Cell:
@@ -127,6 +168,8 @@ def _inner_cells(axis: DraftAxis) -> dict[str, tuple[Cell | None, ...]]:
 def read_zip(node: Node, names: Names) -> list[tuple[int, ...]]:
     """Groups of axes that move together in file order; keys with one value drop out."""
     report = names.report
+    if isinstance(node, ScalarNode) and node.value is None:
+        return []  # as `--set zip=` writes it
     if not isinstance(node, ListNode):
         report.error(node.mark, "zip: expected a list of keys, or a list of lists of keys")
         return []
@@ -168,6 +211,10 @@ def _zip_group(group: ListNode, names: Names, taken: dict[int, str]) -> list[int
         if names.axes[axis].key != subject.key:
             inside = names.axes[axis].key
             report.error(item.mark, f"zip: `{shown(item.value)}` is part of the axis `{inside}`")
+            return []
+        if names.axes[axis].conditional or names.axes[axis].cases:
+            text = f"zip: `{subject.key}` has values that depend on a `when`: it can't be zipped"
+            report.error(item.mark, text)
             return []
         if axis in taken:
             report.error(item.mark, f"zip: `{subject.key}` is zipped twice")
@@ -266,11 +313,11 @@ def read_condition(
     node: MappingNode, names: Names, what: str, grid: Sequence[Dimension]
 ) -> RowFilter | None:
     """One condition in terms of dimensions and rows; None with a report if it can't hold."""
-    condition = _condition(node, names, what)
-    return None if condition is None else _in_rows(condition, grid)
+    condition = condition_of(node, names, what)
+    return None if condition is None else in_rows(condition, grid)
 
 
-def _condition(node: MappingNode, names: Names, what: str) -> Mapping[int, frozenset[int]] | None:
+def condition_of(node: MappingNode, names: Names, what: str) -> Mapping[int, frozenset[int]] | None:
     """Axis → wanted value indices; None if the condition can't hold, or has an error."""
     wanted: dict[int, frozenset[int]] = {}
     possible = True
@@ -311,6 +358,12 @@ def _matching(subject: Subject, node: Node, report: Report, what: str) -> frozen
             before = met.get(its_node.mark, (its_node, False))[1]
             met[its_node.mark] = (its_node, before or bool(equal))
     if len(errors) == len(field_types):
+        if subject.words and isinstance(node, ListNode) and node.items:
+            each = (_matching(subject, item, report, what) for item in node.items)
+            return frozenset().union(*each)
+        if isinstance(node, ScalarNode) and node.value in subject.words:
+            _tell_unmet(subject, node, report, what)
+            return frozenset()
         for misfit in errors[0].misfits:
             report.error(misfit.mark, f"{what}: {misfit}")
     for its_node, occurs in met.values():
@@ -327,7 +380,7 @@ def _tell_unmet(subject: Subject, node: Node, report: Report, what: str) -> None
     report.warn(node.mark, f"{what}: `{subject.key}` is never {said} in this sweep{hint}")
 
 
-def _in_rows(condition: Mapping[int, frozenset[int]], grid: Sequence[Dimension]) -> RowFilter:
+def in_rows(condition: Mapping[int, frozenset[int]], grid: Sequence[Dimension]) -> RowFilter:
     """A condition on axes as one on dimensions."""
     found: dict[int, frozenset[int]] = {}
     for number, dimension in enumerate(grid):

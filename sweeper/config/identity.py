@@ -19,7 +19,9 @@ __all__ = ["identifying", "is_as_before"]
 
 @cache
 def _former_values(cls: type) -> Mapping[str, Any]:
-    """The former value of each field that is marked."""
+    """The former value of each field that is marked; entries of a dictionary never are."""
+    if not isinstance(cls, type):
+        return {}
     hints = typing.get_type_hints(cls, include_extras=True)
     return {
         name: mark.value

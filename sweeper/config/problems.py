@@ -13,7 +13,10 @@ __all__ = ["Report"]
 
 @dataclass
 class Report:
-    """Collects the problems of one file, so that all are reported at once."""
+    """Collects the problems of one file, so that all are reported at once.
+
+    Those in arguments of `--set`, which add to the file, are among them, at the end.
+    """
 
     file: str
     lines: Sequence[str] = ()
@@ -37,9 +40,11 @@ class Report:
 
     def _of(self, severity: str) -> list[Problem]:
         found = dict.fromkeys(p for p in self.problems if p.severity == severity)
-        return sorted(found, key=lambda problem: (problem.line, problem.col))
+        return sorted(found, key=lambda one: (one.in_argument, one.line, one.col))
 
     def _problem(self, mark: Mark, message: str, severity: Literal["error", "warning"]) -> Problem:
+        if mark.argument:
+            return Problem("--set", 1, mark.col, message, mark.argument, severity, in_argument=True)
         known = 0 < mark.line <= len(self.lines)
         line = self.lines[mark.line - 1] if known else ""
         return Problem(self.file, mark.line, mark.col, message, line, severity)

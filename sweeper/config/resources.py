@@ -15,7 +15,7 @@ from sweeper.config.section_types import SectionType
 from sweeper.config.yaml_nodes import Node, ScalarNode
 from sweeper.units import duration_s, size_bytes
 
-__all__ = ["Resources", "read_resources"]
+__all__ = ["Resources", "Written", "read_resources"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ _Size = Annotated[int, Amount(size_bytes, "a size (`2 GB`, or a number of bytes)
 
 
 @dataclass(frozen=True)
-class _Written:
+class Written:
     """`resources` as a sweep file gives them."""
 
     cpus_per_run: Annotated[int, Ge(1)] = 1
@@ -71,7 +71,7 @@ def read_resources(node: Node, report: Report) -> Resources:
     if isinstance(node, ScalarNode) and node.value is None:
         return Resources()
     try:
-        written = SectionType((_Written,), None, schema_of).fit(node, Coercion.LAX, "resources")
+        written = SectionType((Written,), None, schema_of).fit(node, Coercion.LAX, "resources")
     except MisfitError as error:
         error.add_to(report)
         return Resources()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,16 @@ from sweeper.config.yaml_text import read_text
 from sweeper.errors import ConfigError, Problem
 from sweeper.untrusted import plain_file
 
-__all__ = ["from_plain", "identity", "plain", "read_config", "run_id", "run_id_of_json", "to_yaml"]
+__all__ = [
+    "from_plain",
+    "identity",
+    "inline_yaml",
+    "plain",
+    "read_config",
+    "run_id",
+    "run_id_of_json",
+    "to_yaml",
+]
 
 # 50 bits: among a million runs of one group the chance of any collision is 1 in 2,000.
 ID_LENGTH = 10
@@ -130,6 +140,13 @@ def to_yaml(config: Any) -> str:
         default_flow_style=False,
         width=LINE_WIDTH + 20,
     )
+
+
+def inline_yaml(data: Any) -> str:
+    """Plain data as YAML on one line, to stand inside other YAML."""
+    text = yaml.dump([data], Dumper=_Dumper, default_flow_style=True, allow_unicode=True, width=1e9)
+    text = text.strip()[1:-1]
+    return json.dumps(data) if "\n" in text else text  # YAML breaks text at the ends of its lines
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -17,13 +17,11 @@ from typing import Any
 
 from sweeper.config.filters import Names, Subject
 from sweeper.config.problems import Report
-from sweeper.config.sweep_keys import text_of
+from sweeper.config.sweep_keys import NAME, text_of
 from sweeper.config.yaml_nodes import Entry
 from sweeper.suggest import shown
 
 __all__ = ["NAME", "RunNames", "read_run_names"]
-
-NAME = "name"
 
 # Python's own, but no width that would make a name of gigabytes.
 _SPEC = re.compile(r"[-+ 0#,_]*\d{0,2}(\.\d{1,2})?[a-zA-Z%]?")

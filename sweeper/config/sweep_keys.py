@@ -10,16 +10,29 @@ from typing import Any, Literal
 
 from sweeper.config.axes import AxisPlaceholder, ConfigPart, DraftAxis, leaves, replaced, several
 from sweeper.config.field_types import Coercion, FieldType, MisfitError, TextType
+from sweeper.config.overrides import KEY
 from sweeper.config.problems import Report
+from sweeper.config.resources import Written
 from sweeper.config.schema import schema_of
-from sweeper.config.section_types import Section, SectionType
-from sweeper.config.yaml_nodes import Entry, ListNode, Node, ScalarNode
+from sweeper.config.section_types import Schema, Section, SectionType
+from sweeper.config.yaml_nodes import Entry, ListNode, MappingNode, Node, ScalarNode
 from sweeper.errors import Mark
 from sweeper.suggest import listed, shown
 
-__all__ = ["RESERVED", "Wandb", "read_group", "read_seeds", "read_wandb", "text_of", "why_no_group"]
+__all__ = [
+    "INSIDE",
+    "NAME",
+    "RESERVED",
+    "WHEN",
+    "Wandb",
+    "read_group",
+    "read_seeds",
+    "read_wandb",
+    "reserved_for",
+    "text_of",
+    "why_no_group",
+]
 
-RESERVED = ("trainer", "group", "wandb", "zip", "exclude", "only", "seeds", "resources")
 
 # Each seed is an axis value that is held in memory; more of them are a mistake.
 MAX_SEEDS = 100_000
@@ -36,6 +49,30 @@ class Wandb:
     notes: str | None = None
     tags: tuple[str, ...] | None = None
     mode: Literal["online", "offline", "disabled", "shared"] | None = None
+
+
+# The keys of a sweep file that aren't parameters, with the keys inside each.
+INSIDE: Mapping[str, tuple[str, ...]] = {
+    "trainer": (),
+    "group": (),
+    "wandb": tuple(Wandb.__dataclass_fields__),
+    "zip": (),
+    "exclude": (),
+    "only": (),
+    "seeds": (),
+    "resources": tuple(schema_of(Written).fields),
+    KEY: (),
+}
+RESERVED = tuple(INSIDE)
+# Reserved only where the Config has no field of that name: they came after files that might have
+# one.
+WHEN = "when"
+NAME = "name"
+
+
+def reserved_for(schema: Schema) -> Mapping[str, tuple[str, ...]]:
+    """The keys that aren't parameters in files for this Config, with the keys inside each."""
+    return {**INSIDE, **{key: () for key in (WHEN, NAME) if key not in schema.fields}}
 
 
 def _fit(field_type: FieldType, node: Node, key: str, report: Report) -> Any:
@@ -146,7 +183,7 @@ def read_seeds(entry: Entry, section: Section, part: ConfigPart) -> Section:
 
 def _seeds(node: Node, field_type: FieldType) -> tuple[list[Any], list[Node]]:
     """The seeds of a number (5 means 0 to 4) or of a list. Raises ValueError, MisfitError."""
-    if isinstance(node, ListNode):
+    if isinstance(node, ListNode | MappingNode):
         return several(field_type, node, "seeds")
     number = node.value if isinstance(node, ScalarNode) else None
     if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= MAX_SEEDS:

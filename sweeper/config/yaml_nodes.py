@@ -25,8 +25,10 @@ __all__ = [
     "Node",
     "ScalarNode",
     "data_of",
+    "flow",
     "node_of",
     "parse",
+    "parse_value",
     "resolve",
 ]
 
@@ -43,10 +45,11 @@ class ScalarNode:
 
 @dataclass(frozen=True, slots=True)
 class ListNode:
-    """A list."""
+    """A list; `is_axis` means that it can only be an axis, not a value of a field for lists."""
 
     items: tuple[Node, ...]
     mark: Mark
+    is_axis: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,15 @@ def data_of(node: Node) -> Any:
     return {entry.key: data_of(entry.value) for entry in node.entries}
 
 
+def flow(node: Node) -> str:
+    """The tree on one line, as a message shows it."""
+    if isinstance(node, ScalarNode):
+        return node.text if node.plain else f'"{node.text}"'
+    if isinstance(node, ListNode):
+        return f"[{', '.join(map(flow, node.items))}]"
+    return f"{{{', '.join(f'{entry.key}: {flow(entry.value)}' for entry in node.entries)}}}"
+
+
 def parse(text: str, report: Report) -> MappingNode | None:
     """The top-level mapping of a YAML text, or None where there is none.
 
@@ -110,6 +122,28 @@ def parse(text: str, report: Report) -> MappingNode | None:
     else:
         report.error(root.mark, "must be a mapping of keys to values at its top, `key: value`")
     return None
+
+
+def parse_value(text: str, before: int, report: Report) -> Node | None:
+    """A value in a command line's argument, where `before` characters precede it.
+
+    It is read as an item of a list in brackets; several, with commas between them, are a list that
+    can only be an axis. No text is no value, as in a file. Marks count the columns of the argument;
+    every error goes to `report`.
+    """
+    try:
+        composed = compose(f"{' ' * (before - 1)}[{text}]", report)
+    except RefusedError as refused:
+        report.error(refused.mark, str(refused))
+        return None
+    node = _Builder(report).node(composed) if composed is not None else None
+    mark = Mark(1, before + 1)
+    if not isinstance(node, ListNode):
+        report.error(mark, "expected a value")
+        return None
+    if not node.items:
+        return ScalarNode(None, "", True, mark)
+    return node.items[0] if len(node.items) == 1 else ListNode(node.items, mark, is_axis=True)
 
 
 @dataclass(frozen=True)

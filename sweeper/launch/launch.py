@@ -58,7 +58,7 @@ def prepare(
     `runs` and `where` choose runs, see `chosen_runs`; `again` trains those that finished or
     diverged too. Raises `ConfigError`, `RecordError`, `HostError`.
     """
-    sweep = read_sweep(file, search=search_folders(file))
+    sweep = read_sweep(file, search=search_folders(file), overrides=options.overrides)
     sweep = replace(sweep, resources=options.upon(sweep.resources))
     folder = GroupFolder(runs_dir, sweep.group)
     chosen = chosen_runs(sweep, folder, runs, where, options.shard)

@@ -50,6 +50,8 @@ class Options:
     shard: Shard = WHOLE
     take_over: bool = False
     """Whether the user says that other hosts' launches of this group are dead."""
+    overrides: tuple[str, ...] = ()
+    """What it says instead of the sweep file, as `key=value`."""
 
     def upon(self, resources: Resources) -> Resources:
         """What a run gets, with these options."""

@@ -9,11 +9,16 @@ from sweeper.plan.planner import Plan
 from sweeper.records.shards import WHOLE, Shard
 
 if TYPE_CHECKING:
-    from sweeper.config import Sweep
+    from sweeper.config import Axis, Sweep
 
 __all__ = ["FIRST_SHOWN", "describe"]
 
 FIRST_SHOWN = 10
+
+
+def _cases(axis: Axis) -> dict[str, Any]:
+    cases = [{"when": case.when, "values": list(case.plain_values)} for case in axis.cases]
+    return {"cases": cases} if cases else {}
 
 
 def describe(
@@ -32,11 +37,12 @@ def describe(
     `earlier` counts the runs that the group has from other sweep files, or from this one before it
     changed. `estimate_s` is the training on one slot in seconds (divide by the slots), None without
     history; `startup_s` is what a wave has taken besides, on average. `zipped` are the labels of
-    axes that move together, `excluded` counts the points that `exclude` and `only` took out of the
-    grid, `failed_before` the runs to train that have failed before, `again` those that have
-    finished or diverged before; `chosen_of` is the number of runs in the sweep where only some are
-    considered, else None; `programs` is None where the
-    trainer doesn't say which runs share one. `first` are the first runs in the order of dispatch.
+    axes that move together. An axis has `cases` if its values depend on a `when`: which it takes
+    where which condition holds, and those for everywhere else. `excluded` counts the points that
+    `exclude` and `only` took out of the grid, `failed_before` the runs to train that have failed
+    before, `again` those that have finished or diverged before; `chosen_of` is the number of runs
+    in the sweep where only some are considered, else None; `programs` is None where the trainer
+    doesn't say which runs share one. `first` are the first runs in the order of dispatch.
     """
     runs = [run for pack in plan.packs for run in pack.runs]
     labels = {axis.key: axis.label for axis in sweep.axes}
@@ -48,7 +54,7 @@ def describe(
         "done": dict(plan.done),
         "earlier": plan.earlier,
         "axes": [
-            {"key": axis.key, "label": axis.label, "values": list(axis.plain_values)}
+            {"key": axis.key, "label": axis.label, "values": list(axis.plain_values)} | _cases(axis)
             for axis in sweep.axes
         ],
         "invalid": [

@@ -37,17 +37,17 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     (path / "edited.py").write_text(TRAINER)
     bench.write("s", "trainer: edited\ngroup: g\nrate: [0.5, 2.0]\nseeds: 2\n")
     assert bench.sweep("launch", "s.yaml", "--cpus", 1).returncode == 3
-    bench.write("s", "trainer: edited\ngroup: g\nrate: [0.5]\nseeds: 2\nsteps: 7\n")
+    bench.write("s", "trainer: edited\ngroup: g\nrate: [0.5]\nseeds: 2\nsteps: 9\n")
     yield bench
     shutil.rmtree(bench.scratch, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
 def ending(bench: Bench) -> Any:
-    planned = bench.sweep("plan", "s.yaml").stdout
+    planned = bench.sweep("plan", "s.yaml", "--set", "steps=7").stdout
     assert "2: 2 to train" in planned
     assert "4 more runs from earlier files" in planned
-    result = bench.sweep("launch", "s.yaml", "--cpus", 1, "--json")
+    result = bench.sweep("launch", "s.yaml", "--set", "steps=7", "--cpus", 1, "--json")
     # The two crashed runs are of the file as it was.
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
@@ -62,6 +62,15 @@ def answer(bench: Bench, *arguments: str) -> Any:
 def test_the_end_of_the_launch(bench: Bench, ending: Any) -> None:
     assert (ending["total"], ending["counts"], ending["earlier"]) == (2, {"finished": 2}, 4)
     assert (bench.group("g").results_dir / "table.csv").read_text().count("\n") == 2
+
+
+def test_the_groups_copy_of_the_file_keeps_what_the_command_line_said(
+    bench: Bench, ending: Any
+) -> None:
+    copy = bench.path / "runs" / "g" / "sweep.yaml"
+    assert copy.read_text().splitlines()[-1] == "--set: [steps=7]"
+    planned = answer(bench, "plan", str(copy), "--json")
+    assert (planned["to_train"], planned["total"]) == (0, 2)
 
 
 def test_status(bench: Bench, ending: Any) -> None:

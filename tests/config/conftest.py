@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -20,13 +20,20 @@ TRAINERS = Path(__file__).parent / "trainers"
 def sweep(tmp_path: Path) -> Callable[..., Sweep]:
     """Reads a sweep file of that text; the trainer is `orbit_study` unless the text names one."""
 
-    def read(text: str, *, name: str = "some.yaml", folder: Path = tmp_path) -> Sweep:
+    def read(
+        text: str,
+        *,
+        name: str = "some.yaml",
+        folder: Path = tmp_path,
+        search: Sequence[Path] = (),
+        **kwargs: Any,
+    ) -> Sweep:
         text = dedent(text)
         if "trainer:" not in text:
             text = text.rstrip("\n") + "\ntrainer: orbit_study\n"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
-        return read_sweep(folder / name, search=[TRAINERS])
+        return read_sweep(folder / name, search=[*search, TRAINERS], **kwargs)
 
     return read
 

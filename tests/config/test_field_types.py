@@ -206,7 +206,9 @@ def test_a_list_of_what_fits_is_an_axis(annotation: Any, text: str, values: list
         (int, "true", ["x: expected an integer, got true"]),
         (int, "abc", ["x: expected an integer, got `abc`"]),
         (int, "'3'", ['x: expected an integer, got the text "3"; leave out the quotes']),
-        (int, "010", ["x: expected an integer, got `010`"]),
+        (int, "010", [
+            "x: expected an integer, got `010`; a number has no leading zeros: write `10`"
+        ]),
         (int, "", ["x: expected an integer, got nothing"]),
         (int, "null", ["x: expected an integer, got nothing (`null`)"]),
         (int, "{a: 1}", ["x: expected an integer, got a mapping"]),
@@ -219,7 +221,7 @@ def test_a_list_of_what_fits_is_an_axis(annotation: Any, text: str, values: list
         (float, ".inf", ["x: expected a number, got the number .inf; it must be finite"]),
         (float, ".nan", ["x: expected a number, got the number .nan; it must be finite"]),
         (float, "1e999", ["x: expected a number, got the number 1e999; it must be finite"]),
-        (bool, "1", ["x: expected true or false, got the number 1"]),
+        (bool, "1", ["x: expected true or false, got the number 1; write true"]),
         (bool, "'on'", ['x: expected true or false, got the text "on"']),
         (bool, "ture", ["x: expected true or false, got `ture`; did you mean `true`?"]),
         (str, "1", ['x: expected text, got the number 1; quote it: "1"']),

@@ -258,3 +258,34 @@ def test_conditions_see_zipped_axes_and_seeds(sweep: Read) -> None:
         (16, 3, 2),
     ]
     assert sweep(text + "exclude: {width: 16, depth: 1}").count() == 9
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("exclude: {optimiser.name: [sgd, adam], width: 8}", 2),
+        ("exclude: {optimiser.name: [sgd], width: 8}", 3),
+        ("only: {name: [adam, sgd]}", 4),
+    ],
+)
+def test_names_of_several_sections_can_be_listed(sweep: Read, text: str, count: int) -> None:
+    found = sweep(f"parameters: {{optimiser: [adam, sgd], width: [8, 16]}}\n{text}")
+    assert (found.count(), found.warnings) == (count, ())
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "[sgd, {name: sgd, momentum: 0.9}]"])
+def test_the_name_of_a_section_that_does_not_occur_is_a_warning(
+    sweep: Read, optimiser: str
+) -> None:
+    found = sweep(
+        f"parameters: {{optimiser: {optimiser}, width: [8, 16]}}\n"
+        "exclude: {optimiser.name: [adam, sgd], width: 8}"
+    )
+    (warning,) = found.warnings
+    assert (warning.line, warning.col) == (2, 28)
+    assert found.count() == found.grid_size() // 2
+
+
+def test_a_misspelt_name_of_a_section_is_an_error(errors: Errors) -> None:
+    found = errors("parameters: {optimiser: [sgd, adam]}\nexclude: {optimiser.name: [adm, sgd]}")
+    assert [(line, col) for line, col, _ in found] == [(2, 28)]

@@ -51,8 +51,9 @@ def bounded() -> Iterator[None]:
 # -- What is read ----------------------------------------------------------------------------------
 
 KEYS = (
-    "trainer", "group", "wandb", "zip", "exclude", "only", "seeds", "resources",
-    "data", "parameters", "parameters.width", "parameters.seed", "dataset_name", "problem",
+    "trainer", "group", "wandb", "zip", "exclude", "only", "seeds", "resources", "when", "--set",
+    "if", "log", "linspace", "range", "values", "data", "parameters", "parameters.width",
+    "parameters.seed", "dataset_name", "problem",
     "length_strategy", "segment_length_strategy", "lr_strategy", "width", "depth", "activation",
     "clip", "optimiser", "name", "momentum", "b1", "nesterov", "planar_constraint", "seed",
     "cpus_per_run", "memory_per_run", "timeout", "runs_per_wave", "retries", "project", "tags",
@@ -135,7 +136,9 @@ SHORT_TREES = st.recursive(
     st.sampled_from(["1", "-1", "0", "1.5", "1e-3", ".inf", "on", "tanh", "sgd", "''", "null"]),
     lambda inner: st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]")
     | st.dictionaries(
-        st.sampled_from(["name", "momentum", "b1", "x"]), inner, max_size=2
+        st.sampled_from(["name", "momentum", "b1", "x", "log", "range", "values", "if", "width"]),
+        inner,
+        max_size=2,
     ).map(lambda items: "{" + ", ".join(f"{key}: {value}" for key, value in items.items()) + "}"),
     max_leaves=8,
 )  # fmt: skip
@@ -148,8 +151,8 @@ def single_keys(draw: st.DrawFn) -> str:
         st.sampled_from(
             ["parameters.length_strategy", "parameters.lr_strategy", "parameters.optimiser",
              "parameters.clip", "parameters.planar_constraint", "parameters.feature_layer",
-             "parameters.activation", "parameters", "data", "zip", "exclude", "only",
-             "seeds", "resources", "wandb", "group", "trainer"]
+             "parameters.activation", "parameters.mse_weight", "parameters", "data", "zip",
+             "exclude", "only", "when", "--set", "seeds", "resources", "wandb", "group", "trainer"]
         )
     )  # fmt: skip
     value = draw(SHORT_TREES)
@@ -208,6 +211,52 @@ def grids(draw: st.DrawFn) -> str:
     return json.dumps({key: value for key, value in text.items() if key in kept})
 
 
+@st.composite
+def whens(draw: st.DrawFn) -> str:
+    """Blocks of `when` of any shape on top of axes, one of them of sections."""
+    some: dict[str, list[Any]] = {
+        "width": [1, 2, [1, 2]],
+        "depth": [3, [1, 5]],
+        "optimiser.name": ["sgd", ["sgd", "adam"]],
+        "momentum": [0, 0.5, [0, 0.9], {"linspace": [0, 1, 3]}, "x"],
+        "nesterov": [True, [True, False]],
+        "clip": [1.5, [None, 2.5]],
+        "mse_weight": [[1, 7], {"log": [1, 100, 3]}],
+    }
+
+    def part(*keys: str) -> dict[str, Any]:
+        chosen = draw(st.sets(st.sampled_from(keys), min_size=1, max_size=2))
+        return {key: draw(st.sampled_from(some[key])) for key in sorted(chosen)}
+
+    data: dict[str, Any] = {
+        "parameters": {
+            "width": draw(st.sampled_from([1, [1, 2], {"range": [1, 4]}])),
+            "depth": draw(st.sampled_from([2, [1, 2, 3]])),
+            "optimiser": draw(st.sampled_from(["sgd", ["adam", "sgd"], {"name": ["sgd", "adam"]}])),
+        },
+        "when": [
+            {
+                "if": part("width", "optimiser.name", "nesterov", "momentum"),
+                **part("momentum", "nesterov", "clip", "mse_weight", "depth"),
+            }
+            for _ in range(draw(st.integers(1, 3)))
+        ],
+    }
+    if draw(st.booleans()):
+        data["exclude"] = part("width", "momentum", "clip")
+    return json.dumps(data)
+
+
+@st.composite
+def overrides(draw: st.DrawFn) -> tuple[str, list[str]]:
+    """A file, and what a command line says instead."""
+    text = draw(st.sampled_from([USERS, "{}", "parameters: {optimiser: sgd}\n", "x: 1\n"]))
+    values = SHORT_TREES | st.lists(SHORT_TREES, min_size=2, max_size=3).map(",".join)
+    values |= st.text(max_size=6) | st.sampled_from(SCALARS)
+    pairs = st.tuples(st.sampled_from(KEYS), values).map("=".join)
+    return text, draw(st.lists(pairs | st.text(max_size=8), max_size=3))
+
+
 def json_values() -> st.SearchStrategy[Any]:
     scalars = st.one_of(
         st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20),
@@ -257,6 +306,37 @@ def check_sweep(folder: Path, text: str | bytes) -> None:
             json.dumps(described, allow_nan=False)
 
     assert_readable(refused(plan))
+
+
+def check_runs(folder: Path, text: str) -> None:
+    """Every point is one run, and no two are the same."""
+    file = folder / "some.yaml"
+    file.write_bytes(with_trainer(text))
+
+    def expand() -> None:
+        sweep = read_sweep(file, search=[TRAINERS])
+        ids = [run.id for run in sweep]
+        assert len(set(ids)) == len(ids) == sweep.count() <= sweep.grid_size()
+
+    assert_readable(refused(expand))
+
+
+def check_overrides(folder: Path, case: tuple[str, list[str]]) -> None:
+    """What is stored of a file and of a command line means the same as both."""
+    text, arguments = case
+    file = folder / "some.yaml"
+    file.write_bytes(with_trainer(text))
+
+    def again() -> None:
+        sweep = read_sweep(file, search=[TRAINERS], overrides=arguments)
+        copy = folder / "copy.yaml"
+        copy.write_text(sweep.text, encoding="utf-8")
+        same = read_sweep(copy, search=[TRAINERS])
+        assert (same.count(), next(iter(same)).id) == (sweep.count(), next(iter(sweep)).id)
+        if arguments:
+            assert (same.group, same.resources) == (sweep.group, sweep.resources)
+
+    assert_readable(refused(again))
 
 
 def with_trainer(text: str) -> bytes:
@@ -314,6 +394,8 @@ CASES: dict[str, tuple[st.SearchStrategy[Any], Check]] = {
     "single_keys": (single_keys(), check_sweep),
     "bombs": (bombs(), check_sweep),
     "grids": (grids(), check_sweep),
+    "whens": (whens(), check_runs),
+    "overrides": (overrides(), check_overrides),
     "defaults": (documents(), check_defaults),
     "stored": (documents() | bombs(), check_stored),
     "plain": (json_values(), check_plain),
