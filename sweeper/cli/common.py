@@ -7,7 +7,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -42,6 +42,7 @@ __all__ = [
     "TrainerName",
     "Where",
     "app",
+    "carefully",
     "complain",
     "group_folder",
     "guarded",
@@ -143,6 +144,9 @@ _answer: TextIO | None = None
 
 def main() -> None:
     """Entry point of `sweep`."""
+    _open_closed_streams()
+    if os.environ.get("COLUMNS", "1").strip() == "0":  # a terminal without a size, in some IDEs
+        del os.environ["COLUMNS"]
     # A name that the terminal's encoding can't show must not end a command.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -152,11 +156,25 @@ def main() -> None:
     sys.exit(guarded(app, sys.argv[1:]))
 
 
+def _open_closed_streams() -> None:
+    """/dev/null for what the caller has closed (`>&-`): no other file may take its place."""
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            os.dup2(opened, descriptor)
+            if opened != descriptor:
+                os.close(opened)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", closefd=False))
+
+
 def _keep_stdout_for_the_answer() -> None:
     """Send what a trainer prints, from native code too, to stderr instead."""
     global _answer  # noqa: PLW0603  (one per process, as stdout is)
     sys.stdout.flush()
-    _answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    _answer = os.fdopen(os.dup(1), "w", encoding="utf-8", closefd=False)  # open to the last
     os.dup2(2, 1)
 
 
@@ -164,6 +182,7 @@ def guarded(command: Callable[..., object], arguments: list[str]) -> int:
     """Run a command; user errors become one message and status 2, never a traceback."""
     try:
         status = command(arguments, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
     except CycloptsError as error:
         from sweeper.cli.usage import usage_error
 
@@ -173,20 +192,54 @@ def guarded(command: Callable[..., object], arguments: list[str]) -> int:
         complain(str(error))
         return USER_ERROR
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
         return 0
     except OSError as error:  # a full disk, a folder without write permission
+        if not _can_print():
+            _drop_stdout()
         complain(f"{error.filename or 'the operating system'}: {error.strerror or error}")
+        return USER_ERROR
+    except UnicodeEncodeError as error:  # a file's name under `LC_ALL=C` without UTF-8 mode
+        complain(
+            f"this locale's encoding, {error.encoding}, has no {error.object[error.start]!r}: "
+            f"set PYTHONUTF8=1 or LC_ALL=C.UTF-8"
+        )
         return USER_ERROR
     except KeyboardInterrupt:
         return STOPPED
     return status if isinstance(status, int) else 0
 
 
+def _can_print() -> bool:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return False
+    return True
+
+
+def _drop_stdout() -> None:
+    """Send what is left for stdout nowhere: at its exit, Python would fail on it again."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+
+
+@contextlib.contextmanager
+def carefully() -> Iterator[None]:
+    """Print what a launch says at its end: a closed terminal or a full disk decide nothing."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError:
+        _drop_stdout()
+
+
 def complain(message: str) -> None:
     """Say what is wrong, on stderr."""
     with contextlib.suppress(OSError):  # a terminal that was closed
         sys.stderr.write("\n".join(map(printable, message.split("\n"))) + "\n")
+        sys.stderr.flush()
 
 
 def say(text: str) -> None:

@@ -26,6 +26,7 @@ from sweeper.cli.common import (
     TrainerName,
     Where,
     app,
+    carefully,
     complain,
     group_folder,
     limit,
@@ -209,7 +210,8 @@ def retry(
 
     They are listed first. They get the configs and resources from the records. What the failed
     attempt left is kept in the run's folder. A launch of the sweep file would train these runs and
-    all that are missing. The exit status is that of a launch.
+    all that are
+    missing. The exit status is that of a launch.
 
     For example:
 
@@ -276,7 +278,7 @@ def _train(
     )
     for problem in answer["problems"]:
         complain(problem)
-    with contextlib.suppress(OSError):  # a terminal that was closed changes nothing
+    with carefully():
         print_json(answer) if json else say(ending_text(answer))
     if end.end.reason != "done":
         return STOPPED if end.end.reason == "stopped" else PAUSED
@@ -295,8 +297,10 @@ def _view(
     from sweeper.records import status as read_status
 
     _warn(prepared)
-    stream.write(text_of(_described(prepared)) + "\n")
-    stream.flush()
+    described = text_of(_described(prepared))
+    with contextlib.suppress(OSError):  # see `carefully`
+        stream.write(described + "\n")
+        stream.flush()
     work = prepared.work
     specs = [planned.spec for pack in prepared.plan.packs for planned in pack.runs]
     return view_for(
@@ -360,7 +364,7 @@ def evaluate(
     runs = [planned.spec.id for pack in prepared.plan.packs for planned in pack.runs]
     found = {run: dict(end.state.runs[run].evaluated) for run in runs}
     good = all(any(key.startswith(names[-1]) for key in metrics) for metrics in found.values())
-    with contextlib.suppress(OSError):  # a terminal that was closed changes nothing
+    with carefully():
         if json:
             print_json({"group": prepared.work.folder.group, "evaluated": found})
         else:

@@ -47,8 +47,14 @@ _LOG_KEPT_BYTES = MIB
 
 
 def free_bytes(path: Path) -> int:
-    """Space that this user may still fill on the file system of `path`."""
-    return shutil.disk_usage(path).free
+    """Space that this user may still fill on the file system of `path`.
+
+    A folder that a cleaner has deleted is made again later: its parent's file system counts.
+    """
+    try:
+        return shutil.disk_usage(path).free
+    except FileNotFoundError:
+        return free_bytes(path.parent)
 
 
 @dataclass(frozen=True)

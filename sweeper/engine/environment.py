@@ -9,6 +9,7 @@ from sweeper.engine.compile_cache import compile_cache_folder
 from sweeper.host.processes import MARK_VARIABLE
 
 __all__ = [
+    "is_dropped",
     "run_environment",
     "wave_environment",
     "withheld",
@@ -44,9 +45,31 @@ _SECRETS = ("WANDB_API_KEY",)
 _DROPPED = {"WANDB_SERVICE", "NPROC", "PJRT_NPROC", *_SECRETS}
 
 
+# Settings of Python with which Ray's processes don't start, or take minutes: for trainings alone.
+_OF_TRAININGS = {
+    "PYTHONDEVMODE",
+    "PYTHONINSPECT",
+    "PYTHONOPTIMIZE",
+    "PYTHONPROFILEIMPORTTIME",
+    "PYTHONTRACEMALLOC",
+    "PYTHONVERBOSE",
+    "PYTHONWARNINGS",
+}
+_KEPT = "SWEEPER_KEPT_"
+
+
 def withheld(inherited: Mapping[str, str]) -> list[str]:
     """What the user has set and trainings don't get: what they print is kept in logs."""
     return [name for name in _SECRETS if name in inherited]
+
+
+def is_dropped(name: str) -> bool:
+    """Whether trainings don't inherit a variable.
+
+    ``RAY_*`` and ``WANDB_SERVICE`` would tie them to somebody else's session; XLA prefers ``NPROC``
+    to the slot's CPUs.
+    """
+    return name.startswith("RAY_") or name in _DROPPED
 
 
 def wave_environment(
@@ -59,14 +82,12 @@ def wave_environment(
 ) -> dict[str, str]:
     """The whole environment of a wave child and so of everything it starts.
 
-    Inherited ``RAY_*`` and ``WANDB_SERVICE`` are dropped: they would tie the wave to somebody
-    else's session; ``NPROC`` too, because XLA prefers it to the slot's CPUs. Other limits and
-    caches that the user has set are kept.
+    What `is_dropped` is left out. Other limits and caches that the user has set are kept.
     """
     env = {
-        name: value
+        _KEPT + name if name in _OF_TRAININGS else name: value
         for name, value in inherited.items()
-        if not name.startswith("RAY_") and name not in _DROPPED
+        if not is_dropped(name)
     }
     env |= run_environment(inherited, cpus_per_run=cpus_per_run)
     return env | {
@@ -81,7 +102,11 @@ def wave_environment(
 
 def worker_environment(wave: Mapping[str, str]) -> dict[str, str]:
     """A wave's environment without Ray's settings: a training may start a Ray of its own."""
-    return {name: value for name, value in wave.items() if not name.startswith("RAY_")}
+    return {
+        name.removeprefix(_KEPT): value
+        for name, value in wave.items()
+        if not name.startswith("RAY_")
+    }
 
 
 def run_environment(inherited: Mapping[str, str], *, cpus_per_run: int) -> dict[str, str]:

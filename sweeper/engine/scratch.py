@@ -89,6 +89,13 @@ class WaveScratch:
         """What the runs note, see `sweeper.engine.status_table`."""
         return self.path / "status"
 
+    def flag(self, file: Path) -> None:
+        """Make a flag, also where a cleaner has deleted the folder. Raises OSError."""
+        for folder in (*reversed(file.parents), file):
+            if folder != file and not folder.exists():
+                folder.mkdir(mode=0o700)
+        file.touch()
+
     def stack(self, pid: int) -> Path:
         """What a worker wrote of its stack when it died, or when it was asked to."""
         return self.path / "stacks" / f"{pid}.txt"
@@ -120,10 +127,13 @@ class Scratch:
         return scratch
 
     def restore(self) -> None:
-        """Write the files of the launch that are missing, and touch the others.
+        """Make what is missing of the launch's folder and files, and touch the others.
 
-        Cleaners of the temp folder delete what nobody has touched for some days. Raises OSError.
+        Cleaners of the temp folder delete what nobody has touched for some days. Raises OSError,
+        and `HostError` where somebody else has taken the place of the base folder meanwhile.
         """
+        _make_own(self.path.parent)
+        self.path.mkdir(mode=0o700, exist_ok=True)
         for file, text in ((self.path / "owner", f"{self.mark}\n"), (self.token_file, self.token)):
             try:
                 descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
@@ -138,18 +148,12 @@ class Scratch:
         return self.path / "token"
 
     def wave(self, number: int) -> WaveScratch:
-        """Make the scratch of wave `number`. Raises `HostError` once the launch's is gone."""
+        """Make the scratch of wave `number`. Raises `HostError` where that isn't possible."""
         wave = WaveScratch(self.path / f"w{number}")
         try:
             self.restore()
             for folder in (wave.path, wave.tmp, wave.path / "stacks"):
                 folder.mkdir(mode=0o700)
-        except FileNotFoundError as error:
-            raise HostError(
-                f"the scratch folder {self.path} was deleted while the launch used it, by a "
-                f"cleaner of the temp folder perhaps: set {BASE_VARIABLE} to a place that none "
-                f"cleans, and launch again"
-            ) from error
         except OSError as error:
             raise HostError(
                 f"can't write scratch files below {self.path}: {error.strerror}"
@@ -183,6 +187,12 @@ def _base() -> Path:
     base = short[0]
     if not base.is_absolute():
         raise HostError(f"{BASE_VARIABLE} must be an absolute path, but got {str(base)!r}")
+    _make_own(base)
+    return base
+
+
+def _make_own(base: Path) -> None:
+    """Make the base folder if need be; raises `HostError` unless it is ours."""
     try:
         base.mkdir(mode=0o700, exist_ok=True)
         info = base.lstat()
@@ -192,7 +202,6 @@ def _base() -> Path:
         ) from error
     if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid():
         raise HostError(f"{base} isn't a folder of yours; set {BASE_VARIABLE} to another place")
-    return base
 
 
 def scratch_folders(launch: str) -> list[Path]:

@@ -160,10 +160,10 @@ class RayWaveProcess:
         return [message for message in self.messages.read() if isinstance(message, Message)]
 
     def stop(self) -> None:
-        self.scratch.stop_flag.touch()
+        self.scratch.flag(self.scratch.stop_flag)
 
     def drain(self) -> None:
-        self.scratch.drain_flag.touch()
+        self.scratch.flag(self.scratch.drain_flag)
 
     def withhold(self, runs: Collection[str]) -> None:
         # A file, as thousands of ids would fill the pipe of a wave that is about to write itself.

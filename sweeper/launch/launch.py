@@ -19,7 +19,7 @@ from sweeper.engine.recovery import interrupted_ends
 from sweeper.engine.scratch import Scratch, reap_dead_launches
 from sweeper.engine.supervisor import End, Limits, Supervisor
 from sweeper.engine.wave_process import RayBackend
-from sweeper.errors import ClaimLostError, HostError
+from sweeper.errors import ClaimLostError, HostError, RecordError
 from sweeper.host.cpus import cpu_offer, cut_slots
 from sweeper.host.facts import thread_rooms
 from sweeper.host.identity import Host, batch_job, this_host
@@ -143,6 +143,11 @@ class ClaimedLog:
         self.claim.check()
         self._journal.append(*events)
 
+    def check(self) -> None:
+        """Raise `ClaimLostError` or `RecordError` once what runs must not go on."""
+        self.claim.check()
+        self._journal.check()
+
 
 def recovered(prepared: Prepared, log: ClaimedLog, here: Host, options: Options) -> Prepared:
     """What there is to do, once the ends that dead launches left open are journalled.
@@ -201,7 +206,8 @@ def announce(prepared: Prepared, log: ClaimedLog) -> None:
 def _journalled_end(log: ClaimedLog) -> Iterator[list[End]]:
     """Journal the end of the launch, in any case: the last one in the list, else an error.
 
-    Once another launch has taken over, the end of this one is no news.
+    Once another launch has taken over, the end of this one is no news; once the journal is gone,
+    there is no place for it.
     """
     ends: list[End] = []
     try:
@@ -209,7 +215,7 @@ def _journalled_end(log: ClaimedLog) -> Iterator[list[End]]:
     finally:
         reason, message = (ends[-1].reason, ends[-1].message) if ends else ("error", "")
         ended = LaunchEnded(launch=log.claim.owner.launch, reason=reason, message=message or None)
-        with contextlib.suppress(ClaimLostError):
+        with contextlib.suppress(ClaimLostError, RecordError):
             log.append(ended)
 
 
@@ -222,7 +228,7 @@ def _supervise(prepared: Prepared, log: ClaimedLog, view: View, options: Options
     watch = SourceWatch(prepared.sources)
 
     def tick() -> None:
-        log.claim.check()  # what runs must not write on beside whoever has taken over
+        log.check()  # what runs must not write on beside whoever has taken over
         change = watch.look()
         if change is not None:
             log.append(change)

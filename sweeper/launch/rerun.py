@@ -1,4 +1,4 @@
-"""`sweep rerun`: trains one run again in this process."""
+"""`sweep rerun`: trains one run again here, in a child process as a worker is one."""
 
 from __future__ import annotations
 
@@ -7,20 +7,26 @@ import pdb
 import sys
 import tempfile
 import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+from sweeper.config import Resources
 from sweeper.engine.endings import Results, ends_of
-from sweeper.engine.environment import run_environment
+from sweeper.engine.environment import is_dropped, run_environment
 from sweeper.engine.run_context import RunContext
+from sweeper.engine.sandbox import memory_limit, pin_process, watched_exits
+from sweeper.engine.status_table import StatusTable
 from sweeper.errors import RecordError
-from sweeper.launch.recorded_runs import fitting_config
+from sweeper.launch.child import run_in_child
+from sweeper.launch.recorded_runs import fitting_config, recorded_resources
 from sweeper.launch.recorded_trainer import check_installed, trainer_of
-from sweeper.records import RunFolder, find_run, fold, read_events
+from sweeper.records import GroupState, RunFolder, find_run, fold, read_events
 from sweeper.records.outcomes import Cause, Outcome
 from sweeper.trainer import Trainer
 
-__all__ = ["rerun", "rerun_here"]
+__all__ = ["rerun_here"]
 
 
 def rerun_here(
@@ -28,47 +34,82 @@ def rerun_here(
 ) -> int:
     """Train the run once more, showing its output; 0 if it finishes, else 1.
 
-    `trainer` is the name of the run's trainer if this user hasn't launched it. Raises `RecordError`
-    for a run that isn't there or whose config no longer fits its trainer.
+    With the same config and so the same seed, CPUs and memory as at the last launch, and judged as
+    a launch judges it: in a process of its own, so that its death has a cause too. With `debugger`
+    it is this process, and what the training raises opens the debugger. Records and run folder stay
+    as they are: files go to a temporary folder, which is deleted.
+
+    `trainer` is the name of the run's trainer if this user hasn't launched it. Raises
+    `SweeperError` for a run that isn't there or whose config no longer fits its trainer.
     """
     run = find_run(runs_dir, prefix)
     if not run.config_file.exists():
         raise RecordError(f"run `{run.id}` never started, so its folder holds no config")
     state = fold(read_events(run.group.journal_dir))
-    # Thread limits and caches as in a worker, so that the compiled program is found in the cache.
-    os.environ.update(run_environment(os.environ, cpus_per_run=1))
-    loaded = trainer_of(run.group, state, trainer)
-    check_installed(loaded)
-    config = fitting_config(run.config_file, loaded)
-    outcome, cause, metrics = rerun(run.id, loaded, config, debugger=debugger)
-    for name, value in metrics.items():
-        sys.stdout.write(f"{name} {value:.6g}\n")
-    if outcome is Outcome.FINISHED:
-        return 0
-    sys.stdout.write(f"{outcome}: {cause.headline() if cause else ''}\n")
-    return 1
-
-
-def rerun(
-    run_id: str, trainer: Trainer, config: Any, *, debugger: bool = False
-) -> tuple[Outcome, Cause | None, dict[str, float]]:
-    """Train once more with the same config and so the same seed: outcome, cause and metrics.
-
-    They are judged as a launch judges them. Records and run folder stay as they are: files go to a
-    temporary folder, which is deleted. With `debugger`, what the training raises opens it.
-    """
+    resources = recorded_resources(state, run.group)
+    # As in a worker, so that the compiled program is found in the cache.
+    for name in filter(is_dropped, list(os.environ)):
+        del os.environ[name]
+    os.environ.update(run_environment(os.environ, cpus_per_run=resources.cpus_per_run))
     with tempfile.TemporaryDirectory(prefix="sweeper-rerun-") as temporary:
-        folder = RunFolder(Path(temporary))
-        run = RunContext(run_id, folder, folder.path / "never")
+        table = StatusTable.create(Path(temporary) / "status", 1)
+        again = _Rerun(run, state, resources, trainer, Path(temporary), debugger=debugger)
+        if debugger:
+            return again.train(table)
+        return run_in_child(again.train, table, Path(temporary) / "stack")
+
+
+@dataclass(frozen=True)
+class _Rerun:
+    """One run, about to be trained again."""
+
+    run: RunFolder
+    state: GroupState
+    resources: Resources
+    trainer: str | None
+    temporary: Path
+    debugger: bool = False
+
+    def train(self, table: StatusTable) -> int:
+        """Train in this process, and print how it ends; the exit status."""
+        pin_process(sorted(os.sched_getaffinity(0))[: self.resources.cpus_per_run])
+        loaded = trainer_of(self.run.group, self.state, self.trainer)
+        check_installed(loaded)
+        config = fitting_config(self.run.config_file, loaded)
+        # A training may close or replace its own stdout.
+        with os.fdopen(os.dup(sys.stdout.fileno()), "w", errors="backslashreplace") as out:
+            with watched_exits(table, [0]), memory_limit(self.resources.memory_per_run):
+                outcome, cause, metrics = self._ends(loaded, config)
+            return _print_end(out, outcome, cause, metrics)
+
+    def _ends(
+        self, trainer: Trainer, config: Any
+    ) -> tuple[Outcome, Cause | None, dict[str, float]]:
+        folder = RunFolder(self.temporary / self.run.id).make()
+        run = RunContext(self.run.id, folder, self.temporary / "never")
 
         def train() -> Results:
             try:
                 return trainer.train([config], [run])
             except BaseException as error:
-                if debugger and error.__traceback__ is not None:
+                if self.debugger and error.__traceback__ is not None:
                     traceback.print_exc()
                     pdb.post_mortem(error.__traceback__)
                 raise
 
         [(outcome, cause)] = ends_of(train, [run])
         return outcome, cause, run.metrics
+
+
+def _print_end(
+    out: TextIO, outcome: Outcome, cause: Cause | None, metrics: Mapping[str, float]
+) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and not stream.closed:
+            stream.flush()
+    for name, value in metrics.items():
+        out.write(f"{name} {value:.6g}\n")
+    if outcome is Outcome.FINISHED:
+        return 0
+    out.write(f"{outcome}: {cause.headline() if cause else ''}\n")
+    return 1

@@ -80,14 +80,27 @@ class JournalWriter:
         self._descriptor: int | None = os.open(self.path, flags, file_mode(self.path))
         sync_folder(journal_dir)
 
+    def check(self) -> None:
+        """Raise `RecordError` once the file is no longer where it was: nobody would read it."""
+        try:
+            os.lstat(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            raise RecordError(
+                f"the journal {self.path} was moved or deleted while the launch used it: its runs "
+                f"were ended. Put the folder back where it was, and launch again"
+            ) from None
+        except OSError:  # a share that is away for a moment
+            return
+
     def append(self, *events: Event) -> None:
         """Append events in one write and one fsync; on return they outlive a power cut.
 
         All or nothing: when the disk is full this raises OSError, and the same events can be
-        appended again later.
+        appended again later. Raises `RecordError` as `check` does.
         """
         if self._descriptor is None:
             raise RecordError(f"{self.path} has been closed: nothing can be appended any more")
+        self.check()
         self._floor = max(self._clock(), self._floor)
         lines = [
             encode(Recorded(event, self.writer, seq, self._floor))

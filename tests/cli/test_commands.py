@@ -225,3 +225,9 @@ def test_every_command_has_help_with_examples(tmp_path: Path, command: str) -> N
     result = run(tmp_path, command, "--help")
     assert result.returncode == 0
     assert f"sweep {command}" in result.stdout.split("For example:")[1]
+
+
+@pytest.mark.parametrize("streams", ["> /dev/full", ">&-", "> /dev/full 2>&1"])
+def test_a_launch_goes_on_without_a_place_for_its_words(folder: Path, streams: str) -> None:
+    command = f"{SWEEP} launch hill-sweep.yaml {streams}"
+    assert subprocess.run(["bash", "-c", command], cwd=folder, check=False).returncode == 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sweeper.engine.environment import wave_environment
+from sweeper.engine.environment import wave_environment, worker_environment
 
 
 def test_what_the_user_set_stands_and_what_ties_to_other_sessions_goes(tmp_path: Path) -> None:
@@ -45,3 +45,14 @@ def test_trainings_are_not_given_the_key_of_the_mirror(tmp_path: Path) -> None:
         cpus_per_run=1,
     )
     assert "secret" not in env.values()
+
+
+def test_settings_of_python_that_ray_cant_start_with_reach_the_trainings_alone(
+    tmp_path: Path,
+) -> None:
+    theirs = {"PYTHONOPTIMIZE": "2", "PYTHONTRACEMALLOC": "5", "PYTHONINSPECT": "1"}
+    wave = wave_environment(
+        {**theirs, "HOME": "/"}, mark="m", token_file=tmp_path, tmp=tmp_path, cpus_per_run=1
+    )
+    assert theirs.keys() & wave.keys() == set()
+    assert worker_environment(wave).items() >= theirs.items()

@@ -14,6 +14,7 @@ import pytest
 from support import Bench
 
 from sweeper.engine import scratch as scratch_module
+from sweeper.engine.budgets import free_bytes
 from sweeper.engine.scratch import Scratch, reap_dead_launches
 from sweeper.errors import HostError
 
@@ -42,10 +43,38 @@ def test_each_wave_touches_the_files_that_cleaners_look_at(scratch: Scratch) -> 
     assert scratch.token_file.stat().st_mtime > 1e9
 
 
-def test_a_scratch_that_is_gone_is_named_with_the_fix(scratch: Scratch) -> None:
+def test_a_scratch_that_was_deleted_is_made_again(scratch: Scratch) -> None:
+    token = scratch.token_file.read_text()
+    shutil.rmtree(scratch.path.parent)
+    wave = scratch.wave(2)
+    assert [wave.path.parent.parent.stat().st_mode & 0o777, wave.tmp.is_dir()] == [0o700, True]
+    assert scratch.token_file.read_text() == token
+
+
+def test_a_deleted_scratch_is_not_made_again_in_the_place_of_somebody_else(
+    scratch: Scratch, tmp_path: Path
+) -> None:
+    base = scratch.path.parent
+    shutil.rmtree(base)
+    base.symlink_to(tmp_path)
+    try:
+        with pytest.raises(HostError, match=rf"{base} isn't a folder of yours"):
+            scratch.wave(2)
+    finally:
+        base.unlink()
+        base.mkdir()  # the fixture deletes it
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_flag_is_raised_where_the_folder_was_deleted(scratch: Scratch) -> None:
+    wave = scratch.wave(1)
     shutil.rmtree(scratch.path)
-    with pytest.raises(HostError, match=rf"{scratch.path} was deleted.*cleaner.*SWEEPER_SCRATCH"):
-        scratch.wave(1)
+    wave.flag(wave.stop_flag)
+    assert wave.stop_flag.exists()
+
+
+def test_the_free_space_of_a_deleted_scratch_is_that_of_its_parent(tmp_path: Path) -> None:
+    assert free_bytes(tmp_path / "gone" / "too") > 0
 
 
 @pytest.mark.parametrize("text", ["", "$HOME/s", "~/"])

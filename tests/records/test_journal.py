@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -203,6 +204,18 @@ def test_a_closed_writer_says_so(tmp_path: Path) -> None:
     journal.close()
     with pytest.raises(RecordError, match="closed"):
         journal.append(Launched(launch="L"))
+
+
+@pytest.mark.parametrize("away", ["deleted", "renamed"])
+def test_a_journal_that_was_taken_away_says_so(tmp_path: Path, away: str) -> None:
+    journal = tmp_path / "g" / "journal"
+    journal.mkdir(parents=True)
+    with JournalWriter(journal, "w") as writer:
+        writer.append(Started(run="a", attempt=1))
+        shutil.rmtree(journal) if away == "deleted" else journal.parent.rename(tmp_path / "h")
+        for use in (writer.check, lambda: writer.append(Started(run="b", attempt=1))):
+            with pytest.raises(RecordError, match=rf"{journal}/w.jsonl was moved or deleted"):
+                use()
 
 
 def test_what_was_appended_survives_a_kill_of_the_writer(tmp_path: Path) -> None:
