@@ -39,6 +39,7 @@ from sweeper.records import (
 from sweeper.records.events import Event, Launched, LaunchEnded
 from sweeper.records.permissions import readable_as
 from sweeper.records.queries import corrected, who_lives
+from sweeper.records.summaries import keep_summary
 from sweeper.suggest import counted
 
 __all__ = ["ClaimedLog", "announce", "careful", "compare", "launch", "prepare", "recovered"]
@@ -125,7 +126,9 @@ def launch(
                 stack.callback(careful(view.close))
                 end = _supervise(prepared, log, view, options)
                 ending.append(end)
-        return LaunchEnd(launch_id, folder, prepared.records.state(), end)
+        done = LaunchEnd(launch_id, folder, prepared.records.state(), end)
+    keep_summary(folder)
+    return done
 
 
 class ClaimedLog:
