@@ -52,17 +52,18 @@ def prepare(
     *,
     runs: Sequence[str] = (),
     where: Sequence[str] = (),
+    limit: int | None = None,
     again: bool = False,
 ) -> Prepared:
     """Read the sweep file, the records and the host.
 
-    `runs` and `where` choose runs, see `chosen_runs`; `again` trains those that finished or
-    diverged too. Raises `ConfigError`, `RecordError`, `HostError`.
+    `runs`, `where` and `limit` choose runs, see `chosen_runs`; `again` trains those that finished
+    or diverged too. Raises `ConfigError`, `RecordError`, `HostError`.
     """
     sweep = read_sweep(file, search=search_folders(file), overrides=options.overrides)
     sweep = replace(sweep, resources=options.upon(sweep.resources))
     folder = GroupFolder(runs_dir, sweep.group)
-    chosen = chosen_runs(sweep, folder, runs, where, options.shard)
+    chosen = chosen_runs(sweep, folder, runs, where, options.shard, limit=limit)
     return compare(SweepFile(sweep, folder, options.shard, chosen, again), options)
 
 
