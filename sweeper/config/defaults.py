@@ -22,12 +22,16 @@ FILE_NAME = "default.yaml"
 
 @dataclass(frozen=True)
 class Defaults:
-    """A section with what a sweep file leaves out, the file it comes from, and what is wrong."""
+    """A section with what a sweep file leaves out, the file it comes from, and what is wrong.
+
+    `text` is that of the file.
+    """
 
     section: Section
     file: Path | None = None
     errors: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    text: str | None = None
 
 
 def read_defaults(
@@ -62,7 +66,8 @@ def read_defaults(
         fields = tuple(entry for entry in root.entries if entry.key not in reserved)
         part = ConfigPart(report, own, known=("trainer",), single="a default", renamed=renamed)
         section = part.read(MappingNode(fields, root.mark))
-        return Defaults(section, _short(file), tuple(report.errors()), tuple(report.warnings()))
+        errors, warnings = tuple(report.errors()), tuple(report.warnings())
+        return Defaults(section, _short(file), errors, warnings, text)
     return Defaults(own)
 
 

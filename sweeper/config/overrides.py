@@ -180,12 +180,12 @@ def with_overrides(text: str, root: MappingNode, overrides: Sequence[Override], 
     simply follow the rest (a file in braces), the whole file is written anew, without its comments.
     """
     texts = [override.text for override in overrides]
-    entry = root.get(KEY)
-    if texts == ([] if entry is None else data_of(entry.value)):
-        return text
     named = {*_given(root), *(override.key for override in overrides)}
     if not named & {"group", "wandb.group"}:
         texts.append(f'group="{group}"')
+    entry = root.get(KEY)
+    if texts == ([] if entry is None else data_of(entry.value)):
+        return text
     data = {key: value for key, value in data_of(root).items() if key != KEY} | {KEY: texts}
     lines = text.splitlines()
     if entry is not None:

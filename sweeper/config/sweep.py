@@ -61,8 +61,9 @@ __all__ = ["Sweep", "read_sweep"]
 class Sweep:
     """A valid sweep file; iterating gives its runs, each made when it is asked for.
 
-    `defaults_file` is the default.yaml that it builds on, `zipped` the keys of axes that move
-    together, `wandb` what the file says for W&B besides the group, `names` what runs are called.
+    `defaults_file` is the default.yaml that it builds on and `defaults_text` what it says, `zipped`
+    the keys of axes that move together, `wandb` what the file says for W&B besides the group,
+    `names` what runs are called.
     """
 
     path: Path
@@ -72,6 +73,7 @@ class Sweep:
     axes: tuple[Axis, ...]
     resources: Resources
     defaults_file: Path | None
+    defaults_text: str | None
     warnings: tuple[Problem, ...]
     wandb: Mapping[str, Any]
     zipped: tuple[tuple[str, ...], ...]
@@ -146,6 +148,7 @@ def read_sweep(path: Path, *, search: Sequence[Path] = (), overrides: Sequence[s
         axes=_axes(part, grid.dimensions),
         resources=head.resources,
         defaults_file=defaults.file,
+        defaults_text=defaults.text,
         warnings=(*report.warnings(), *defaults.warnings),
         wandb={key: value for key, value in head.wandb.items() if key != "group"},
         zipped=tuple(tuple(part.axes[axis].key for axis in own) for own in grid.zipped),

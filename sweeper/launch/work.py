@@ -184,9 +184,13 @@ class SweepFile:
         )
 
     def announce(self, plan: Plan, state: GroupState) -> Announcement:
-        """Also writes the sweep file and the plan to the group's folder."""
+        """Also writes the sweep file, its defaults and the plan to the group's folder."""
         sweep, trainer = self.sweep, self.trainer
         write_atomically(self.folder.sweep_file, sweep.text)
+        if sweep.defaults_text is not None:
+            write_atomically(self.folder.defaults_file, sweep.defaults_text)
+        else:
+            self.folder.defaults_file.unlink(missing_ok=True)
         described = json.dumps(self.describe(plan), indent=1)
         write_atomically(self.folder.plan_file, described + "\n")
         specs = {spec.id: dict(spec.axis_values) for spec in sweep}

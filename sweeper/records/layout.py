@@ -2,6 +2,7 @@
 
     <runs dir>/<group>/
         sweep.yaml          the sweep file as it was launched last
+        default.yaml        the defaults that it was launched with, if they were a file
         plan.json           what the last launch planned
         summary.json        what the journal comes to, kept for `sweep list`
         claims/             who may train which part of it, see `sweeper.records.claims`
@@ -233,6 +234,10 @@ class GroupFolder:
         return self.path / "sweep.yaml"
 
     @property
+    def defaults_file(self) -> Path:
+        return self.path / "default.yaml"
+
+    @property
     def plan_file(self) -> Path:
         return self.path / "plan.json"
 
@@ -286,6 +291,7 @@ class GroupFolder:
             path.name
             for path in (
                 self.sweep_file,
+                self.defaults_file,
                 self.plan_file,
                 self.summary_file,
                 self.sources_dir,

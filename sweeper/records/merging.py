@@ -179,6 +179,16 @@ def _latest_sweep_file(places: Sequence[GroupFolder], states: Sequence[GroupStat
     return None if place is places[0] else place.sweep_file
 
 
+def _copy_sweep_file(source: Path, target: GroupFolder) -> None:
+    """The sweep file, and the defaults that it was launched with."""
+    write_atomically(target.sweep_file, source.read_bytes())
+    defaults = source.with_name(target.defaults_file.name)
+    if defaults.exists():
+        write_atomically(target.defaults_file, defaults.read_bytes())
+    else:
+        target.defaults_file.unlink(missing_ok=True)
+
+
 def merge(sources: Sequence[GroupFolder], target: GroupFolder, here: Host | None = None) -> Merge:
     """Join the sources into the target, which is made if it is missing, and check what came out.
 
@@ -198,7 +208,7 @@ def merge(sources: Sequence[GroupFolder], target: GroupFolder, here: Host | None
             write_atomically(target.journal_dir / name, file.read_bytes())
         _copy_source_lists(sources, target)
         if wanted.sweep_file is not None:
-            write_atomically(target.sweep_file, wanted.sweep_file.read_bytes())
+            _copy_sweep_file(wanted.sweep_file, target)
         found = fold(read_events(target.journal_dir))
     if found.runs != wanted.after.runs:
         raise RecordError(

@@ -202,11 +202,6 @@ def test_a_file_in_braces_is_written_anew_to_keep_the_overrides(sweep: Read) -> 
     assert found.count() == 4
 
 
-def test_a_file_without_overrides_is_stored_as_it_is(sweep: Read, tmp_path: Path) -> None:
-    found = sweep(FILE)
-    assert found.text == (tmp_path / "some.yaml").read_text(encoding="utf-8")
-
-
 def test_a_config_with_other_values(sweep: Read) -> None:
     (run,) = sweep("parameters: {width: 3}")
     config = override_config(run.config, ["width=5", "optimiser=sgd", "momentum=.5"])
