@@ -96,7 +96,7 @@ def test_crashed_and_retry(bench: Bench, ending: Any) -> None:
     text = bench.sweep("crashed", "g").stdout
     assert "every run that has ended is finished; 4 more runs from earlier files" in text
     found = answer(bench, "crashed", "g", "--all", "--json")["causes"]
-    assert [cause["condition"]["text"] for cause in found] == ["rate = 2.0"]
+    assert [cause["condition"]["text"] for cause in found] == ["rate = 2"]
     result = bench.sweep("retry", "g", "--dry-run", "--trainer", "edited")
     assert result.returncode == 2
     assert "every run that has ended is finished" in result.stderr
