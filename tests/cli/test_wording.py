@@ -50,7 +50,7 @@ def test_one_slot_is_no_slots() -> None:
     launch = {"id": "L", "host": "h", "pid": 1, "job": None, "shard": None, "slots": 1, "alive": 1}
     status = {
         "group": "g", "total": 1, "counts": {"waiting": 1}, "earlier": 0, "running": [],
-        "launches": [launch, launch], "in_doubt": [], "code": {"messages": []},
+        "launch": None, "launches": [launch, launch], "in_doubt": [], "code": {"messages": []},
         "without_folder": [],
     }  # fmt: skip
     assert "1 slot" in [part.strip() for part in status_text(status).split("  ")]
