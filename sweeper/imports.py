@@ -85,10 +85,12 @@ def _target(name: str, module_name: str, declared: _Declared | None, folders: Se
         raise
     except ModuleNotFoundError as error:
         missing = error.name or ""
-        if extra_of(missing.partition(".")[0]):
-            raise TrainerError(f"trainer {name!r}: {how_to_install(missing)}") from error
-        unknown = declared is None and f"{module_name}.".startswith(f"{missing}.")
-        meant = _meant(name) if unknown else ""
+        ours = declared is not None and bool(extra_of(missing.partition(".")[0]))
+        own = f"{module_name}.".startswith(f"{missing}.")
+        if ours or not own:
+            how = how_to_install(missing) if ours else _not_found(missing, folders)
+            raise TrainerError(f"trainer {name!r}: {how}") from error
+        meant = _meant(name) if declared is None else ""
         raise TrainerError(
             f"trainer {name!r}: no module named {missing!r} {_places(folders)}{meant}"
         ) from error
@@ -97,6 +99,16 @@ def _target(name: str, module_name: str, declared: _Declared | None, folders: Se
             f"trainer {name!r}: importing it fails with {type(error).__name__}: {error}"
             f"{_hidden(error, folders)}"
         ) from error
+
+
+def _not_found(missing: str, folders: Sequence[str]) -> str:
+    """What to say of a module that a trainer of somebody else's imports.
+
+    The packages of the extras are installed by the name that they are imported by; of others,
+    nobody knows.
+    """
+    how = f": pip install {missing}" if extra_of(missing) else ""
+    return f"it imports `{missing}`, which isn't {_places(folders)}{how}"
 
 
 def _put_on_path(folders: Sequence[str], *, last: bool) -> None:

@@ -448,6 +448,20 @@ def test_a_neighbour_named_like_a_standard_module_is_named(
     )
 
 
+@pytest.mark.parametrize("missing", ["no_such_package", "jaxtyping.no_such_part"])
+def test_what_a_trainer_imports_in_vain_is_named(tmp_path: Path, missing: str) -> None:
+    put(tmp_path, "hill.py", f"import {missing}\n")
+    assert refusal(tmp_path, "trainer: hill\n") == (
+        f"sweep.yaml:1:10: trainer 'hill': it imports `{missing}`, which isn't in the current "
+        "directory, on PYTHONPATH or installed"
+    )
+
+
+def test_a_package_that_an_own_trainer_lacks_is_installed_by_itself(tmp_path: Path) -> None:
+    put(tmp_path, "hill.py", "raise ModuleNotFoundError('no jax', name='jax')\n")
+    assert refusal(tmp_path, "trainer: hill\n").endswith(" or installed: pip install jax")
+
+
 def test_the_folders_where_a_trainer_was_looked_for_are_named(tmp_path: Path) -> None:
     put(tmp_path / "studies", "sweep.yaml", "trainer: hill\n")
     done = call(tmp_path, SWEEP, "plan", "studies/sweep.yaml")

@@ -68,7 +68,7 @@ app = App(
     name="sweep",
     help=(
         "Train every combination of a sweep file until each run has an outcome and a reason.\n\n"
-        "Start with: sweep launch configs/sweeps/quickstart.yaml"
+        "Start with: sweep init my-study"
     ),
     version_flags=["--version"],
     help_format="markdown",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -143,7 +144,7 @@ def _agreed() -> bool:
 def mv(group: AnyGroup, new: str, /, *, runs_dir: RunsDir = DEFAULT_RUNS) -> None:
     """Rename a group.
 
-    Not while a launch works on it. Its sweep file must be changed too.
+    Refused while a launch works on it. Write the new name into the sweep file too.
 
     For example:
 
@@ -156,14 +157,19 @@ def mv(group: AnyGroup, new: str, /, *, runs_dir: RunsDir = DEFAULT_RUNS) -> Non
         new: Its new name.
     """
     from sweeper.config.sweep_keys import why_no_group
-    from sweeper.records import GroupFolder, find_group
+    from sweeper.launch.known_trainers import follow
+    from sweeper.records import GroupFolder, find_group, snapshot
     from sweeper.records.removal import move_group
 
     reason = why_no_group(new)
     if reason:
         raise SweeperError(f"`{new}` {reason}")
     reap()
-    move_group(find_group(runs_dir, group), GroupFolder(runs_dir, new))
+    old, moved = find_group(runs_dir, group), GroupFolder(runs_dir, new)
+    move_group(old, moved)
+    launches = snapshot(moved).state.launches
+    if launches and launches[-1].trainer:
+        follow(old.path, moved.path, launches[-1].trainer, os.environ)
     complain(
         f"`{group}` is now `{new}`: write `group: {new}` in its sweep file too, or the next launch "
         f"trains everything again, in a new group"
@@ -180,8 +186,8 @@ def merge(
     """Join records of one sweep from several places into the last one, which may be new.
 
     Journals stand side by side, and of a run that several places have, the files of the attempt
-    that decides are kept. The other places stay as they are. Not while a launch works on any of
-    them.
+    that decides are kept. The other places stay as they are. Refused while a launch works on any
+    of them.
 
     For example:
 

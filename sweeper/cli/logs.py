@@ -72,7 +72,7 @@ def logs(
         skipped = reader.skip_to_tail(tail)
     except FileNotFoundError:
         raise RecordError(f"run `{folder.id}` is {look.standing}: it has no log") from None
-    complain(f"{file} (attempt {number or look.attempt}; the run is {look.standing})")
+    complain(f"{file} (attempt {number or look.attempt}, {look.standing})")
     if skipped and tail is None:
         from sweeper.units import size
 

@@ -163,7 +163,7 @@ def table(
 
     ```text
     sweep table quickstart
-    sweep table quickstart --by output_layer,activation --metrics tests/mean --format markdown
+    sweep table quickstart --by activation --metrics loss --format csv
     ```
 
     Args:

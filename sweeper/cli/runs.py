@@ -56,7 +56,7 @@ def _options(
         ("--runs-per-wave", runs_per_wave),
     ):
         if value is not None and value < 1:
-            raise SweeperError(f"`{name} >= 1` must hold, but got {value}.")
+            raise SweeperError(f"{name}: expected at least 1, but got {value}")
     return Options(cpus, cpus_per_run, runs_per_wave)
 
 
@@ -178,7 +178,7 @@ def launch(
         cpus_per_run: CPUs of one run (default: the sweep file's `resources`, else 1).
         runs_per_wave: Runs in one Ray session (default: the sweep file's, else up to 5,000).
         brake: Pause if the first eight runs all fail for the same cause, and hold back parameter
-            values with which eight do (default: it does).
+            values with which eight do (the default).
         shared: Let your Unix group read the records, including all that later commands add.
     """
     from sweeper.cli.text import plan_text
@@ -239,7 +239,7 @@ def retry(
         dry_run: Only show what would be done.
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
         brake: Pause if the first eight runs all fail for the same cause, and hold back parameter
-            values with which eight do (default: it does).
+            values with which eight do (the default).
     """
     from sweeper.cli.text import retry_text
     from sweeper.config import duration_s, size_bytes
@@ -335,14 +335,14 @@ def evaluate(
     runs_dir: RunsDir = DEFAULT_RUNS,
     json: Json = False,
 ) -> int:
-    """Evaluate trained runs on other datasets, without training; tables then show the figures.
+    """Evaluate trained runs on other datasets, without training; tables then show the metrics.
 
     The limits on time and memory are those of the last launch. The exit status is that of a launch.
 
     For example:
 
     ```text
-    sweep evaluate quickstart --datasets circular_TBP_planar_10_test,simple_TBP_planar_10_test
+    sweep evaluate quickstart --datasets circular_TBP_planar_10_test
     sweep evaluate k3f9x2qa7m 4nq2 --datasets complex_TBP_10_test
     ```
 
@@ -351,7 +351,7 @@ def evaluate(
         datasets: Names of datasets, separated by commas.
         timeout: Another time limit for each run, such as `20 min`.
         cpus: Use at most this many CPUs (default: all that affinity and cgroup allow).
-        brake: Pause if the first eight runs all fail for the same cause (default: it does).
+        brake: Pause if the first eight runs all fail for the same cause (the default).
     """
     from sweeper.cli.text import evaluation_text
     from sweeper.config import duration_s
@@ -396,7 +396,7 @@ def rerun(
     trainer: TrainerName = None,
     runs_dir: RunsDir = DEFAULT_RUNS,
 ) -> int:
-    """Train a run again in this process, without Ray and with the same seed, to debug a crash.
+    """Train a run again here and now, without Ray and with the same seed, to debug a crash.
 
     The records don't change. A crash shows its full traceback, and the exit status is then 1.
 

@@ -68,7 +68,7 @@ def plan_text(plan: Mapping[str, Any]) -> str:
     groups = plan["invalid_groups"]
     if groups:
         parts.append(
-            f"\n{counted(sum(group['count'] for group in groups), 'invalid point')}; "
+            f"\n{counted(sum(group['count'] for group in groups), 'invalid run')}; "
             f"all others are trained:"
         )
         for group in groups[:_INVALID_SHOWN]:
@@ -113,8 +113,8 @@ def _chosen_row(plan: Mapping[str, Any]) -> list[tuple[str, object]]:
 
 def _excluded_row(plan: Mapping[str, Any]) -> list[tuple[str, object]]:
     excluded = plan["excluded"]
-    points = counted(excluded, "point")
-    return [("left out", f"{points} by `exclude` or `only`")] if excluded else []
+    runs = counted(excluded, "run")
+    return [("left out", f"{runs} by `exclude` or `only`")] if excluded else []
 
 
 def _estimate_row(plan: Mapping[str, Any]) -> list[tuple[str, object]]:

@@ -194,6 +194,8 @@ class ConfigPart:
     `known` are the other keys that the top of the file may have, for hints, and `renamed` has the
     new keys of old ones; `axes` gathers the axes found; `given` has the place of every key of the
     file by dotted path. `single` is what messages call a part in which every key has one value.
+    `implied` is the default trainer where the file names none and has none of that trainer's keys:
+    then `trainer` was probably forgotten.
     """
 
     report: Report
@@ -204,6 +206,7 @@ class ConfigPart:
     given: dict[str, Mark] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     renamed: Mapping[str, str] = field(default_factory=dict)
+    implied: str = ""
 
     def read(self, entries: MappingNode) -> Section:
         """The section of the file: defaults, what it overrides, and placeholders for its axes."""
@@ -324,7 +327,8 @@ class ConfigPart:
             by_name = {path.rpartition(".")[2]: path for path in reversed(known)}
             near = nearest(name, by_name)
             hint = f"; did you mean `{by_name[near]}`?" if near else f"; known are {listed(here)}"
-        self.report.error(mark, message + hint)
+        forgotten = f" (the file has no `trainer`, so it is for `{self.implied}`)"
+        self.report.error(mark, message + hint + (forgotten if self.implied and not key else ""))
 
 
 def _in_order(words: Sequence[str], **values: Any) -> dict[str, Any]:

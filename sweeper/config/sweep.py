@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sweeper.config.axes import ConfigPart
+from sweeper.config.axes import ConfigPart, paths
 from sweeper.config.defaults import read_defaults
 from sweeper.config.expansion import Axis, Expansion, RunSpec
 from sweeper.config.filters import (
@@ -132,6 +132,8 @@ def read_sweep(path: Path, *, search: Sequence[Path] = (), overrides: Sequence[s
     head = _read_head(path, whole, report, keys)
     fields = tuple(entry for entry in whole.entries if entry.key not in keys)
     part = ConfigPart(report, defaults.section, known=tuple(keys), renamed=trainer.renamed)
+    if _trainer_entry(root, given) is None and not _any_known(fields, defaults.section):
+        part.implied = DEFAULT_TRAINER.rpartition(".")[2]
     section = part.read(MappingNode(fields, root.mark))
     grid = _read_grid(section, part, head.reserved)
     naming = head.reserved.get(NAME)
@@ -185,6 +187,12 @@ def _read_head(path: Path, root: MappingNode, report: Report, keys: Reserved) ->
     if "resources" in reserved:
         resources = read_resources(reserved["resources"].value, report)
     return _Head(reserved, group, wandb, resources)
+
+
+def _any_known(entries: Sequence[Entry], section: Section) -> bool:
+    """Whether any key at the top is the trainer's: a field, or the name of one in a section."""
+    names = {*section.schema.fields, *(path.rpartition(".")[2] for path in paths(section))}
+    return any(entry.key in names for entry in entries)
 
 
 def _trainer_entry(root: MappingNode, overrides: Sequence[Override]) -> Entry | None:

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from sweeper.records import write_atomically
 from sweeper.records.layout import make_folder, read_json
 from sweeper.trainer import DEFAULT_TRAINER, Trainer
 
-__all__ = ["MOST_FOLDERS", "Remembered", "remember", "remembered", "search_folders"]
+__all__ = ["MOST_FOLDERS", "Remembered", "follow", "remember", "remembered", "search_folders"]
 
 # A file has some 200 bytes; the oldest go when there are more.
 MOST = 1000
@@ -58,19 +58,31 @@ def remember(group: Path, trainer: Trainer, environ: Mapping[str, str]) -> None:
 
     Where that isn't possible, nothing is noted: then later commands ask for the trainer's name.
     """
-    if trainer.name == DEFAULT_TRAINER:
+    if trainer.name != DEFAULT_TRAINER:
+        _note(group, trainer.name, trainer.search, environ)
+
+
+def follow(group: Path, new: Path, trainer: str, environ: Mapping[str, str]) -> None:
+    """Note of a group that this user has renamed what is noted of its old folder, which is gone."""
+    known = remembered(group, trainer, environ)
+    if known is None or known.refusal is not None:
         return
+    _note(new, trainer, known.search, environ)
+    folder = _folder(environ)
+    assert folder is not None  # it has just been read
+    with contextlib.suppress(OSError):
+        (folder / _file_name(os.path.realpath(group), trainer)).unlink()
+
+
+def _note(group: Path, trainer: str, search: Sequence[Path], environ: Mapping[str, str]) -> None:
     with contextlib.suppress(OSError, SweeperError):
         folder = _folder(environ)
         if folder is None or write_refusal(folder):
             return
         real = os.path.realpath(group)
-        note = {
-            "group": real,
-            "trainer": trainer.name,
-            "search": [os.path.realpath(place) for place in trainer.search],
-        }
-        file = make_folder(folder) / _file_name(real, trainer.name)
+        places = [os.path.realpath(place) for place in search]
+        note = {"group": real, "trainer": trainer, "search": places}
+        file = make_folder(folder) / _file_name(real, trainer)
         write_atomically(file, json.dumps(note) + "\n", durable=False)
         _forget_oldest(folder)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -10,9 +11,21 @@ import pytest
 
 from sweeper.cli import app
 from sweeper.cli.common import SOME_BAD, USER_ERROR, guarded
+from sweeper.launch.known_trainers import Remembered, remember, remembered
 from sweeper.records import GroupFolder, JournalWriter, groups, snapshot
-from sweeper.records.events import Ended, Planned, Started
+from sweeper.records.events import Ended, Launched, LaunchEnded, Planned, Started
 from sweeper.records.outcomes import Outcome
+from sweeper.trainer import load_trainer
+
+_HILL = """
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Config:
+    rate: float = 0.1
+
+def train(configs, runs): ...
+"""
 
 
 class Terminal(io.StringIO):
@@ -87,6 +100,23 @@ def test_a_renamed_group_says_what_to_change(
     assert guarded(app, ["mv", "g", "new"]) == 0
     assert "write `group: new` in its sweep file too" in capsys.readouterr().err
     assert groups(folder.runs_dir) == ["new"]
+
+
+def test_the_trainer_of_a_renamed_group_stays_known(
+    folder: GroupFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "edits_hill.py").write_text(_HILL)
+    monkeypatch.syspath_prepend(tmp_path)
+    remember(folder.path, load_trainer("edits_hill", search=[tmp_path]), os.environ)
+    with JournalWriter(folder.journal_dir, "l") as journal:
+        journal.append(
+            Launched(launch="l", host="h", trainer="edits_hill"),
+            LaunchEnded(launch="l", reason="done"),
+        )
+    assert guarded(app, ["mv", "g", "new"]) == 0
+    known = remembered(folder.runs_dir / "new", "edits_hill", os.environ)
+    assert known == Remembered((tmp_path,))
 
 
 @pytest.mark.parametrize("name", ["a/b", "", ".hidden", "g"])

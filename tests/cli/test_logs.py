@@ -52,7 +52,7 @@ def test_the_log_goes_to_stdout_and_its_file_to_stderr(
     assert guarded(app, ["logs", "r1"]) == 0
     shown = capsys.readouterr()
     assert shown.out == "step 1\n\\x1b[2Jstep 2\n"
-    assert shown.err == f"{file} (attempt 1; the run is finished)\n"
+    assert shown.err == f"{file} (attempt 1, finished)\n"
 
 
 def test_only_the_last_lines(group: GroupFolder, capsys: pytest.CaptureFixture[str]) -> None:

@@ -386,6 +386,22 @@ def test_a_trainer_that_is_not_there_is_reported_at_its_place(errors: Errors) ->
     assert "lacks" not in errors("trainer: ''")[0][2]
 
 
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("stepz: 3", " (the file has no `trainer`, so it is for `neural_ode`)"),
+        ("stepz: 3\nwidth: 4", ""),  # a key of the default trainer, in the wrong section
+    ],
+)
+def test_a_forgotten_trainer_is_named(tmp_path: Path, text: str, note: str) -> None:
+    (tmp_path / "own.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        read_sweep(tmp_path / "own.yaml")
+    said = caught.value.problems[0].message
+    assert said.startswith("stepz: unknown key")
+    assert said.partition(" (the file")[1:] == note.partition(" (the file")[1:]
+
+
 def test_reserved_names_in_a_config_are_the_trainers_error(sweep: Read) -> None:
     with pytest.raises(TrainerError, match="fields `group`, `seeds`"):
         sweep("trainer: clashing_study")

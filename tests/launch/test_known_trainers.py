@@ -13,7 +13,13 @@ from support import Bench, folded
 
 from sweeper.errors import RecordError
 from sweeper.launch import known_trainers
-from sweeper.launch.known_trainers import Remembered, remember, remembered, search_folders
+from sweeper.launch.known_trainers import (
+    Remembered,
+    follow,
+    remember,
+    remembered,
+    search_folders,
+)
 from sweeper.launch.recorded_trainer import trainer_of
 from sweeper.records import GroupFolder, Outcome
 from sweeper.trainer import Trainer, load_trainer
@@ -62,6 +68,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     found = Home(tmp_path, load_trainer("known_hill", search=[tmp_path / "project"]))
     found.group.mkdir(parents=True)
     return found
+
+
+def test_what_is_remembered_follows_a_renamed_group(home: Home) -> None:
+    remember(home.group, home.trainer, home.environ)
+    new = home.group.rename(home.group.with_name("new"))
+    follow(home.group, new, home.trainer.name, home.environ)
+    assert home.remembered() is None
+    assert remembered(new, home.trainer.name, home.environ) == Remembered((home.path / "project",))
 
 
 def test_what_was_launched_is_remembered_with_its_folders(home: Home) -> None:

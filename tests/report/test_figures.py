@@ -255,6 +255,7 @@ def test_curves_by_colour_and_panel(quickstart: GroupFolder) -> None:
     assert (first.panel, first.hue, first.values) == (0, 0, (100.0, 10.0, 1.0))
     figure = curves_figure(info)
     assert [axes.get_yscale() for axes in figure.axes] == ["log"] * 3
+    assert all(tick.is_integer() for tick in figure.axes[0].get_xticks().tolist())
 
 
 def test_long_curves_are_thinned_by_medians_so_that_no_spike_makes_a_hill(

@@ -87,7 +87,7 @@ def test_a_plan_says_what_is_zipped_left_out_and_failed_before() -> None:
         {"zipped": [["lr", "decay"]], "excluded": 12, "failed_before": 6, "done": {"finished": 3}}
     )
     assert said["runs"] == "64: 64 to train (58 new, 6 failed before), 3 finished"
-    assert said["left out"] == "12 points by `exclude` or `only`"
+    assert said["left out"] == "12 runs by `exclude` or `only`"
     assert said["zip"] == "lr with decay"
 
 

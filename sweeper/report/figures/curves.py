@@ -242,6 +242,7 @@ def curves_figure(info: CurvesInfo) -> Figure:
             if index + across >= len(info.panels):
                 axes.set_xlabel("step", fontsize=9)
                 axes.tick_params(axis="x", labelbottom=True)
+                axes.locator_params(axis="x", integer=True)  # there is no step 2.5
         else:
             axes.set_axis_off()
     for axes in grid[:, 0]:
