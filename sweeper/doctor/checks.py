@@ -35,6 +35,8 @@ def checks(runs_dir: Path) -> Generator[Check, None, None]:
     yield from _looked(
         "address space", lambda: limits.address_space(limit=facts.address_space_limit())
     )
+    yield from _looked("file size", lambda: limits.file_size(limit=facts.file_size_limit()))
+    yield from _looked("loopback", lambda: limits.loopback(refusal=facts.loopback_refusal()))
     yield from _looked(
         "processes",
         lambda: limits.processes(rooms=facts.thread_rooms(), workers=workers),

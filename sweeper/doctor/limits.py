@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sweeper.engine.budgets import WAVE_THREADS, WORKER_THREADS, thread_shortage
+from sweeper.engine.start_needs import (
+    address_space_shortage,
+    file_size_shortage,
+    loopback_shortage,
+)
 from sweeper.host.facts import NETWORK_FILE_SYSTEMS, Room
 from sweeper.suggest import counted
 from sweeper.units import GIB, MIB, size
@@ -17,9 +22,11 @@ __all__ = [
     "Finding",
     "address_space",
     "cpus",
+    "file_size",
     "foreign_ray",
     "judged",
     "leftovers",
+    "loopback",
     "memory",
     "open_files",
     "processes",
@@ -129,10 +136,29 @@ def address_space(*, limit: int | None) -> Check:
     """RLIMIT_AS (``ulimit -v``) in bytes, None for no limit."""
     found = "no limit" if limit is None else f"limited to {size(limit)} a process"
     findings: list[Finding] = []
-    if limit is not None and limit < ADDRESS_SPACE:
+    shortage = address_space_shortage(limit)
+    if shortage:
+        findings.append(("problem", shortage))
+    elif limit is not None and limit < ADDRESS_SPACE:
         fix = "Ray and XLA reserve far more than they use: `ulimit -v unlimited`"
         findings.append(("warning", f"{fix}; limit runs with `memory_per_run` instead"))
     return judged("address space", found, findings, {"limit_bytes": limit})
+
+
+def file_size(*, limit: int | None) -> Check:
+    """RLIMIT_FSIZE (``ulimit -f``) in bytes, None for no limit."""
+    found = "no limit" if limit is None else f"limited to {size(limit)} a file"
+    shortage = file_size_shortage(limit)
+    findings: list[Finding] = [("problem", shortage)] if shortage else []
+    return judged("file size", found, findings, {"limit_bytes": limit})
+
+
+def loopback(*, refusal: str | None) -> Check:
+    """Whether processes can talk over 127.0.0.1; `refusal` is the system's word."""
+    shortage = loopback_shortage(refusal)
+    findings: list[Finding] = [("problem", shortage)] if shortage else []
+    found = "127.0.0.1 can be reached" if refusal is None else f"127.0.0.1: {refusal}"
+    return judged("loopback", found, findings, {"refusal": refusal})
 
 
 def processes(*, rooms: Sequence[Room], workers: int) -> Check:

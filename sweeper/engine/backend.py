@@ -66,7 +66,7 @@ class WaveProcess(Protocol):
         """How the wave ended, once it is closed; None if its process won't go."""
 
     def log_tail(self) -> str:
-        """The end of what it wrote, on one line."""
+        """The line of its logs that tells most of why it died or hangs; empty without one."""
 
     def scratch_bytes(self) -> int:
         """Disk space of its temporary files now."""

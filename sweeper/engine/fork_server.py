@@ -28,6 +28,9 @@ from sweeper.host.processes import become_subreaper, die_with_parent, kill_tree
 
 __all__ = ["main"]
 
+# SIGUSR1 stays ignored in the workers: sent to a whole job, it is meant for the supervisor.
+_ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
+
 
 class _Server:
     """Accepts connections, forks a worker for each, and reaps."""
@@ -80,7 +83,7 @@ class _Server:
             die_with_parent(self._pid)
             os.setsid()
             signal.set_wakeup_fd(-1)
-            for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
+            for number in (signal.SIGCHLD, *_ENDING):
                 signal.signal(number, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
             self._poll.close()
@@ -126,7 +129,7 @@ def main(parent: int, listen: int, modules: list[str]) -> None:
     """Import `modules`, then serve workers to process `parent` and its children."""
     die_with_parent(parent)
     become_subreaper()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (*_ENDING, signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)  # a batch system signals every process of a job
     # JAX warns of any fork; nothing of it has started here, it is only imported.
     warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called", category=RuntimeWarning)

@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,6 +41,7 @@ from sweeper.engine.protocol import (
     WorkerSetup,
     send,
 )
+from sweeper.engine.ray_logs import error_line
 from sweeper.engine.scratch import WaveScratch
 from sweeper.engine.slot_actor import SlotActor
 from sweeper.engine.status_table import StatusTable
@@ -56,6 +58,8 @@ _COMMAND_LOOK_S = 0.1
 # Actors of one slot that die before any run began, after which the host counts as sick.
 _STILLBORN_LIMIT = 3
 _RAY_LOOK_S = 1.0
+_START_LOOK_S = 0.5
+_LAST_WORDS_S = 3.0
 _SERVERS = {"raylet", "gcs_server"}
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -273,17 +277,58 @@ def _start_fork_server(spec: WaveSpec, scratch: WaveScratch) -> subprocess.Popen
         )
 
 
+def _watch_start(scratch: WaveScratch, messages: int, started: threading.Event) -> None:
+    """Give up as soon as one of Ray's own processes has died while Ray starts.
+
+    Ray itself waits for it for half a minute, and then doesn't say what was wrong.
+    """
+    while not started.wait(_START_LOOK_S):
+        for child in psutil.Process().children():
+            try:
+                name, dead = child.name(), child.status() == psutil.STATUS_ZOMBIE
+            except psutil.Error:  # reaped meanwhile: `ray.init` knows of it
+                continue
+            if dead and name in _SERVERS:
+                why = _exit_of(child.pid)
+                said = _last_words(scratch)
+                why += f": {said}" if said else ""
+                send(messages, WaveFailed(f"Ray didn't start: its {name} died{why}"))
+                os._exit(1)
+
+
+def _last_words(scratch: WaveScratch) -> str:
+    """What a dead process of Ray's wrote last; it arrives in the log up to seconds later."""
+    deadline = time.monotonic() + _LAST_WORDS_S
+    while not (said := error_line(scratch)) and time.monotonic() < deadline:
+        time.sleep(_COMMAND_LOOK_S)
+    return said
+
+
+def _exit_of(pid: int) -> str:
+    """How a child that nobody has reaped yet ended, by the last field of proc(5)'s stat."""
+    try:
+        status = int(Path(f"/proc/{pid}/stat").read_text().split()[-1])
+    except (OSError, ValueError):
+        return ""
+    if not os.WIFSIGNALED(status):
+        return f" with status {os.waitstatus_to_exitcode(status)}"
+    return f" with {signal.Signals(os.WTERMSIG(status)).name}"
+
+
 def main(spec_file: str, commands: int, messages: int) -> int:
     """Start the fork server and Ray, run the wave, shut both down."""
     if not die_with_supervisor():
         return 1
     # A batch system signals every process of a job: the supervisor decides what ends, and how.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
     began = time.monotonic()
     for descriptor in (commands, messages):
         os.set_inheritable(descriptor, False)  # its end must mean that this process ended
     spec = WaveSpec.read(Path(spec_file))
     scratch = WaveScratch(Path(spec_file).parent)
+    started = threading.Event()
+    threading.Thread(target=_watch_start, args=(scratch, messages, started), daemon=True).start()
     try:
         server = _start_fork_server(spec, scratch)
         import ray
@@ -297,8 +342,10 @@ def main(spec_file: str, commands: int, messages: int) -> int:
             _temp_dir=str(scratch.ray),
         )
     except Exception as error:
+        started.set()
         send(messages, WaveFailed(f"Ray didn't start: {type(error).__name__}: {error}"))
         return 1
+    started.set()
     send(messages, Ready(time.monotonic() - began))
     try:
         _Wave(ray, spec, scratch, server, (commands, messages)).run()

@@ -62,13 +62,15 @@ class Fate:
 
 @dataclass(frozen=True)
 class WaveFate:
-    """What becomes of a wave: how long its Ray takes, or why it never starts or never ends."""
+    """What becomes of a wave: how long its Ray takes, or why it never starts or never ends, and
+    what its logs say."""
 
     startup_s: float = 6.0
     shutdown_s: float = 1.4
     fails: str | None = None
     hangs_at_start: bool = False
     hangs_at_end: bool = False
+    says: str = ""
     scratch_bytes: Callable[[float], int] = lambda age_s: 0
 
 
@@ -292,7 +294,7 @@ class ScriptedWave:
         return 0
 
     def log_tail(self) -> str:
-        return ""
+        return self._fate.says
 
     def scratch_bytes(self) -> int:
         return self._fate.scratch_bytes(self._backend.now() - self._born)

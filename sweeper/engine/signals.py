@@ -12,10 +12,15 @@ from typing import Any
 __all__ = ["SignalWatch"]
 
 _ONE_REQUEST_S = 1.0
+_REQUESTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class SignalWatch:
-    """Turns SIGINT, SIGTERM and SIGHUP into requests to stop while it is entered."""
+    """Turns signals into requests to stop while it is entered.
+
+    SIGUSR1 and SIGUSR2 are what a batch system sends ahead of the end of a job's time, where it is
+    asked to (Slurm: ``--signal=USR1@120``).
+    """
 
     def __init__(self, request: Callable[[], None]) -> None:
         self._request = request
@@ -23,7 +28,7 @@ class SignalWatch:
         self._last = -math.inf
 
     def __enter__(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in _REQUESTS:
             self._previous[number] = signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:

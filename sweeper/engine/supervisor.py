@@ -205,6 +205,8 @@ class Supervisor:
         asked = Cause(CauseKind.ASKED_TO_STOP, "stopped at once, as asked")
         for wave in self._waves:
             wave.stop()
+            if not wave.ready:  # nothing in it has begun, and Ray takes its time to start
+                wave.give_up("stopped before it had started")
             # What has not begun loses nothing by it, and may never begin on a sick host.
             idle = all(running.began is None for running in wave.running.values())
             if self._stop_requests > 1 or (wave.running and idle and self._is_stale(wave)):
@@ -434,7 +436,8 @@ class Supervisor:
             late = start_is_late(wave.ready, age_s, wave.running, now, len(self._slots))
             late = late or end_is_late(wave.silent_s(now))
             if late:
-                wave.give_up(late)
+                said = wave.process.log_tail()
+                wave.give_up(f"{late}: {said}" if said else late)
             for run in wave.running:
                 wave.sample(run)
                 cap_log(wave.logs[run])

@@ -20,6 +20,7 @@ from sweeper.engine.backend import Usage
 from sweeper.engine.compile_cache import compile_cache_folder, remove_spoilt
 from sweeper.engine.environment import wave_environment
 from sweeper.engine.protocol import Command, LineReader, Message, WaveSpec, send
+from sweeper.engine.ray_logs import telling_line
 from sweeper.engine.scratch import Scratch, WaveScratch
 from sweeper.engine.status_table import RunStatus, StatusTable
 from sweeper.host.facts import folder_size
@@ -36,7 +37,6 @@ from sweeper.records.layout import write_atomically
 
 __all__ = ["RayBackend", "RayWaveProcess"]
 
-_LOG_TAIL = 600
 _EXIT_WAIT_S = 5.0
 _STACK_WAIT_S = 0.3
 
@@ -225,10 +225,7 @@ class RayWaveProcess:
         return list(found.values())
 
     def log_tail(self) -> str:
-        try:
-            return " ".join(self.scratch.log.read_text(errors="replace")[-_LOG_TAIL:].split())
-        except OSError:
-            return ""
+        return telling_line(self.scratch)
 
     def exit_status(self) -> int | None:
         try:

@@ -10,6 +10,7 @@ import os
 import pwd
 import re
 import resource
+import socket
 import stat
 import tempfile
 from dataclasses import dataclass
@@ -23,9 +24,11 @@ __all__ = [
     "Room",
     "address_space_limit",
     "disk",
+    "file_size_limit",
     "file_system",
     "folder_size",
     "is_on_network",
+    "loopback_refusal",
     "memory_now",
     "nearest_existing",
     "open_files_limit",
@@ -128,6 +131,25 @@ def address_space_limit() -> int | None:
     """RLIMIT_AS in bytes, None for no limit."""
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     return None if soft == resource.RLIM_INFINITY else soft
+
+
+def file_size_limit() -> int | None:
+    """RLIMIT_FSIZE in bytes, None for no limit."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
+def loopback_refusal() -> str | None:
+    """Why processes of this host can't talk over 127.0.0.1; None where they can."""
+    try:
+        with socket.socket() as listening, socket.socket() as calling:
+            listening.bind(("127.0.0.1", 0))
+            listening.listen(1)
+            calling.settimeout(5.0)
+            calling.connect(listening.getsockname())
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
 
 
 def open_files_limit() -> tuple[int, int]:

@@ -17,6 +17,7 @@ from sweeper.engine.budgets import available_memory, disk_budget, thread_shortag
 from sweeper.engine.job_queue import Job, WaveJobs
 from sweeper.engine.recovery import interrupted_ends
 from sweeper.engine.scratch import Scratch, reap_dead_launches
+from sweeper.engine.start_needs import start_shortages
 from sweeper.engine.supervisor import End, Limits, Supervisor
 from sweeper.engine.wave_process import RayBackend
 from sweeper.errors import ClaimLostError, HostError, RecordError
@@ -71,15 +72,18 @@ def compare(work: Work, options: Options) -> Prepared:
     """Look at the host and the records. Raises `HostError` for a host that is too small."""
     sources = sources_of(work.trainer)
     slots = cut_slots(cpu_offer(), cpus=options.cpus, cpus_per_run=work.resources.cpus_per_run)
-    _check_threads(len(slots))
+    _check_host(len(slots))
     records = GroupReader(work.folder.journal_dir)
     state = records.state()
     state = corrected(state, who_lives(work.folder, state, take_over=options.take_over))
     return Prepared(work, records, state, work.plan(state), slots, sources)
 
 
-def _check_threads(workers: int) -> None:
-    """Raise `HostError` if a limit on processes leaves too few: Ray would hang."""
+def _check_host(workers: int) -> None:
+    """Raise `HostError` for what Ray can't start without: it would hang without a word."""
+    shortages = start_shortages(workers)
+    if shortages:
+        raise HostError("\n".join(f"Ray can't start here: {shortage}" for shortage in shortages))
     found = [short for room in thread_rooms() if (short := thread_shortage(room, workers))]
     if found:
         raise HostError(f"too few processes for {counted(workers, 'worker')}: {'; '.join(found)}")

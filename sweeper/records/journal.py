@@ -42,7 +42,7 @@ from sweeper.records.jsonl import append_bytes, naming, read_lines
 from sweeper.records.layout import folder_name, make_folder, sync_folder
 from sweeper.records.permissions import file_mode, folder_mode
 
-__all__ = ["VERSION", "Journal", "JournalWriter", "read_events", "read_journal"]
+__all__ = ["VERSION", "Journal", "JournalWriter", "journal_files", "read_events", "read_journal"]
 
 _LATER_S = 1e-3
 
@@ -138,6 +138,11 @@ class Journal:
     damaged_lines: int
 
 
+def journal_files(journal_dir: Path) -> list[Path]:
+    """The files of a journal, sorted; a folder, pipe or dangling link of such a name is none."""
+    return [path for path in sorted(journal_dir.glob("*.jsonl")) if path.is_file()]
+
+
 def read_journal(journal_dir: Path) -> Journal:
     """Read every file of a journal. Torn lines and garbage are counted and skipped.
 
@@ -145,7 +150,7 @@ def read_journal(journal_dir: Path) -> Journal:
     """
     events: list[Recorded] = []
     damaged = 0
-    for path in sorted(journal_dir.glob("*.jsonl")):
+    for path in journal_files(journal_dir):
         try:
             objects, skipped = read_lines(path)
         except OSError as error:

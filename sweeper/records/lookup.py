@@ -8,7 +8,7 @@ from pathlib import Path
 from sweeper.errors import RecordError
 from sweeper.records.edit_writer import EDITS
 from sweeper.records.fold import fold
-from sweeper.records.journal import read_events
+from sweeper.records.journal import journal_files, read_events
 from sweeper.records.layout import GroupFolder, RunFolder, groups, is_run_id
 from sweeper.suggest import meant
 
@@ -110,7 +110,7 @@ def run_name(folder: GroupFolder, run_id: str) -> str:
 
 
 def _last_change(folder: GroupFolder) -> int:
-    files = folder.journal_dir.glob("*.jsonl")
+    files = journal_files(folder.journal_dir)
     # A note on an old group doesn't make it the one that people mean.
     times = [path.stat().st_mtime_ns for path in files if not path.name.startswith(EDITS)]
     return max(times, default=0)

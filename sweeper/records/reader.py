@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sweeper.records.fold import fold
-from sweeper.records.journal import read_events
+from sweeper.records.journal import journal_files, read_events
 from sweeper.records.state import GroupState
 
 __all__ = ["GroupReader"]
@@ -27,7 +27,7 @@ class GroupReader:
 
         Raises `RecordError` when a file may not be read.
         """
-        files = self._journal_dir.glob("*.jsonl")
+        files = journal_files(self._journal_dir)
         sizes = {file.name: size for file in files if (size := file.stat().st_size)}
         if sizes != self._sizes:
             self._state = fold(read_events(self._journal_dir))

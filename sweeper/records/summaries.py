@@ -22,6 +22,7 @@ from sweeper.errors import RecordError
 from sweeper.host.identity import Host, this_host
 from sweeper.records import json_fields as read
 from sweeper.records.folder_sizes import Size, group_size
+from sweeper.records.journal import journal_files
 from sweeper.records.layout import GroupFolder, group_name, groups, read_json, write_atomically
 from sweeper.records.occupants import Occupant, occupants
 from sweeper.records.queries import snapshot
@@ -123,7 +124,7 @@ def _summary(folder: GroupFolder, here: Host, *, exact: bool) -> GroupSummary:
 def _totals(folder: GroupFolder, here: Host) -> tuple[Totals, tuple[Occupant, ...]]:
     """What the group comes to, and who holds it. Raises OSError, `RecordError`."""
     # Sizes first: what is written meanwhile makes the summary void, never wrong.
-    sizes = {file.name: file.stat().st_size for file in folder.journal_dir.glob("*.jsonl")}
+    sizes = {file.name: file.stat().st_size for file in journal_files(folder.journal_dir)}
     kept = _kept(folder, sizes)
     if kept is not None:
         return kept, occupants(folder, (), {}, here)

@@ -18,6 +18,8 @@ NAMES = [
     "CPUs",
     "memory",
     "address space",
+    "file size",
+    "loopback",
     "processes",
     "open files",
     "temp folder",

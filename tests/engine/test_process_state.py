@@ -231,6 +231,15 @@ def test_what_cannot_be_put_back_spends_the_process(tried: Tried, change: str, w
         ("own.options.model = object()", "None"),
         ("own.DATA = object()", "None"),  # loaded once: a cache
         ("own.CACHE[3] = object()", "None"),
+        ("own.CACHE[3] = 0.5", "None"),
+        ("own.KNOWN = {'a': 1}", "it has changed own.KNOWN"),
+        ("own.KNOWN['b'] = 2", "it has changed own.KNOWN"),
+        ("own.KNOWN.clear()", "it has changed own.KNOWN"),
+        ("own.SEEN.append('lr=1')", "None"),
+        ("own.COUNT += 1", "it has changed own.COUNT"),
+        ("own.DATA = 0.5", "None"),  # computed once
+        ("own.options._norm = 0.5", "None"),
+        ("own.options.model = 0.5", "it has changed own.options.model"),
         ("own.NEW = 1", "None"),  # nothing that a run before it could have seen
     ],
 )
@@ -239,11 +248,36 @@ def test_settings_in_modules_spend_the_process_but_caches_do_not(
 ) -> None:
     source = (
         "SCALE = 1.0; SETTINGS = {'layers': [8]}; DATA = None; CACHE = {}\n"
+        "KNOWN = {'a': 0}; SEEN = []; COUNT = 0\n"
         "class Options: depth = 1\n"
-        "options = Options(); options.width = 1; options.model = None\n"
+        "options = Options(); options.width = 1; options.model = options._norm = None\n"
     )
     (tmp_path / "own.py").write_text(source)
     before = f"import builtins, sys, time; sys.path.append({str(tmp_path)!r}); import own"
+    assert tried(change, before=before)[0] == why
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ("own.CACHE[4] = 0.25; own.SEEN.append('lr=2')", "None"),
+        ("own.CACHE.pop(3)", "None"),  # an entry that had to make room
+        ("own.CACHE[3] = 0.75", "it has changed own.CACHE"),
+        ("own.DATA = 0.75", "it has changed own.DATA"),
+        ("own.KNOWN['b'] = 2", "it has changed own.KNOWN"),
+        ("own.function = print", "it has replaced own.function"),
+    ],
+)
+def test_a_second_run_is_compared_with_what_the_first_has_left(
+    tried: Tried, tmp_path: Path, change: str, why: str
+) -> None:
+    (tmp_path / "own.py").write_text("CACHE = {}; SEEN = []; DATA = None; KNOWN = {'a': 0}\n")
+    before = (
+        f"import sys; sys.path.append({str(tmp_path)!r}); import own\n"
+        "first = ProcessState()\n"
+        "own.CACHE[3] = own.DATA = 0.5; own.SEEN.append('lr=1'); own.function = len\n"
+        "assert first.restore() is None"
+    )
     assert tried(change, before=before)[0] == why
 
 

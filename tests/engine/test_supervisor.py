@@ -425,10 +425,19 @@ def test_a_stop_does_not_wait_for_workers_that_never_begin(tmp_path: Path) -> No
     assert stage.backend.now() < 32.0
 
 
+def test_a_stop_does_not_wait_for_a_ray_that_starts(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, wave_fate=lambda _: WaveFate(startup_s=60.0), signals={2.0: "USR1"})
+    assert stage.run(wave_of(*names(2))) == End("stopped")
+    assert [end.reason for end in stage.of(WaveEnded)] == ["stopped before it had started"]
+    assert stage.backend.now() < 3.0
+
+
 def test_a_ray_that_does_not_start_is_given_up(tmp_path: Path) -> None:
-    stage = Stage(tmp_path, wave_fate=lambda number: WaveFate(hangs_at_start=number == 1))
+    stage = Stage(
+        tmp_path, wave_fate=lambda number: WaveFate(hangs_at_start=number == 1, says="disk")
+    )
     assert stage.run(wave_of(*names(2))) == End("done")
-    assert stage.of(WaveEnded)[0].reason == "Ray hadn't started after 122 s"
+    assert stage.of(WaveEnded)[0].reason == "Ray hadn't started after 122 s: disk"
     assert stage.outcomes() == {run: [Outcome.FINISHED] for run in names(2)}
     assert 122.0 < stage.backend.now() < 142.0
 

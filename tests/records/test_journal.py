@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from support import of_kind, recorded
 
 from sweeper.errors import RecordError
-from sweeper.records import JournalWriter, fold, read_events, read_journal
+from sweeper.records import GroupReader, JournalWriter, fold, read_events, read_journal
 from sweeper.records.events import Ended, Launched, LaunchEnded, Recorded, Started
 from sweeper.records.outcomes import Outcome
 
@@ -124,6 +124,17 @@ def test_a_power_cut_that_leaves_zeroes_spoils_one_line(tmp_path: Path) -> None:
     assert journal.damaged_lines == 1
 
 
+def test_what_is_no_file_in_a_journal_hides_nothing(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    with JournalWriter(journal, "a") as writer:
+        writer.append(Started(run="r1", attempt=1, wave=1, slot=0))
+    (journal / "folder.jsonl").mkdir()
+    (journal / "gone.jsonl").symlink_to("nowhere")
+    os.mkfifo(journal / "pipe.jsonl")
+    assert [started.run for started in of_kind(Started, read_events(journal))] == ["r1"]
+    assert list(GroupReader(journal).state().runs) == ["r1"]
+
+
 def test_events_of_a_newer_version_are_ignored_and_no_damage(tmp_path: Path) -> None:
     (tmp_path / "w.jsonl").write_text(
         '{"v": 9, "event": "teleported", "run": "a", "time": 1}\n'
@@ -222,7 +233,7 @@ def test_what_was_appended_survives_a_kill_of_the_writer(tmp_path: Path) -> None
     code = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from sweeper.records import JournalWriter\n"
+        "from sweeper.records import GroupReader, JournalWriter\n"
         "from sweeper.records.events import Started\n"
         "journal = JournalWriter(Path(sys.argv[1]), 'w')\n"
         "journal.append(Started(run='a', attempt=1))\n"
