@@ -15,8 +15,12 @@ help:  ## list the targets
 sweep: $(VENV)/.installed  ## set up, then run the quickstart sweep (SWEEP_FILE=… for another)
 	$(BIN)/sweep launch $(SWEEP_FILE)
 
+# Tests that launch sweeps use all CPUs and run one at a time; the others run side by side.
+LAUNCHING := benchmarks cli docs doctor engine install launch test_trainer_discovery.py
+
 test: $(VENV)/.installed-test  ## set up, then run the quick test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 $(LAUNCHING:%=--ignore tests/%)
+	$(BIN)/python -m pytest $(LAUNCHING:%=tests/%)
 
 coverage: $(VENV)/.installed-test  ## run the quick test suite and list the lines that it missed
 	$(BIN)/python -m coverage erase
