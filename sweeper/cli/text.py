@@ -11,7 +11,14 @@ from rich.table import Table
 from sweeper.cli.columns import grid as _grid
 from sweeper.cli.columns import rendered as _rendered
 from sweeper.records.code import code_words, missing_text
-from sweeper.report.format import NOTHING, axis_words, earlier_runs, run_words, value_text
+from sweeper.report.format import (
+    NOTHING,
+    axis_words,
+    earlier_runs,
+    part_words,
+    run_words,
+    value_text,
+)
 from sweeper.suggest import counted
 from sweeper.units import duration, size
 
@@ -107,8 +114,8 @@ def _program_row(plan: Mapping[str, Any]) -> list[tuple[str, object]]:
 
 
 def _chosen_row(plan: Mapping[str, Any]) -> list[tuple[str, object]]:
-    of = plan.get("chosen_of")
-    return [("chosen", f"{plan['total']} of the sweep's {of} runs")] if of is not None else []
+    part = part_words(plan, plan["total"])
+    return [("chosen", part)] if part else []
 
 
 def _excluded_row(plan: Mapping[str, Any]) -> list[tuple[str, object]]:
