@@ -95,14 +95,14 @@ def plan(
         runs_per_wave: Runs in one Ray session (default: the sweep file's, else up to 5,000).
     """
     from sweeper.cli.text import plan_text
-    from sweeper.launch.chosen import Choice
+    from sweeper.launch.chosen import RunChoice
     from sweeper.launch.launch import prepare
     from sweeper.launch.recorded_trainer import lacking
 
     options = replace(
         _options(cpus, cpus_per_run, runs_per_wave), shard=_shard(shard), overrides=set_
     )
-    prepared = prepare(file, runs_dir, options, choice=Choice(runs, where, limit), again=again)
+    prepared = prepare(file, runs_dir, options, choice=RunChoice(runs, where, limit), again=again)
     _warn(prepared)
     problem = lacking(prepared.work.trainer)
     if problem is not None:
@@ -183,7 +183,7 @@ def launch(
         shared: Let your Unix group read the records, including all that later commands add.
     """
     from sweeper.cli.text import plan_text
-    from sweeper.launch.chosen import Choice
+    from sweeper.launch.chosen import RunChoice
     from sweeper.launch.launch import prepare
     from sweeper.records.permissions import closed_on_the_way
 
@@ -196,7 +196,7 @@ def launch(
         take_over=take_over,
         overrides=set_,
     )
-    prepared = prepare(file, runs_dir, options, choice=Choice(runs, where, limit), again=again)
+    prepared = prepare(file, runs_dir, options, choice=RunChoice(runs, where, limit), again=again)
     closed = closed_on_the_way(runs_dir) if shared else None
     if closed is not None:
         complain(f"--shared: others can't open {closed}; to allow it, run: chmod g+x {closed}")

@@ -199,7 +199,9 @@ def status_text(status: Mapping[str, Any]) -> str:
     finished = counts.get("finished", 0)
     head = f"{status['group']}: {finished} of {status['total']} finished"
     rest = ", ".join(f"{count} {word}" for word, count in counts.items() if word != "finished")
-    lines: list[Table | str] = [(f"{head}; {rest}" if rest else head) + _earlier(status)]
+    lines: list[Table | str] = [
+        (f"{head}; {rest}" if rest else head) + _earlier(status) + _part(status)
+    ]
     lines += [f"note: {status['note']}"] if status.get("note") else []
     if status.get("eta_s") is not None:
         lines.append(f"about {duration(status['eta_s'])} left")
@@ -236,6 +238,12 @@ def status_text(status: Mapping[str, Any]) -> str:
     return _rendered(*lines)
 
 
+def _part(answer: Mapping[str, Any]) -> str:
+    """Of which runs the answer speaks, where it isn't all of them."""
+    part = part_words(answer, answer["total"]) if answer.get("chosen_of") is not None else None
+    return f" ({part})" if part else ""
+
+
 def _launch_row(launch: Mapping[str, Any]) -> tuple[str, ...]:
     shard, job = launch["shard"], launch["job"]
     return (
@@ -256,11 +264,12 @@ def crashed_text(answer: Mapping[str, Any], *, everything: bool = False) -> str:
     doubts = [doubt["message"] for doubt in answer["in_doubt"]]
     if not causes:
         return _rendered(
-            f"{group}: every run that has ended is finished{_earlier(answer)}", *doubts
+            f"{group}: every run that has ended is finished{_earlier(answer)}{_part(answer)}",
+            *doubts,
         )
     runs = {run["id"]: run for run in answer["runs"]}
     number = f"{counted(len(runs), 'run')} without a good outcome, {counted(len(causes), 'cause')}"
-    parts = [f"{group}: {number}{_earlier(answer)}"]
+    parts = [f"{group}: {number}{_earlier(answer)}{_part(answer)}"]
     for cause in causes:
         example = runs[cause["example"]]
         parts += ["", f"{cause['runs']} {cause['outcome']}: {_cause_words(cause)}"]

@@ -11,11 +11,11 @@ from sweeper.errors import RecordError
 from sweeper.records import WHOLE, GroupFolder, Shard
 from sweeper.suggest import listed, meant
 
-__all__ = ["Choice", "chosen_runs"]
+__all__ = ["RunChoice", "chosen_runs"]
 
 
 @dataclass(frozen=True)
-class Choice:
+class RunChoice:
     """What a person says of the runs that are meant.
 
     `runs` are ids or their first characters, also as ``GROUP/ID``; any of them is meant. Any of the
@@ -34,7 +34,7 @@ class Choice:
 
 
 def chosen_runs(
-    sweep: Sweep, folder: GroupFolder, choice: Choice, shard: Shard = WHOLE
+    sweep: Sweep, folder: GroupFolder, choice: RunChoice, shard: Shard = WHOLE
 ) -> tuple[str, ...] | None:
     """The ids of the runs that are meant, in the file's order; None for all of them.
 

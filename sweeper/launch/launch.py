@@ -23,7 +23,7 @@ from sweeper.errors import ClaimLostError, HostError, RecordError
 from sweeper.host.cpus import cpu_offer, cut_slots
 from sweeper.host.facts import thread_rooms
 from sweeper.host.identity import Host, batch_job, this_host
-from sweeper.launch.chosen import Choice, chosen_runs
+from sweeper.launch.chosen import RunChoice, chosen_runs
 from sweeper.launch.known_trainers import remember, search_folders
 from sweeper.launch.recorded_trainer import check_installed
 from sweeper.launch.sources import SourceWatch, record_sources, sources_of
@@ -49,7 +49,7 @@ def prepare(
     runs_dir: Path,
     options: Options,
     *,
-    choice: Choice = Choice(),  # noqa: B008  (frozen)
+    choice: RunChoice = RunChoice(),  # noqa: B008  (frozen)
     again: bool = False,
 ) -> Prepared:
     """Read the sweep file, the records and the host.

@@ -12,7 +12,7 @@ from pretended_hosts import Machine, OpenLaunch, open_launch, sweep_of
 
 from sweeper.cli.text import plan_text
 from sweeper.errors import RecordError
-from sweeper.launch.chosen import Choice, chosen_runs
+from sweeper.launch.chosen import RunChoice, chosen_runs
 from sweeper.launch.launch import announce
 from sweeper.launch.notes import notes_on
 from sweeper.launch.sources import SourceFile, Sources
@@ -40,7 +40,7 @@ class Scene:
         again: bool = False,
         shard: Shard = WHOLE,
     ) -> OpenLaunch:
-        choice = Choice(tuple(runs), tuple(where), limit)
+        choice = RunChoice(tuple(runs), tuple(where), limit)
         found = chosen_runs(self.file.sweep, self.file.folder, choice, shard)
         chosen = None if found is None else frozenset(found)
         work: SweepFile = replace(self.file, chosen=chosen, choice=choice, again=again, shard=shard)
@@ -109,7 +109,8 @@ def test_a_limit_takes_the_first_of_those_that_are_meant(
 def test_shards_are_parts_of_what_the_limit_takes(scene: Scene) -> None:
     shards = [Shard(1, 2), Shard(2, 2)]
     found = [
-        chosen_runs(scene.file.sweep, scene.file.folder, Choice(limit=4), shard) for shard in shards
+        chosen_runs(scene.file.sweep, scene.file.folder, RunChoice(limit=4), shard)
+        for shard in shards
     ]
     assert sorted(run for part in found for run in part or ()) == sorted(scene.ids[:4])
 
