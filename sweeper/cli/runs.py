@@ -168,7 +168,7 @@ def launch(
     sweep launch my-sweep.yaml --cpus 64 --runs-dir /data/runs
     tmux new -s sweep 'sweep launch my-sweep.yaml'
     sweep launch my-sweep.yaml --shard 2/4
-    sweep launch my-sweep.yaml --set steps=100 --set group=trial
+    sweep launch my-sweep.yaml --set steps=100 --set group=trial --limit 4
     sweep launch my-sweep.yaml --again --where 'alpha=0.1'
     ```
 
