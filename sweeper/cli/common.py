@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
-from cyclopts import App, CycloptsError, Group, Parameter, Token, validators
+from cyclopts import App, CycloptsError, Group, Parameter, Token
 
 from sweeper.errors import SweeperError
 from sweeper.host.paths import expanded
@@ -43,12 +43,12 @@ __all__ = [
     "TakeOver",
     "TrainerName",
     "Where",
+    "amount",
     "app",
     "carefully",
     "complain",
     "group_folder",
     "guarded",
-    "limit",
     "main",
     "print_json",
     "reap",
@@ -76,6 +76,11 @@ app = App(
     # No `--empty-cause`, no `--no-json`, no `[default: None]`: who wants one of these says so.
     default_parameter=Parameter(negative=(), show_default=False),
 )
+
+
+def _positive(_type: object, value: int | None) -> None:
+    if value is not None and value < 1:
+        raise SweeperError(f"`--limit >= 1` must hold, but got {value}.")
 
 
 def _runs_dir(_type: object, tokens: Sequence[Token]) -> Path:
@@ -138,14 +143,6 @@ Where = Annotated[
         "given more than once, any of them.",
     ),
 ]
-Limit = Annotated[
-    int | None,
-    Parameter(
-        name="--limit",
-        validator=validators.Number(gte=1),
-        help="Only the first so many of these runs, in the order of the file.",
-    ),
-]
 SetOption = Annotated[
     tuple[str, ...],
     Parameter(
@@ -153,6 +150,15 @@ SetOption = Annotated[
         negative=(),
         help="Another value for a key of the file, `lr=1e-3`, or several, `lr=1e-3,1e-2`; can be "
         "repeated. The launch records them.",
+    ),
+]
+Limit = Annotated[
+    int | None,
+    Parameter(
+        name="--limit",
+        negative=(),
+        validator=_positive,
+        help="Only the first runs in the order of the file, at most so many, after `--where`.",
     ),
 ]
 DEFAULT_RUNS = Path("runs")
@@ -302,7 +308,7 @@ def words(text: str | None) -> list[str] | None:
     return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
 
 
-def limit(
+def amount(
     field: str, option: str, text: str | None, read: Callable[[str], float]
 ) -> dict[str, float]:
     """A limit as people write it, for the field of `Resources`; nothing for None."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -11,7 +11,9 @@ from sweeper.cli.common import (
     DEFAULT_RUNS,
     SEE,
     Json,
+    Limit,
     RunsDir,
+    Where,
     app,
     complain,
     group_folder,
@@ -23,7 +25,23 @@ from sweeper.cli.common import (
 from sweeper.cli.completion import AnyRun, Group
 from sweeper.errors import SweeperError
 
+if TYPE_CHECKING:
+    from sweeper.records.state import Chosen
+
 Everything = Annotated[bool, Parameter(name="--all")]
+
+
+def _chosen(where: tuple[str, ...], limit: int | None) -> Chosen:
+    """The runs that are meant; what reads conditions is imported only where there are some."""
+    from sweeper.records.state import ALL_RUNS, Chosen
+
+    if not where and limit is None:
+        return ALL_RUNS
+    from sweeper.launch.chosen import RunChoice
+    from sweeper.launch.recorded_choice import chosen_state
+
+    choice = RunChoice(where=where, limit=limit)
+    return Chosen(where, limit, lambda state: chosen_state(state, choice))
 
 
 @app.command(group=SEE)
@@ -31,6 +49,8 @@ def status(
     group: Group = None,
     /,
     *,
+    where: Where = (),
+    limit: Limit = None,
     everything: Everything = False,
     runs_dir: RunsDir = DEFAULT_RUNS,
     json: Json = False,
@@ -42,6 +62,7 @@ def status(
     ```text
     sweep status
     sweep status quickstart --json
+    sweep status quickstart --where activation=tanh
     ```
 
     Args:
@@ -50,7 +71,9 @@ def status(
     """
     from sweeper.records import status as read_status
 
-    found = read_status(group_folder(runs_dir, group), everything=everything)
+    found = read_status(
+        group_folder(runs_dir, group), everything=everything, chosen=_chosen(where, limit)
+    )
     if json:
         print_json(found)
     else:
@@ -64,6 +87,8 @@ def crashed(
     group: Group = None,
     /,
     *,
+    where: Where = (),
+    limit: Limit = None,
     everything: Everything = False,
     runs_dir: RunsDir = DEFAULT_RUNS,
     json: Json = False,
@@ -87,7 +112,9 @@ def crashed(
     """
     from sweeper.diagnosis.explain import crash_groups
 
-    answer = crash_groups(group_folder(runs_dir, group), everything=everything)
+    answer = crash_groups(
+        group_folder(runs_dir, group), everything=everything, chosen=_chosen(where, limit)
+    )
     if json:
         print_json(answer)
     else:
@@ -153,9 +180,12 @@ def table(
     *,
     by: str | None = None,
     metrics: str | None = None,
+    where: Where = (),
+    limit: Limit = None,
     everything: Everything = False,
     format: Literal["table", "markdown", "csv", "json"] = "table",  # noqa: A002
     runs_dir: RunsDir = DEFAULT_RUNS,
+    json: Json = False,
 ) -> None:
     """Show the results as a table: parameters × metrics, mean ± spread over seeds.
 
@@ -174,10 +204,22 @@ def table(
         format: The format of the table (default: `table`).
     """
     from sweeper.report.aggregate import group_table
-    from sweeper.report.tables import render
+    from sweeper.report.tables import plain, render
+
+    if json and format not in {"table", "json"}:
+        raise SweeperError(f"--json and --format {format}: give one of them")
 
     folder = group_folder(runs_dir, group)
-    found = group_table(folder, by=words(by), metrics=words(metrics), everything=everything)
+    found = group_table(
+        folder,
+        by=words(by),
+        metrics=words(metrics),
+        everything=everything,
+        chosen=_chosen(where, limit),
+    )
+    if json:
+        print_json(plain(found))
+        return
     text = render(found, format)
     for note in found.notes if format == "csv" else ():  # which has no place for it
         complain(note)

@@ -27,11 +27,11 @@ from sweeper.cli.common import (
     TakeOver,
     TrainerName,
     Where,
+    amount,
     app,
     carefully,
     complain,
     group_folder,
-    limit,
     print_json,
     reap,
     say,
@@ -67,7 +67,7 @@ def plan(
     *runs: AnyRun,
     set_: SetOption = (),
     where: Where = (),
-    first: Limit = None,
+    limit: Limit = None,
     again: Again = False,
     cpus: int | None = None,
     cpus_per_run: int | None = None,
@@ -84,7 +84,7 @@ def plan(
     sweep plan configs/sweeps/quickstart.yaml
     sweep plan my-sweep.yaml --json
     sweep plan my-sweep.yaml --set lr=1e-3,1e-2 --set seeds=5
-    sweep plan my-sweep.yaml --again --where 'alpha=0.1'
+    sweep plan my-sweep.yaml --where 'alpha=0.1' --limit 10
     ```
 
     Args:
@@ -95,13 +95,14 @@ def plan(
         runs_per_wave: Runs in one Ray session (default: the sweep file's, else up to 5,000).
     """
     from sweeper.cli.text import plan_text
+    from sweeper.launch.chosen import RunChoice
     from sweeper.launch.launch import prepare
     from sweeper.launch.recorded_trainer import lacking
 
     options = replace(
         _options(cpus, cpus_per_run, runs_per_wave), shard=_shard(shard), overrides=set_
     )
-    prepared = prepare(file, runs_dir, options, runs=runs, where=where, limit=first, again=again)
+    prepared = prepare(file, runs_dir, options, choice=RunChoice(runs, where, limit), again=again)
     _warn(prepared)
     problem = lacking(prepared.work.trainer)
     if problem is not None:
@@ -140,7 +141,7 @@ def launch(
     *runs: AnyRun,
     set_: SetOption = (),
     where: Where = (),
-    first: Limit = None,
+    limit: Limit = None,
     again: Again = False,
     cpus: int | None = None,
     cpus_per_run: int | None = None,
@@ -182,6 +183,7 @@ def launch(
         shared: Let your Unix group read the records, including all that later commands add.
     """
     from sweeper.cli.text import plan_text
+    from sweeper.launch.chosen import RunChoice
     from sweeper.launch.launch import prepare
     from sweeper.records.permissions import closed_on_the_way
 
@@ -194,7 +196,7 @@ def launch(
         take_over=take_over,
         overrides=set_,
     )
-    prepared = prepare(file, runs_dir, options, runs=runs, where=where, limit=first, again=again)
+    prepared = prepare(file, runs_dir, options, choice=RunChoice(runs, where, limit), again=again)
     closed = closed_on_the_way(runs_dir) if shared else None
     if closed is not None:
         complain(f"--shared: others can't open {closed}; to allow it, run: chmod g+x {closed}")
@@ -247,8 +249,8 @@ def retry(
 
     options = replace(_options(cpus), brake=brake, take_over=take_over)
     limits = {
-        **limit("timeout_s", "--timeout", timeout, duration_s),
-        **limit("memory_per_run", "--memory-per-run", memory_per_run, size_bytes),
+        **amount("timeout_s", "--timeout", timeout, duration_s),
+        **amount("memory_per_run", "--memory-per-run", memory_per_run, size_bytes),
     }
     prepared = prepare_retry(
         group_folder(runs_dir, group), options, causes=cause, trainer=trainer, limits=limits
@@ -363,7 +365,7 @@ def evaluate(
     if not targets or not names:
         raise SweeperError("sweep evaluate takes a group or run ids, and --datasets NAME,NAME")
     options = replace(_options(cpus), brake=brake, take_over=take_over)
-    limits = limit("timeout_s", "--timeout", timeout, duration_s)
+    limits = amount("timeout_s", "--timeout", timeout, duration_s)
     prepared = prepare_evaluation(runs_dir, targets, names, options, trainer=trainer, limits=limits)
     stream = sys.stderr if json else sys.stdout
     end = launch_here(

@@ -11,7 +11,14 @@ from rich.table import Table
 from sweeper.cli.columns import grid as _grid
 from sweeper.cli.columns import rendered as _rendered
 from sweeper.records.code import code_words, missing_text
-from sweeper.report.format import NOTHING, axis_words, earlier_runs, run_words, value_text
+from sweeper.report.format import (
+    NOTHING,
+    axis_words,
+    earlier_runs,
+    part_words,
+    run_words,
+    value_text,
+)
 from sweeper.suggest import counted
 from sweeper.units import duration, size
 
@@ -107,8 +114,8 @@ def _program_row(plan: Mapping[str, Any]) -> list[tuple[str, object]]:
 
 
 def _chosen_row(plan: Mapping[str, Any]) -> list[tuple[str, object]]:
-    of = plan.get("chosen_of")
-    return [("chosen", f"{plan['total']} of the sweep's {of} runs")] if of is not None else []
+    part = part_words(plan, plan["total"])
+    return [("chosen", part)] if part else []
 
 
 def _excluded_row(plan: Mapping[str, Any]) -> list[tuple[str, object]]:
@@ -192,7 +199,9 @@ def status_text(status: Mapping[str, Any]) -> str:
     finished = counts.get("finished", 0)
     head = f"{status['group']}: {finished} of {status['total']} finished"
     rest = ", ".join(f"{count} {word}" for word, count in counts.items() if word != "finished")
-    lines: list[Table | str] = [(f"{head}; {rest}" if rest else head) + _earlier(status)]
+    lines: list[Table | str] = [
+        (f"{head}; {rest}" if rest else head) + _earlier(status) + _part(status)
+    ]
     lines += [f"note: {status['note']}"] if status.get("note") else []
     if status.get("eta_s") is not None:
         lines.append(f"about {duration(status['eta_s'])} left")
@@ -229,6 +238,12 @@ def status_text(status: Mapping[str, Any]) -> str:
     return _rendered(*lines)
 
 
+def _part(answer: Mapping[str, Any]) -> str:
+    """Of which runs the answer speaks, where it isn't all of them."""
+    part = part_words(answer, answer["total"]) if answer.get("chosen_of") is not None else None
+    return f" ({part})" if part else ""
+
+
 def _launch_row(launch: Mapping[str, Any]) -> tuple[str, ...]:
     shard, job = launch["shard"], launch["job"]
     return (
@@ -249,11 +264,12 @@ def crashed_text(answer: Mapping[str, Any], *, everything: bool = False) -> str:
     doubts = [doubt["message"] for doubt in answer["in_doubt"]]
     if not causes:
         return _rendered(
-            f"{group}: every run that has ended is finished{_earlier(answer)}", *doubts
+            f"{group}: every run that has ended is finished{_earlier(answer)}{_part(answer)}",
+            *doubts,
         )
     runs = {run["id"]: run for run in answer["runs"]}
     number = f"{counted(len(runs), 'run')} without a good outcome, {counted(len(causes), 'cause')}"
-    parts = [f"{group}: {number}{_earlier(answer)}"]
+    parts = [f"{group}: {number}{_earlier(answer)}{_part(answer)}"]
     for cause in causes:
         example = runs[cause["example"]]
         parts += ["", f"{cause['runs']} {cause['outcome']}: {_cause_words(cause)}"]

@@ -18,6 +18,7 @@ from sweeper.keys import joined, labels
 from sweeper.suggest import listed, meant, shown
 
 __all__ = [
+    "Cell",
     "Dimension",
     "Names",
     "Subject",
@@ -58,7 +59,8 @@ class Subject:
 class Names:
     """Finds what a key of the user's means, by its dotted path or an unambiguous ending of it.
 
-    `failed` are the paths of keys with errors: what depends on them isn't reported.
+    `failed` are the paths of keys with errors: what depends on them isn't reported. `subjects` are
+    what the paths mean, made of the axes and the fixed fields unless they are given.
     """
 
     report: Report
@@ -66,21 +68,23 @@ class Names:
     fixed: Section
     failed: frozenset[str] = frozenset()
     renamed: Mapping[str, str] = field(default_factory=dict)
-    _subjects: dict[str, Subject] = field(default_factory=dict)
+    subjects: dict[str, Subject] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.subjects:
+            return
         for path, field_type, value in leaves(self.fixed):
             if value is not MISSING and not isinstance(value, AxisPlaceholder):
-                self._subjects[path] = Subject(path, None, (_cell(field_type, value),))
+                self.subjects[path] = Subject(path, None, (_cell(field_type, value),))
         for index, axis in enumerate(self.axes):
             whole = tuple(_cell(axis.field_type, value) for value in axis.values)
-            self._subjects[axis.key] = Subject(axis.key, index, whole)
+            self.subjects[axis.key] = Subject(axis.key, index, whole)
             for path, cells in _inner_cells(axis).items():
-                self._subjects[path] = Subject(path, index, cells)
+                self.subjects[path] = Subject(path, index, cells)
         for path, section in self.tagged():
             tag = joined(path, str(section.tag))
-            if tag in self._subjects:
-                self._subjects[tag] = replace(self._subjects[tag], words=section.candidates())
+            if tag in self.subjects:
+                self.subjects[tag] = replace(self.subjects[tag], words=section.candidates())
 
     def tagged(self) -> Iterator[tuple[str, SectionType]]:
         """Paths and types of all sections that are one of several kinds."""
@@ -97,15 +101,15 @@ class Names:
         """
         if self._depends_on_an_error(word):
             return None
-        if word in self._subjects:
-            return self._subjects[word]
-        ending = [path for path in self._subjects if path.endswith("." + word)]
-        varying = [path for path in ending if self._subjects[path].axis is not None]
+        if word in self.subjects:
+            return self.subjects[word]
+        ending = [path for path in self.subjects if path.endswith("." + word)]
+        varying = [path for path in ending if self.subjects[path].axis is not None]
         # An axis itself comes before the fields inside the values of another one.
         own = [path for path in varying if any(path == axis.key for axis in self.axes)]
         found = own or varying or ending
         if len(found) == 1:
-            return self._subjects[found[0]]
+            return self.subjects[found[0]]
         if found:
             message = f"{what}: `{shown(word)}` could be {listed(found)}: write the whole path"
         else:
@@ -115,14 +119,14 @@ class Names:
             message += (
                 self._new_key(word)
                 or meant(word, known_words)
-                or meant(word, [*self._subjects, *labels(list(self._subjects)).values()])
+                or meant(word, [*self.subjects, *labels(list(self.subjects)).values()])
             )
         self.report.error(mark, message)
         return None
 
     def is_section(self, word: str) -> bool:
         """Whether there are keys inside what a key means."""
-        return any(f".{word}." in f".{path}" for path in self._subjects)
+        return any(f".{word}." in f".{path}" for path in self.subjects)
 
     def _new_key(self, word: str) -> str:
         old = next((old for old in self.renamed if f".{old}".endswith(f".{word}")), None)
@@ -374,7 +378,7 @@ def _matching(subject: Subject, node: Node, report: Report, what: str) -> frozen
 
 def _tell_unmet(subject: Subject, node: Node, report: Report, what: str) -> None:
     text = node.text if isinstance(node, ScalarNode) else ""
-    values = [str(cell.plain) for cell in subject.cells if cell is not None]
+    values = list(dict.fromkeys(str(cell.plain) for cell in subject.cells if cell is not None))
     said = f"`{shown(text)}`" if text else "this value"
     hint = meant(text, values) or f"; it has {listed(values)}"
     report.warn(node.mark, f"{what}: `{subject.key}` is never {said} in this sweep{hint}")

@@ -12,7 +12,7 @@ from sweeper.config.yaml_nodes import Entry, MappingNode, parse
 from sweeper.errors import ConfigError, Mark, Problem
 from sweeper.suggest import shown
 
-__all__ = ["WHERE", "read_where"]
+__all__ = ["WHERE", "read_where", "where_words"]
 
 WHERE = "--where"
 _OPENING, _CLOSING, _QUOTES = "[{(", "]})", "\"'"
@@ -37,6 +37,14 @@ def read_where(
         said = dict.fromkeys(problem.message for problem in report.problems)
         raise ConfigError([Problem("", 0, 0, message) for message in said])
     return tuple(found)
+
+
+def where_words(texts: Sequence[str]) -> str:
+    """Conditions as people read them: ``alpha = 0.1 and head = b``, several with ``or``."""
+    return " or ".join(
+        " and ".join(" = ".join(word.strip() for word in part.split("=", 1)) for part in own)
+        for own in map(_parts, texts)
+    )
 
 
 def _mapping(text: str, report: Report) -> MappingNode:

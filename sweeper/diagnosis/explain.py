@@ -19,7 +19,14 @@ from sweeper.records.layout import is_run_id
 from sweeper.records.lookup import run_name
 from sweeper.records.parameters import ABSENT, varying_values
 from sweeper.records.queries import BadEnd, doubts
-from sweeper.records.state import INTERRUPTED, STANDINGS, WORTH_RETRYING, RunState
+from sweeper.records.state import (
+    ALL_RUNS,
+    INTERRUPTED,
+    STANDINGS,
+    WORTH_RETRYING,
+    Chosen,
+    RunState,
+)
 from sweeper.trainer import DEFAULT_TRAINER
 
 __all__ = [
@@ -43,11 +50,15 @@ _PLAIN_WORD = re.compile(r"[^\W\d][\w.+/-]*")
 _WORDS_OF_YAML = {"true", "false", "null"}
 
 
-def crash_groups(folder: GroupFolder, *, everything: bool = False) -> dict[str, Any]:
+def crash_groups(
+    folder: GroupFolder, *, everything: bool = False, chosen: Chosen = ALL_RUNS
+) -> dict[str, Any]:
     """Every run without a good outcome, and why, for `sweep crashed`.
 
-    It speaks of the sweep as it was last launched, or with `everything` of all runs of the group.
-    Returns `group`, `trainer` (None for the default one), `causes` (see `explained`), `runs`
+    It speaks of the sweep as it was last launched, or with `everything` of all runs of the group;
+    of these only of the `chosen` ones, among which conditions are sought too.
+    Returns `group`, `total` (how many runs these are), `chosen_of`, `where`, `limit`,
+    `trainer` (None for the default one), `causes` (see `explained`), `runs`
     (those of `records.crashed` as mappings), both of the same moment, `earlier` (how many runs of
     earlier sweep files are left out), and what works next: `show` and `rerun` name a run for these
     commands, `retry` says whether that has anything to do. `in_doubt` are launches of which this
@@ -56,13 +67,16 @@ def crash_groups(folder: GroupFolder, *, everything: bool = False) -> dict[str, 
     """
     seen = snapshot(folder)
     found = seen.state
-    state = found if everything else found.as_planned()
+    whole = found if everything else found.as_planned()
+    state = chosen.part(whole)
     runs = crashed(folder, state)
     causes = explained(by_cause(runs), list(state.runs.values()))
     last = state.last_training
     trainer = last.trainer if last else None
     return {
         "group": folder.group,
+        "total": state.total,
+        **chosen.plain(whole),
         "trainer": None if trainer == DEFAULT_TRAINER else trainer,
         "causes": causes,
         "runs": [run.plain() for run in runs],

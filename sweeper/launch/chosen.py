@@ -1,55 +1,63 @@
-"""Which runs of a sweep a person means, by conditions and by ids."""
+"""Which runs of a sweep a person means: by conditions, by ids, or the first few."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
+from dataclasses import dataclass
 from itertools import islice
 
 from sweeper.config import Sweep
 from sweeper.errors import RecordError
-from sweeper.records import GroupFolder, Shard
+from sweeper.records import WHOLE, GroupFolder, Shard
 from sweeper.suggest import listed, meant
 
-__all__ = ["chosen_runs"]
+__all__ = ["RunChoice", "chosen_runs"]
 
 
-def chosen_runs(
-    sweep: Sweep,
-    folder: GroupFolder,
-    runs: Sequence[str],
-    where: Sequence[str],
-    shard: Shard,
-    *,
-    limit: int | None = None,
-) -> frozenset[str] | None:
-    """The ids of the runs that are meant; None where nothing is said, which means all.
+@dataclass(frozen=True)
+class RunChoice:
+    """What a person says of the runs that are meant.
 
     `runs` are ids or their first characters, also as ``GROUP/ID``; any of them is meant. Any of the
     `where` may hold (see `sweeper.config.where`). With both, both must be true. Of what is left,
-    `limit` keeps the first so many in the order of the sweep, finished ones counted. Raises
-    `RecordError` for an id that the sweep doesn't have and where nothing is left, `ConfigError` for
-    a bad condition.
+    the first `limit` runs in the file's order are meant.
     """
-    if not runs and not where and limit is None:
+
+    runs: tuple[str, ...] = ()
+    where: tuple[str, ...] = ()
+    limit: int | None = None
+
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing is said, which means all runs."""
+        return not self.runs and not self.where and self.limit is None
+
+
+def chosen_runs(
+    sweep: Sweep, folder: GroupFolder, choice: RunChoice, shard: Shard = WHOLE
+) -> tuple[str, ...] | None:
+    """The ids of the runs that are meant, in the file's order; None for all of them.
+
+    Of those that are meant, only the ones in the shard are returned. Raises `RecordError` for an id
+    that the sweep doesn't have and where nothing is left, `ConfigError` for a bad condition.
+    """
+    if choice.is_all:
         return None
-    matching = {spec.id for spec in (sweep.matching(where) if where else sweep)}
+    runs, where = choice.runs, choice.where
+    specs = sweep.matching(where) if where else iter(sweep)
+    matching = [spec.id for spec in (specs if runs else islice(specs, choice.limit))]
     if where and not matching:
         raise RecordError(f"--where: no run of this sweep fulfils {listed(where)}")
-    chosen = frozenset(matching)
     if runs:
-        known = {spec.id for spec in sweep} if where else matching
-        chosen &= {_found(word, known, folder) for word in runs}
-        if not chosen:
+        known = {spec.id for spec in sweep} if where else set(matching)
+        named = {_found(word, known, folder) for word in runs}
+        matching = [run for run in matching if run in named][: choice.limit]
+        if not matching:
             raise RecordError(f"none of these runs fulfils {listed(where)}")
-    own = frozenset(filter(shard.holds, chosen))
+    own = tuple(filter(shard.holds, matching))
     if not own:
         raise RecordError(f"none of these runs is in shard {shard}")
-    return own if limit is None else _first(own, sweep, limit)
-
-
-def _first(own: frozenset[str], sweep: Sweep, limit: int) -> frozenset[str]:
-    """The first `limit` runs of these, in the order of the sweep."""
-    return frozenset(islice((spec.id for spec in sweep if spec.id in own), limit))
+    return own
 
 
 def _found(word: str, known: Collection[str], folder: GroupFolder) -> str:

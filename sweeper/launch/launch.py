@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +24,7 @@ from sweeper.errors import ClaimLostError, HostError, RecordError
 from sweeper.host.cpus import cpu_offer, cut_slots
 from sweeper.host.facts import thread_rooms
 from sweeper.host.identity import Host, batch_job, this_host
-from sweeper.launch.chosen import chosen_runs
+from sweeper.launch.chosen import RunChoice, chosen_runs
 from sweeper.launch.known_trainers import remember, search_folders
 from sweeper.launch.recorded_trainer import check_installed
 from sweeper.launch.sources import SourceWatch, record_sources, sources_of
@@ -40,7 +40,6 @@ from sweeper.records import (
 from sweeper.records.events import Event, Launched, LaunchEnded
 from sweeper.records.permissions import readable_as
 from sweeper.records.queries import corrected, who_lives
-from sweeper.records.summaries import keep_summary
 from sweeper.suggest import counted
 
 __all__ = ["ClaimedLog", "announce", "careful", "compare", "launch", "prepare", "recovered"]
@@ -51,21 +50,20 @@ def prepare(
     runs_dir: Path,
     options: Options,
     *,
-    runs: Sequence[str] = (),
-    where: Sequence[str] = (),
-    limit: int | None = None,
+    choice: RunChoice = RunChoice(),  # noqa: B008  (frozen)
     again: bool = False,
 ) -> Prepared:
     """Read the sweep file, the records and the host.
 
-    `runs`, `where` and `limit` choose runs, see `chosen_runs`; `again` trains those that finished
-    or diverged too. Raises `ConfigError`, `RecordError`, `HostError`.
+    `choice` says which runs are meant; `again` trains those that finished or
+    diverged too. Raises `ConfigError`, `RecordError`, `HostError`.
     """
     sweep = read_sweep(file, search=search_folders(file), overrides=options.overrides)
     sweep = replace(sweep, resources=options.upon(sweep.resources))
     folder = GroupFolder(runs_dir, sweep.group)
-    chosen = chosen_runs(sweep, folder, runs, where, options.shard, limit=limit)
-    return compare(SweepFile(sweep, folder, options.shard, chosen, again), options)
+    found = chosen_runs(sweep, folder, choice, options.shard)
+    chosen = None if found is None else frozenset(found)
+    return compare(SweepFile(sweep, folder, options.shard, chosen, again, choice), options)
 
 
 def compare(work: Work, options: Options) -> Prepared:
@@ -131,9 +129,7 @@ def launch(
                 stack.callback(careful(view.close))
                 end = _supervise(prepared, log, view, options)
                 ending.append(end)
-        done = LaunchEnd(launch_id, folder, prepared.records.state(), end)
-    keep_summary(folder)
-    return done
+        return LaunchEnd(launch_id, folder, prepared.records.state(), end)
 
 
 class ClaimedLog:

@@ -13,6 +13,7 @@ from sweeper.diagnosis.invalid_points import invalid_groups
 from sweeper.engine.policy import BRAKE_AFTER, Policy
 from sweeper.engine.supervisor import End
 from sweeper.host.cpus import Slot
+from sweeper.launch.chosen import RunChoice
 from sweeper.launch.sources import Sources
 from sweeper.plan import Plan, describe, invalid_cause, remaining
 from sweeper.records import GroupFolder, GroupReader, GroupState, write_atomically
@@ -151,6 +152,8 @@ class SweepFile:
     chosen: frozenset[str] | None = None
     """The ids of the only runs that are considered; None for all."""
     again: bool = False
+    choice: RunChoice = field(default_factory=RunChoice)
+    """What was said to choose them."""
     purpose: Purpose = "train"
     datasets: None = None
 
@@ -181,6 +184,8 @@ class SweepFile:
             invalid_groups=groups,
             shard=self.shard,
             chosen=self.chosen is not None,
+            where=self.choice.where,
+            limit=self.choice.limit,
         )
 
     def announce(self, plan: Plan, state: GroupState) -> Announcement:

@@ -28,6 +28,8 @@ def describe(
     invalid_groups: Sequence[Mapping[str, Any]] = (),
     shard: Shard = WHOLE,
     chosen: bool = False,
+    where: Sequence[str] = (),
+    limit: int | None = None,
 ) -> dict[str, Any]:
     """What the plan says, ready for JSON.
 
@@ -41,7 +43,8 @@ def describe(
     where which condition holds, and those for everywhere else. `excluded` counts the points that
     `exclude` and `only` took out of the grid, `failed_before` the runs to train that have failed
     before, `again` those that have finished or diverged before; `chosen_of` is the number of runs
-    in the sweep where only some are considered, else None; `programs` is None where the trainer
+    in the sweep where only some are considered, else None; `where` and `limit` say which, and are
+    those of the command line; `programs` is None where the trainer
     doesn't say which runs share one. `first` are the first runs in the order of dispatch.
     """
     runs = [run for pack in plan.packs for run in pack.runs]
@@ -66,6 +69,8 @@ def describe(
         "failed_before": plan.failed_before,
         "again": plan.again,
         "chosen_of": sweep.count() if chosen else None,
+        "where": list(where),
+        "limit": limit,
         "invalid_groups": list(invalid_groups),
         "programs": len({run.program for run in runs}) if sweep.trainer.names_programs else None,
         "packs": len(plan.packs),

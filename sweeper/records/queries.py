@@ -23,10 +23,12 @@ from sweeper.records.layout import GroupFolder, RunFolder
 from sweeper.records.metrics import Progress, read_progress
 from sweeper.records.outcomes import Cause, Outcome
 from sweeper.records.state import (
+    ALL_RUNS,
     EVALUATE,
     INTERRUPTED,
     RUNNING,
     WAITING,
+    Chosen,
     GroupState,
     Launch,
     RunState,
@@ -126,11 +128,16 @@ def _launch_lives(launch: Launch, claims: Claims, folder: GroupFolder, here: Hos
 
 
 def status(
-    folder: GroupFolder, *, now: float | None = None, everything: bool = False
+    folder: GroupFolder,
+    *,
+    now: float | None = None,
+    everything: bool = False,
+    chosen: Chosen = ALL_RUNS,
 ) -> dict[str, Any]:
     """How far a group is, for `sweep status`; `now` is unix time and defaults to the clock.
 
-    It speaks of the sweep as it was last launched, or with `everything` of all runs of the group.
+    It speaks of the sweep as it was last launched, or with `everything` of all runs of the group;
+    of these only of the `chosen` ones (`chosen_of`, `where`, `limit` say which), without `eta_s`.
     Returns `group`, `note` (a user's, or None), `total`, `counts` (by standing, zeroes included,
     adding up to `total`),
     `running` (a list), `eta_s` (an estimate, see `eta_s`, or None), `wall_s` (how long the last
@@ -143,7 +150,8 @@ def status(
     """
     now = time.time() if now is None else now
     seen = snapshot(folder)
-    state = seen.state if everything else seen.state.as_planned()
+    whole = seen.state if everything else seen.state.as_planned()
+    state = chosen.part(whole)
     launch = state.launches[-1] if state.launches else None
     alive = seen.alive[launch.writer] if launch else None
     running = [run for run in state.runs.values() if run.running]
@@ -160,9 +168,12 @@ def status(
         "group": folder.group,
         "note": state.note,
         "total": state.total,
+        **chosen.plain(whole),
         "counts": state.counts(),
         "running": [_running(run, progress[run.id], now) for run in running],
-        "eta_s": eta_s(state, training, now=now, fractions=fractions) if training else None,
+        "eta_s": eta_s(state, training, now=now, fractions=fractions)
+        if training and state is whole
+        else None,
         "wall_s": _wall_s(state, launch, now if alive else None) if launch else None,
         "launch": _launch(launch, alive) if launch else None,
         "launches": [_launch(item, seen.alive[item.writer]) for item in seen.open_launches],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,9 +11,11 @@ from sweeper.records.outcomes import Cause, Outcome
 from sweeper.records.shards import WHOLE, Shard
 
 __all__ = [
+    "ALL_RUNS",
     "STANDINGS",
     "WORTH_RETRYING",
     "Attempt",
+    "Chosen",
     "CodeChange",
     "GroupState",
     "Launch",
@@ -243,6 +245,30 @@ class GroupState:
             for run_id, run in self.runs.items()
         }
         return replace(self, runs=runs)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The runs that an answer is about: `where` and `limit` as they were given.
+
+    `of` makes the state that has only these runs; None, that of all.
+    """
+
+    where: tuple[str, ...] = ()
+    limit: int | None = None
+    of: Callable[[GroupState], GroupState] | None = None
+
+    def part(self, state: GroupState) -> GroupState:
+        """The state with these runs only."""
+        return state if self.of is None else self.of(state)
+
+    def plain(self, state: GroupState) -> dict[str, Any]:
+        """What answers say: `chosen_of` is how many runs there are to choose from, or None."""
+        of = None if self.of is None else state.total
+        return {"chosen_of": of, "where": list(self.where), "limit": self.limit}
+
+
+ALL_RUNS = Chosen()
 
 
 def _stopped(attempt: Attempt, dead: Collection[str]) -> Attempt:

@@ -6,7 +6,7 @@ import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -22,6 +22,8 @@ from sweeper.records.parameters import (
     parameter_key,
     varying_axes,
 )
+from sweeper.records.state import ALL_RUNS, Chosen
+from sweeper.report.format import part_words
 
 __all__ = [
     "AxisColumn",
@@ -97,6 +99,7 @@ class Table:
     earlier: int = 0
     more: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()  # what else to say of these runs, a sentence each
+    choice: Mapping[str, Any] = field(default_factory=dict)  # see `Chosen.plain`
 
 
 def group_table(
@@ -106,18 +109,27 @@ def group_table(
     metrics: Sequence[str] | None = None,
     group_seeds: bool = True,
     everything: bool = False,
+    chosen: Chosen = ALL_RUNS,
 ) -> Table:
-    """`results_table` of the group in `folder`, read from its records."""
-    state = snapshot(folder).state
+    """`results_table` of the group in `folder`, or of the `chosen` runs, read from its records."""
+    seen = snapshot(folder).state
+    whole = seen if everything else seen.as_planned()
+    state = chosen.part(whole)
     found = results_table(
         {folder.group: state},
         by=by,
         metrics=metrics,
         group_seeds=group_seeds,
-        everything=everything,
+        everything=True,  # what isn't wanted is left out already
     )
-    code = code_of(folder, state if everything else state.as_planned())
-    return replace(found, notes=tuple(code["messages"]))
+    choice = chosen.plain(whole)
+    part = part_words(choice, state.total)
+    return replace(
+        found,
+        earlier=0 if everything else len(seen.earlier),
+        notes=(*([part] if part else []), *code_of(folder, state)["messages"]),
+        choice=choice,
+    )
 
 
 def results_table(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sweeper.keys import value_key
+from sweeper.suggest import counted
 
 __all__ = [
     "NOTHING",
@@ -17,6 +18,7 @@ __all__ = [
     "distinct_heads",
     "earlier_runs",
     "exact_text",
+    "part_words",
     "run_words",
     "short_names",
     "significant",
@@ -132,6 +134,22 @@ def distinct_heads(heads: Sequence[tuple[str, str]]) -> list[str]:
 def earlier_runs(count: int) -> str:
     """That a group holds runs which its sweep, as it was last launched, doesn't have."""
     return f"{count} more {'run' if count == 1 else 'runs'} from earlier files"
+
+
+def part_words(answer: Mapping[str, Any], count: int) -> str | None:
+    """``12 of 36 runs, where activation = tanh``: of how many an answer speaks; None for all.
+
+    `count` is how many they are; `chosen_of`, `where` and `limit` are in the answer.
+    """
+    if answer.get("chosen_of") is None:
+        return None
+    first = "the first " if count == answer["limit"] else ""
+    words = f"{first}{count} of {counted(answer['chosen_of'], 'run')}"
+    if not answer["where"]:
+        return words
+    from sweeper.config.where import where_words  # brings the YAML reader along
+
+    return f"{words}, where {where_words(answer['where'])}"
 
 
 def run_words(run_id: str, name: str | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from sweeper.errors import SweeperError
@@ -23,7 +23,7 @@ from sweeper.report.format import (
     with_spread,
 )
 
-__all__ = ["Format", "group_table", "render", "results_table"]
+__all__ = ["Format", "group_table", "plain", "render", "results_table"]
 
 _MORE_SHOWN = 4
 
@@ -252,6 +252,12 @@ def _standings(table: Table) -> list[str]:
 
 
 def _json(table: Table) -> str:
+    data = plain(table)
+    return json.dumps(finite(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def plain(table: Table) -> dict[str, Any]:
+    """The table as a mapping for JSON, in full precision."""
     rows = [
         {
             "group": row.group,
@@ -264,17 +270,17 @@ def _json(table: Table) -> str:
         }
         for row in table.rows
     ]
-    data: Mapping[str, Any] = {
+    return {
         "groups": list(table.groups),
         "axes": [{"key": axis.key, "label": axis.label} for axis in table.axes],
         "metrics": list(table.metrics),
         "headline": table.headline,
         "averaged_over": [axis.key for axis in table.averaged],
         "earlier": table.earlier,
+        **table.choice,
         "notes": list(table.notes),
         "rows": rows,
     }
-    return json.dumps(finite(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _json_statistic(statistic: Statistic) -> dict[str, Any]:

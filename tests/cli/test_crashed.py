@@ -44,7 +44,7 @@ def test_it_explains_and_lists_twenty_or_all(
     assert short.count("    axes ") == 20
     assert printed(capsys, *where, "--all").count("    axes ") == 30
     answer = json.loads(printed(capsys, *where, "--json"))
-    keys = ["group", "trainer", "causes", "runs", "in_doubt", "earlier", "show", "rerun", "retry"]
-    assert list(answer) == keys
+    keys = ["group", "total", "chosen_of", "where", "limit", "trainer", "causes", "runs"]
+    assert list(answer) == [*keys, "in_doubt", "earlier", "show", "rerun", "retry"]
     assert len(answer["runs"]) == 30
     assert answer["causes"][0]["condition"]["text"] == "head = b"

@@ -353,6 +353,10 @@ def test_runs_without_axis_values_and_groups_without_crashes(
     empty = GroupFolder(tmp_path / "runs", "empty").make()
     assert crash_groups(empty) == {
         "group": "empty",
+        "total": 0,
+        "chosen_of": None,
+        "where": [],
+        "limit": None,
         "trainer": None,
         "causes": [],
         "runs": [],

@@ -12,7 +12,7 @@ from pretended_hosts import Machine, OpenLaunch, open_launch, sweep_of
 
 from sweeper.cli.text import plan_text
 from sweeper.errors import RecordError
-from sweeper.launch.chosen import chosen_runs
+from sweeper.launch.chosen import RunChoice, chosen_runs
 from sweeper.launch.launch import announce
 from sweeper.launch.notes import notes_on
 from sweeper.launch.sources import SourceFile, Sources
@@ -35,12 +35,15 @@ class Scene:
         self,
         runs: Sequence[str] = (),
         where: Sequence[str] = (),
+        limit: int | None = None,
         *,
         again: bool = False,
         shard: Shard = WHOLE,
     ) -> OpenLaunch:
-        chosen = chosen_runs(self.file.sweep, self.file.folder, runs, where, shard)
-        work: SweepFile = replace(self.file, chosen=chosen, again=again, shard=shard)
+        choice = RunChoice(tuple(runs), tuple(where), limit)
+        found = chosen_runs(self.file.sweep, self.file.folder, choice, shard)
+        chosen = None if found is None else frozenset(found)
+        work: SweepFile = replace(self.file, chosen=chosen, choice=choice, again=again, shard=shard)
         return open_launch(self.machine, work, next(self.names), now=lambda: float(next(self.time)))
 
     def train(self, launch: OpenLaunch, outcome: Outcome = Outcome.FINISHED) -> None:
@@ -86,6 +89,32 @@ def test_again_trains_all_of_them_or_those_that_are_chosen(scene: Scene) -> None
     assert launch.prepared.plan.again == 1
 
 
+@pytest.mark.parametrize(
+    ("runs", "where", "limit", "places"),
+    [
+        ([], [], 2, [0, 1]),
+        ([], [], 9, [0, 1, 2, 3, 4, 5]),
+        ([], ["seed=[1,3,5]"], 2, [1, 3]),
+        ([5, 2, 0], [], 2, [0, 2]),
+        ([5, 2, 0], ["seed=[2,5]"], 1, [2]),
+    ],
+)
+def test_a_limit_takes_the_first_of_those_that_are_meant(
+    scene: Scene, runs: list[int], where: list[str], limit: int, places: list[int]
+) -> None:
+    launch = scene.launch([scene.ids[place] for place in runs], where, limit, again=True)
+    assert launch.planned() == [scene.ids[place] for place in places]
+
+
+def test_shards_are_parts_of_what_the_limit_takes(scene: Scene) -> None:
+    shards = [Shard(1, 2), Shard(2, 2)]
+    found = [
+        chosen_runs(scene.file.sweep, scene.file.folder, RunChoice(limit=4), shard)
+        for shard in shards
+    ]
+    assert sorted(run for part in found for run in part or ()) == sorted(scene.ids[:4])
+
+
 def test_the_new_attempts_decide_and_the_total_stays_that_of_the_sweep(scene: Scene) -> None:
     scene.train(scene.launch(scene.ids[:2], again=True), Outcome.CRASHED)
     state = scene.state()
@@ -121,7 +150,7 @@ def test_the_plan_says_what_is_chosen_and_what_is_trained_again(scene: Scene) ->
     plan = scene.launch(where=["seed=[0,1,2]"], again=True).prepared
     text = plan_text({**plan.work.describe(plan.plan), "slots": 1})
     assert "3: 3 to train (0 new, 3 again)" in text
-    assert "3 of the sweep's 6 runs" in text
+    assert "3 of 6 runs, where seed = [0,1,2]" in text
 
 
 def test_a_run_that_the_sweep_lacks_is_named_with_the_nearest(scene: Scene) -> None:
@@ -166,19 +195,3 @@ def test_runs_of_other_code_are_counted_and_those_without_a_folder_named(scene: 
         f"trains it again",
     )
     assert notes_on(replace(after, sources=old)).other_code == ()
-
-
-def test_a_limit_keeps_the_first_of_the_chosen_runs_in_the_order_of_the_sweep(
-    tmp_path: Path,
-) -> None:
-    scene = Scene(tmp_path)
-
-    def chosen(runs: Sequence[str], where: Sequence[str], limit: int) -> list[str]:
-        found = chosen_runs(scene.file.sweep, scene.file.folder, runs, where, WHOLE, limit=limit)
-        return sorted(found or ())
-
-    first, second, third, *_ = scene.ids
-    assert chosen((), (), 2) == sorted([first, second])
-    assert chosen((third, second), (), 1) == [second]
-    assert chosen((), ("seed=[1,2,3]",), 2) == sorted([second, third])
-    assert chosen((), (), 100) == sorted(scene.ids)
