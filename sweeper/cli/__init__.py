@@ -9,7 +9,19 @@ from __future__ import annotations
 import sys
 
 # Importing the commands adds them to the app.
-from sweeper.cli import completion, edits, foreign, groups, host, init, logs, one_run, records, runs
+from sweeper.cli import (
+    completion,
+    edits,
+    foreign,
+    groups,
+    host,
+    init,
+    logs,
+    one_run,
+    records,
+    runs,
+    stop,
+)
 from sweeper.cli.common import app, main
 
 __all__ = [
@@ -26,6 +38,7 @@ __all__ = [
     "one_run",
     "records",
     "runs",
+    "stop",
 ]
 
 
