@@ -100,8 +100,8 @@ class Supervisor:
 
     `observe` gets every event right after it was written, `tick` is called several times a second
     while nothing happens. `stop_requests` says how often it is asked to stop otherwise than by
-    signals, 2 being as much as often. With `datasets`, trained runs are evaluated on them instead of trained;
-    the journal then gets `EvaluationStarted` and `Evaluated`, which change no run's outcome.
+    signals. With `datasets`, trained runs are evaluated on them instead of trained; the journal
+    then gets `EvaluationStarted` and `Evaluated`, which change no run's outcome.
     `clock` counts seconds from any moment. `proven` are the axis values of runs that finished in
     earlier launches.
     """
