@@ -21,6 +21,7 @@ from sweeper.cli import (
     records,
     runs,
     stop,
+    watch,
 )
 from sweeper.cli.common import app, main
 
@@ -39,6 +40,7 @@ __all__ = [
     "records",
     "runs",
     "stop",
+    "watch",
 ]
 
 

@@ -105,7 +105,7 @@ def _asked_text(group: str, asked: Sequence[Occupant], *, now: bool) -> str:
         doubt = "" if launch.lives else " (this host can't tell whether it still lives)"
         place = f"host {launch.host}, process {launch.pid}{job}{shard}"
         lines.append(f"  {launch.launch}  {place}{doubt}")
-    lines.append(f"next:\n  sweep status {group}")
+    lines.append(f"next:\n  sweep watch {group}")
     return "\n".join(lines) + "\n"
 
 

@@ -366,7 +366,7 @@ def _busy(group: str, owner: Owner, lives: bool | None) -> str:
     if lives:
         return (
             f"the group `{group}` is being run by another launch: {_who(owner)}; watch it with "
-            f"`sweep status {group}`, or end it with `sweep stop {group}`"
+            f"`sweep watch {group}`, or end it with `sweep stop {group}`"
         )
     return (
         f"the group `{group}` is claimed by another launch: {_who(owner)}; this host can't tell "

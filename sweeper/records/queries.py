@@ -41,6 +41,7 @@ __all__ = [
     "progress_of",
     "snapshot",
     "status",
+    "status_of",
     "who_lives",
 ]
 
@@ -142,7 +143,13 @@ def status(
     Raises `RecordError` for a group without records.
     """
     now = time.time() if now is None else now
-    seen = snapshot(folder)
+    return status_of(folder, snapshot(folder), now=now, everything=everything)
+
+
+def status_of(
+    folder: GroupFolder, seen: Snapshot, *, now: float, everything: bool = False
+) -> dict[str, Any]:
+    """As `status`, of what was read already."""
     state = seen.state if everything else seen.state.as_planned()
     launch = state.launches[-1] if state.launches else None
     alive = seen.alive[launch.writer] if launch else None

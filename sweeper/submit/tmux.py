@@ -92,7 +92,7 @@ def start_session(
         group=group,
         where=f"tmux session {name}",
         commands={
-            "watch": f"sweep status {shlex.quote(group)}",
+            "watch": f"sweep watch {shlex.quote(group)}",
             "attach": _attach(name, environ),
             "stop": f"sweep stop {shlex.quote(group)}",
             "close": _close(name),

@@ -51,7 +51,7 @@ def test_the_only_group_at_work_is_asked(
     assert capsys.readouterr().out == (
         "g: asked 1 launch to stop at the next step of its runs\n"
         f"  aaaa  host {here.name}, process {here.pid}\n"
-        "next:\n  sweep status g\n"
+        "next:\n  sweep watch g\n"
     )
     assert requested(folder, "aaaa") == 1
 

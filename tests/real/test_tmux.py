@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support import SWEEP as SWEEP_SCRIPT
 from support import Bench, wait_until
 
 pytestmark = pytest.mark.real
@@ -51,7 +52,7 @@ def test_a_sweep_from_launch_to_stop(bench: TmuxBench) -> None:
     first = bench.sweep("launch", file, "--tmux", "--cpus", 2)
     assert first.stdout == (
         "g: launched in tmux session sweep-g\n"
-        "  watch   sweep status g\n"
+        "  watch   sweep watch g\n"
         "  attach  tmux attach -t sweep-g\n"
         "  stop    sweep stop g\n"
         "  close   tmux kill-session -t '=sweep-g'\n"
@@ -61,6 +62,7 @@ def test_a_sweep_from_launch_to_stop(bench: TmuxBench) -> None:
     assert busy.returncode == 2
     assert "or end it with `sweep stop g`" in busy.stderr
     assert not arguments_with("secret")
+    watch_and_leave(bench)
 
     assert bench.sweep("stop", "g", "--wait").stdout.endswith("ended\n")
     assert bench.state("g").counts()["stopped"] == 1
@@ -70,6 +72,27 @@ def test_a_sweep_from_launch_to_stop(bench: TmuxBench) -> None:
     assert "there is a tmux session `sweep-g` already" in taken.stderr
     bench.tmux("send-keys", "-t", "=sweep-g:", "Enter")
     wait_until(lambda: not bench.tmux("ls"), state=bench.screen)
+
+
+def watch_and_leave(bench: TmuxBench) -> None:
+    """Look at the run's log and back, then quit; the sweep doesn't notice."""
+    watching = (str(SWEEP_SCRIPT), "watch", "g")
+    bench.tmux("new-session", "-d", "-s", "w", "-x", "80", "-y", "24", "--", *watching)
+
+    def shows(text: str) -> None:
+        wait_until(
+            lambda: text in bench.tmux("capture-pane", "-p", "-t", "=w:"), state=bench.screen
+        )
+
+    shows("1 of 2 finished; 1 running")
+    shows("> slot")
+    bench.tmux("send-keys", "-t", "=w:", "Enter")
+    shows("deed: wait for stop")
+    bench.tmux("send-keys", "-t", "=w:", "Escape")
+    shows("> slot")
+    bench.tmux("send-keys", "-t", "=w:", "q")
+    wait_until(lambda: "w:" not in bench.tmux("ls").replace("sweep-g:", ""), state=bench.screen)
+    assert bench.state("g").counts()["running"] == 1
 
 
 def test_an_error_in_the_file_starts_nothing(bench: TmuxBench) -> None:
