@@ -78,11 +78,18 @@ def _head(seen: Mapping[str, Any], width: int) -> list[str]:
     bar = max(min(width - 30, 60), 10)
     filled = bar * over // max(seen["total"], 1)
     left = seen["eta_s"]
-    eta = "" if left is None else f"  about {duration(left)} left"
+    eta = "" if left is None else f"  about {duration(left)} left{_range(seen['eta_range_s'])}"
     lines.append(f"{'█' * filled}{'░' * (bar - filled)}{eta}")
     lines += [_launch(launch) for launch in seen["launches"]] or [_over(seen["launch"])]
     facts = _facts(seen)
     return [*lines, *([facts] if facts else [])]
+
+
+def _range(interval: Sequence[float] | None) -> str:
+    """The uncertainty of the time left, where it is more than nothing."""
+    if interval is None or duration(interval[0]) == duration(interval[1]):
+        return ""
+    return f" ({duration(interval[0])} to {duration(interval[1])})"
 
 
 def _launch(launch: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from sweeper.errors import RecordError
 from sweeper.host.identity import Host, this_host
 from sweeper.records.claims import Claims, owner_lives, read_claims
 from sweeper.records.code import code_of, missing_folders
-from sweeper.records.eta import eta_s
+from sweeper.records.eta import eta_range_s, eta_s
 from sweeper.records.fold import fold
 from sweeper.records.journal import read_journal
 from sweeper.records.layout import GroupFolder, RunFolder
@@ -134,7 +134,7 @@ def status(
     It speaks of the sweep as it was last launched, or with `everything` of all runs of the group.
     Returns `group`, `note` (a user's, or None), `total`, `counts` (by standing, zeroes included,
     adding up to `total`),
-    `running` (a list), `eta_s` (an estimate, see `eta_s`, or None), `wall_s` (how long the last
+    `running` (a list), `eta_s` (an estimate, see `eta_s`, or None), `eta_range_s`, `wall_s` (how long the last
     launch has worked: until its end, now, or the last thing it wrote), `launch` (the last one, with
     `alive`: True, False, or None for unknown), `launches` (all that live or may live, likewise),
     `in_doubt` (see `doubts`), `headline`, `earlier` (how many runs of earlier sweep files are left
@@ -163,13 +163,15 @@ def status_of(
         if item.purpose != EVALUATE
         and (seen.alive[item.writer] or item is launch or item.writer in writers)
     ]
+    left_s = eta_s(state, training, now=now, fractions=fractions) if training else None
     return {
         "group": folder.group,
         "note": state.note,
         "total": state.total,
         "counts": state.counts(),
         "running": [_running(run, progress[run.id], now) for run in running],
-        "eta_s": eta_s(state, training, now=now, fractions=fractions) if training else None,
+        "eta_s": left_s,
+        "eta_range_s": eta_range_s(state, training, left_s),
         "wall_s": _wall_s(state, launch, now if alive else None) if launch else None,
         "launch": _launch(launch, alive) if launch else None,
         "launches": [_launch(item, seen.alive[item.writer]) for item in seen.open_launches],

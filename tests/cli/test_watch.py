@@ -73,12 +73,12 @@ def body(folder: GroupFolder, width: int, height: int, reader: Reader | None = N
 
 def test_at_80_columns(folder: GroupFolder) -> None:
     assert body(folder, 80, 10, Reader(place=1)) == [
-        "█" * 16 + "░" * 34 + "  about 2 min left",
+        "█" * 16 + "░" * 34,
         "launch L1, host node7, process 812, 2 slots",
         "",
         "  slot 0   run1  step 300  10.0/s loss 0.0323  lr=0.1",
         "> slot 1   run3  step 90   10.0/s loss 0.100   lr=0.3",
-        "  crashed  run2  10 s ago                      ValueError: bad\\x1b head at train.…",
+        "  crashed  run2  10 s ago                      ValueError: bad\\x1b head  lr=0.2",
         "",
         "",
         "q quit  j/k move  o outcome  enter log  (showing running and failed)",
