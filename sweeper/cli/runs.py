@@ -203,7 +203,7 @@ def launch(
     if tmux or tmux_name is not None:
         from sweeper.cli.submissions import launch_in_tmux
 
-        launch_in_tmux(prepared, tmux_name, take_over=take_over, json=json)
+        launch_in_tmux(prepared, tmux_name, shared=shared, take_over=take_over, json=json)
         return 0
     return _train(prepared, options, plan_text, json=json)
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["launch_in_tmux", "submission_text"]
 
 
-def launch_in_tmux(prepared: Prepared, name: str | None, *, take_over: bool, json: bool) -> None:
+def launch_in_tmux(
+    prepared: Prepared, name: str | None, *, shared: bool, take_over: bool, json: bool
+) -> None:
     """Start this very command in a new tmux session, and say how to get at it.
 
     Raises `SweeperError`, with nothing started, for whatever the launch would fail for at once.
@@ -32,6 +34,7 @@ def launch_in_tmux(prepared: Prepared, name: str | None, *, take_over: bool, jso
         check_name(name)
     check_installed(work.trainer)
     check_free(work.folder, here=this_host(), shard=work.shard, take_over=take_over)
+    work.folder.make(shared=shared)  # so that it can be watched at once
     arguments = without_options(sys.argv[1:], ["--tmux", "--json"], ["--tmux-name"])
     started = start_session(
         group, name or session_name(group, shard), [*own_command(), *arguments], os.environ

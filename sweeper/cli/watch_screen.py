@@ -40,7 +40,8 @@ def choices(seen: Mapping[str, Any]) -> list[str | None]:
 
 def entries(seen: Mapping[str, Any], outcome: str | None) -> list[Mapping[str, Any]]:
     """The runs of the list: those that run, then those that ended badly, the last first."""
-    running = [{**run, "outcome": "running"} for run in seen["running"]]
+    in_order = sorted(seen["running"], key=lambda run: (run["host"] or "", run["slot"] or 0))
+    running = [{**run, "outcome": "running"} for run in in_order]
     if outcome is None:
         return [*running, *(run for run in seen["ended"] if run["outcome"] != _GOOD)]
     return [run for run in [*running, *seen["ended"]] if run["outcome"] == outcome]
@@ -75,7 +76,7 @@ def _head(seen: Mapping[str, Any], width: int) -> list[str]:
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seen["at"]))
     lines = [f"{at}  {seen['group']}: {done} of {seen['total']} finished; {rest}".rstrip("; ")]
     over = seen["total"] - counts.get("running", 0) - counts.get("waiting", 0)
-    bar = max(min(width - 30, 60), 10)
+    bar = max(min(width - 50, 60), 10)
     filled = bar * over // max(seen["total"], 1)
     left = seen["eta_s"]
     eta = "" if left is None else f"  about {duration(left)} left{_range(seen['eta_range_s'])}"

@@ -134,9 +134,10 @@ def status(
     It speaks of the sweep as it was last launched, or with `everything` of all runs of the group.
     Returns `group`, `note` (a user's, or None), `total`, `counts` (by standing, zeroes included,
     adding up to `total`),
-    `running` (a list), `eta_s` (an estimate, see `eta_s`, or None), `eta_range_s`, `wall_s` (how long the last
-    launch has worked: until its end, now, or the last thing it wrote), `launch` (the last one, with
-    `alive`: True, False, or None for unknown), `launches` (all that live or may live, likewise),
+    `running` (a list), `eta_s` (an estimate, see `eta_s`, or None), `eta_range_s`, `wall_s`
+    (how long the last launch has worked: until its end, now, or the last thing it wrote),
+    `launch` (the last one, with `alive`: True, False, or None for unknown),
+    `launches` (all that live or may live, likewise),
     `in_doubt` (see `doubts`), `headline`, `earlier` (how many runs of earlier sweep files are left
     out), `code` (see `code_of`), `without_folder` (the ids of finished runs whose folder is gone),
     `damaged_lines` of the journal.

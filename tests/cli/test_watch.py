@@ -73,7 +73,7 @@ def body(folder: GroupFolder, width: int, height: int, reader: Reader | None = N
 
 def test_at_80_columns(folder: GroupFolder) -> None:
     assert body(folder, 80, 10, Reader(place=1)) == [
-        "█" * 16 + "░" * 34,
+        "█" * 10 + "░" * 20,
         "launch L1, host node7, process 812, 2 slots",
         "",
         "  slot 0   run1  step 300  10.0/s loss 0.0323  lr=0.1",
