@@ -146,11 +146,11 @@ def _moved(folder: GroupFolder, seen: dict[str, Any], reader: Reader, key: str) 
 def _log_tail(folder: GroupFolder, run: str) -> tuple[str, ...]:
     from sweeper.records.log_reader import LogReader
 
-    log = LogReader(folder.run(run).log_file)
     try:
+        log = LogReader(folder.run(run).log_file)
         log.skip_to_tail(_LOG_LINES)
         lines = [*log.new_lines(), log.last_line()]
-    except OSError:
+    except (OSError, SweeperError):  # no log, or no id that a folder could have
         return (f"run {run} has no log",)
     return (f"log of {run}:", *(line.expandtabs() for line in lines if line))
 
