@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SWEEP_FILE ?= configs/sweeps/quickstart.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test coverage faults soak lint format types bench constraints site reference wheel clean
+.PHONY: help sweep test coverage faults real soak lint format types bench constraints site reference wheel clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,11 @@ coverage: $(VENV)/.installed-test  ## run the quick test suite and list the line
 
 faults: $(VENV)/.installed-test  ## run the tests with real failures of hosts and runs, and of security
 	$(BIN)/python -m pytest -m faults
+
+real: $(VENV)/.installed-test  ## run the tests with a real tmux, which apt installs if it is missing
+	command -v tmux > /dev/null || apt-get install -y --no-install-recommends tmux \
+	  || { apt-get update && apt-get install -y --no-install-recommends tmux; }
+	$(BIN)/python -m pytest -m real
 
 soak: $(VENV)/.installed-test  ## train thousands of runs under failures (SOAK=short for a few hundred)
 	$(BIN)/python -m pytest -m soak

@@ -9,7 +9,20 @@ from __future__ import annotations
 import sys
 
 # Importing the commands adds them to the app.
-from sweeper.cli import completion, edits, foreign, groups, host, init, logs, one_run, records, runs
+from sweeper.cli import (
+    completion,
+    edits,
+    foreign,
+    groups,
+    host,
+    init,
+    logs,
+    one_run,
+    records,
+    runs,
+    stop,
+    watch,
+)
 from sweeper.cli.common import app, main
 
 __all__ = [
@@ -26,6 +39,8 @@ __all__ = [
     "one_run",
     "records",
     "runs",
+    "stop",
+    "watch",
 ]
 
 

@@ -150,6 +150,8 @@ def launch(
     shared: bool = False,
     shard: ShardOption = None,
     take_over: TakeOver = False,
+    tmux: bool = False,
+    tmux_name: str | None = None,
     runs_dir: RunsDir = DEFAULT_RUNS,
     json: Json = False,
 ) -> int:
@@ -166,7 +168,7 @@ def launch(
     ```text
     sweep launch configs/sweeps/quickstart.yaml
     sweep launch my-sweep.yaml --cpus 64 --runs-dir /data/runs
-    tmux new -s sweep 'sweep launch my-sweep.yaml'
+    sweep launch my-sweep.yaml --tmux
     sweep launch my-sweep.yaml --shard 2/4
     sweep launch my-sweep.yaml --set steps=100 --set group=trial --limit 4
     sweep launch my-sweep.yaml --again --where 'alpha=0.1'
@@ -181,6 +183,9 @@ def launch(
         brake: Pause if the first eight runs all fail for the same cause, and hold back parameter
             values with which eight do (the default).
         shared: Let your Unix group read the records, including all that later commands add.
+        tmux: Launch in a new tmux session and return at once. The session goes on when you log out,
+            and stays to be read when the launch has ended.
+        tmux_name: The name of that session (default: `sweep-GROUP`); goes with --tmux or without.
     """
     from sweeper.cli.text import plan_text
     from sweeper.launch.chosen import RunChoice
@@ -200,6 +205,11 @@ def launch(
     closed = closed_on_the_way(runs_dir) if shared else None
     if closed is not None:
         complain(f"--shared: others can't open {closed}; to allow it, run: chmod g+x {closed}")
+    if tmux or tmux_name is not None:
+        from sweeper.cli.submissions import launch_in_tmux
+
+        launch_in_tmux(prepared, tmux_name, shared=shared, take_over=take_over, json=json)
+        return 0
     return _train(prepared, options, plan_text, json=json)
 
 

@@ -99,8 +99,9 @@ class Supervisor:
     """Runs waves of jobs on slots and writes the journal.
 
     `observe` gets every event right after it was written, `tick` is called several times a second
-    while nothing happens. With `datasets`, trained runs are evaluated on them instead of trained;
-    the journal then gets `EvaluationStarted` and `Evaluated`, which change no run's outcome.
+    while nothing happens. `stop_requests` says how often it is asked to stop otherwise than by
+    signals. With `datasets`, trained runs are evaluated on them instead of trained; the journal
+    then gets `EvaluationStarted` and `Evaluated`, which change no run's outcome.
     `clock` counts seconds from any moment. `proven` are the axis values of runs that finished in
     earlier launches.
     """
@@ -117,6 +118,7 @@ class Supervisor:
         backend: Backend,
         observe: Callable[[Event], None],
         tick: Callable[[], None] = lambda: None,
+        stop_requests: Callable[[], int] = lambda: 0,
         datasets: tuple[str, ...] | None = None,
         clock: Callable[[], float] = time.monotonic,
         proven: Sequence[Mapping[str, Any]] = (),
@@ -130,6 +132,7 @@ class Supervisor:
         self._backend = backend
         self._observe = observe
         self._tick = tick
+        self._asked_elsewhere = stop_requests
         self._datasets = datasets
         self._clock = clock
         self._proven = proven
@@ -176,6 +179,8 @@ class Supervisor:
         return bool(self._stop_requests or self._pause)
 
     def _step(self) -> None:
+        # Not added to the signals: one of each is one polite request.
+        self._stop_requests = max(self._stop_requests, self._asked_elsewhere())
         if self._stopping():
             self._stop_waves()
         elif self._brake:

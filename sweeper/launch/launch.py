@@ -40,6 +40,8 @@ from sweeper.records import (
 from sweeper.records.events import Event, Launched, LaunchEnded
 from sweeper.records.permissions import readable_as
 from sweeper.records.queries import corrected, who_lives
+from sweeper.records.stop_requests import StopRequests
+from sweeper.records.summaries import keep_summary
 from sweeper.suggest import counted
 
 __all__ = ["ClaimedLog", "announce", "careful", "compare", "launch", "prepare", "recovered"]
@@ -129,7 +131,9 @@ def launch(
                 stack.callback(careful(view.close))
                 end = _supervise(prepared, log, view, options)
                 ending.append(end)
-        return LaunchEnd(launch_id, folder, prepared.records.state(), end)
+        done = LaunchEnd(launch_id, folder, prepared.records.state(), end)
+    keep_summary(folder)
+    return done
 
 
 class ClaimedLog:
@@ -227,6 +231,7 @@ def _supervise(prepared: Prepared, log: ClaimedLog, view: View, options: Options
     scratch = Scratch.create(log.claim.owner.launch)
     show, observe = careful(view.tick), careful(view.observe)
     watch = SourceWatch(prepared.sources)
+    requests = StopRequests(work.folder, log.claim.owner.launch)
 
     def tick() -> None:
         log.check()  # what runs must not write on beside whoever has taken over
@@ -253,10 +258,12 @@ def _supervise(prepared: Prepared, log: ClaimedLog, view: View, options: Options
             backend=RayBackend(scratch),
             observe=observe,
             tick=tick,
+            stop_requests=requests.look,
             proven=[r.axis_values for r in state.runs.values() if r.outcome in PROVEN],
             datasets=work.datasets,
         ).run(_jobs(prepared))
     finally:
+        requests.forget()
         scratch.remove()
 
 

@@ -23,7 +23,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
@@ -38,7 +38,7 @@ from sweeper.records.layout import GroupFolder, make_folder, read_json
 from sweeper.records.permissions import file_mode, folder_mode, readable_as
 from sweeper.records.shards import WHOLE, Shard
 
-__all__ = ["Claim", "Claims", "Owner", "claim", "owner_lives", "read_claims"]
+__all__ = ["Claim", "Claims", "Owner", "check_free", "claim", "owner_lives", "read_claims"]
 
 # What another host has made may stay invisible here for a minute: NFS caches absence.
 _INVISIBLE_S = 90.0
@@ -248,10 +248,7 @@ def claim(
 
     def with_mine(now: Claims) -> tuple[Owner, ...]:
         fallen[:] = [other for other in now.owners if other.shard.overlaps(shard)]
-        for other in fallen:
-            lives = owner_lives(other, folder, here)
-            if lives or (lives is None and not take_over):
-                raise BusyError(_busy(folder.group, other, lives))
+        _check_fallen(fallen, folder, here, take_over=take_over)
         return (*(other for other in now.owners if other not in fallen), owner)
 
     try:
@@ -266,6 +263,22 @@ def claim(
             _lock_file(folder, other.launch).unlink()
     assert number is not None  # there is always something to add
     return Claim(folder, owner, number, lock)
+
+
+def check_free(folder: GroupFolder, *, here: Host, shard: Shard, take_over: bool = False) -> None:
+    """Raise `BusyError` where `claim` would: for now, as nothing is claimed."""
+    owners = [owner for owner in read_claims(folder).owners if owner.shard.overlaps(shard)]
+    _check_fallen(owners, folder, here, take_over=take_over)
+
+
+def _check_fallen(
+    owners: Iterable[Owner], folder: GroupFolder, here: Host, *, take_over: bool
+) -> None:
+    """Raise `BusyError` for the first owner that isn't known to be dead."""
+    for owner in owners:
+        lives = owner_lives(owner, folder, here)
+        if lives or (lives is None and not take_over):
+            raise BusyError(_busy(folder.group, owner, lives))
 
 
 def _without(now: Claims, launch: str) -> tuple[Owner, ...] | None:
@@ -353,7 +366,7 @@ def _busy(group: str, owner: Owner, lives: bool | None) -> str:
     if lives:
         return (
             f"the group `{group}` is being run by another launch: {_who(owner)}; watch it with "
-            f"`sweep status {group}`, or end it with Ctrl-C there"
+            f"`sweep watch {group}`, or end it with `sweep stop {group}`"
         )
     return (
         f"the group `{group}` is claimed by another launch: {_who(owner)}; this host can't tell "

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 
 from sweeper.records.outcomes import SETTLED, Outcome
 from sweeper.records.state import GroupState, Launch, RunState
 
-__all__ = ["eta_s"]
+__all__ = ["eta_range_s", "eta_s"]
 
 # Below this a fraction says more about the start of a run than about its length.
 LEAST_FRACTION = 0.02
@@ -57,6 +58,30 @@ def eta_s(
     at_once = max(sum(launch.slots or 1 for launch in launches), len(elapsed), 1)
     rest = max((sum(left) + to_come * typical) / at_once, max(left, default=0.0))
     return rest if math.isfinite(rest) else None  # a damaged journal may hold any time
+
+
+def eta_range_s(
+    state: GroupState, launches: Sequence[Launch], eta: float | None
+) -> tuple[float, float] | None:
+    """The interval around an `eta_s` in which the end is to be expected; None where unknown.
+
+    A heuristic: one standard deviation of the sum of what is to come to either side, with the error
+    of the average that it was estimated from. It takes runs for independent of each other, so it is
+    too narrow where the parameters decide how long a run takes. At least two runs must have
+    finished.
+    """
+    walls = [
+        run.wall_s
+        for run in state.runs.values()
+        if run.outcome is Outcome.FINISHED and run.wall_s is not None
+    ]
+    if eta is None or len(walls) < 2:
+        return None
+    at_once = max(sum(launch.slots or 1 for launch in launches), 1)
+    spread, typical = statistics.stdev(walls), statistics.fmean(walls)
+    number = eta * at_once / typical if typical > 0 else 0.0  # of runs that are left
+    error = spread * math.sqrt(number + number**2 / len(walls)) / at_once
+    return (max(eta - error, 0.0), eta + error) if math.isfinite(error) else None
 
 
 def _not_begun(launch: Launch, state: GroupState) -> int:

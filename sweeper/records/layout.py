@@ -7,6 +7,7 @@
         summary.json        what the journal comes to, kept for `sweep list`
         claims/             who may train which part of it, see `sweeper.records.claims`
         sources/            the trainer's files that a launch began with, by their digest
+        requests/           what launches are asked to do, see `sweeper.records.stop_requests`
         journal/*.jsonl     the events, one file per writer: they decide
         results/            tables and figures
         runs/<id>/          what a person opens: config, metrics, result, log
@@ -263,6 +264,15 @@ class GroupFolder:
         return self.sources_dir / f"{digest if is_run_id(digest) else 'unknown'}.json"
 
     @property
+    def requests_dir(self) -> Path:
+        """The folder of requests to launches."""
+        return self.path / "requests"
+
+    def stop_request(self, launch: str) -> Path:
+        """The file that asks a launch to stop; a journal may hold anything as the launch's id."""
+        return self.requests_dir / f"{launch if is_run_id(launch) else 'unknown'}.json"
+
+    @property
     def results_dir(self) -> Path:
         return self.path / "results"
 
@@ -295,6 +305,7 @@ class GroupFolder:
                 self.plan_file,
                 self.summary_file,
                 self.sources_dir,
+                self.requests_dir,
                 self.journal_dir,
                 self.claims_dir,
                 self.results_dir,

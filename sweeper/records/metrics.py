@@ -26,6 +26,7 @@ __all__ = [
     "last_values",
     "read_progress",
     "read_rows",
+    "tail_rows",
 ]
 
 Row = dict[str, float]
@@ -78,6 +79,20 @@ def last_values(path: Path, *, within_bytes: int = 1 << 18) -> Row:
     for item in parse(data)[0]:
         values.update(_numbers(item))
     return values
+
+
+def tail_rows(path: Path, *, within_bytes: int = 1 << 14) -> list[Row]:
+    """The last whole rows of a file, as many as are within so many bytes of its end."""
+    try:
+        with open(path, "rb", opener=plain_file) as file:
+            start = max(file.seek(0, os.SEEK_END) - within_bytes, 0)
+            file.seek(start)
+            data = file.read()
+    except OSError:  # not there, or something else of that name
+        return []
+    if start:
+        data = data.partition(b"\n")[2]
+    return [_numbers(item) for item in parse(data)[0]]
 
 
 def first_bad_loss(path: Path) -> Row | None:

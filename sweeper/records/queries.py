@@ -16,7 +16,7 @@ from sweeper.errors import RecordError
 from sweeper.host.identity import Host, this_host
 from sweeper.records.claims import Claims, owner_lives, read_claims
 from sweeper.records.code import code_of, missing_folders
-from sweeper.records.eta import eta_s
+from sweeper.records.eta import eta_range_s, eta_s
 from sweeper.records.fold import fold
 from sweeper.records.journal import read_journal
 from sweeper.records.layout import GroupFolder, RunFolder
@@ -43,6 +43,7 @@ __all__ = [
     "progress_of",
     "snapshot",
     "status",
+    "status_of",
     "who_lives",
 ]
 
@@ -140,16 +141,28 @@ def status(
     of these only of the `chosen` ones (`chosen_of`, `where`, `limit` say which), without `eta_s`.
     Returns `group`, `note` (a user's, or None), `total`, `counts` (by standing, zeroes included,
     adding up to `total`),
-    `running` (a list), `eta_s` (an estimate, see `eta_s`, or None), `wall_s` (how long the last
-    launch has worked: until its end, now, or the last thing it wrote), `launch` (the last one, with
-    `alive`: True, False, or None for unknown), `launches` (all that live or may live, likewise),
+    `running` (a list), `eta_s` (an estimate, see `eta_s`, or None), `eta_range_s`, `wall_s`
+    (how long the last launch has worked: until its end, now, or the last thing it wrote),
+    `launch` (the last one, with `alive`: True, False, or None for unknown),
+    `launches` (all that live or may live, likewise),
     `in_doubt` (see `doubts`), `headline`, `earlier` (how many runs of earlier sweep files are left
     out), `code` (see `code_of`), `without_folder` (the ids of finished runs whose folder is gone),
     `damaged_lines` of the journal.
     Raises `RecordError` for a group without records.
     """
     now = time.time() if now is None else now
-    seen = snapshot(folder)
+    return status_of(folder, snapshot(folder), now=now, everything=everything, chosen=chosen)
+
+
+def status_of(
+    folder: GroupFolder,
+    seen: Snapshot,
+    *,
+    now: float,
+    everything: bool = False,
+    chosen: Chosen = ALL_RUNS,
+) -> dict[str, Any]:
+    """As `status`, of what was read already."""
     whole = seen.state if everything else seen.state.as_planned()
     state = chosen.part(whole)
     launch = state.launches[-1] if state.launches else None
@@ -164,6 +177,9 @@ def status(
         if item.purpose != EVALUATE
         and (seen.alive[item.writer] or item is launch or item.writer in writers)
     ]
+    left_s = None
+    if training and state is whole:
+        left_s = eta_s(state, training, now=now, fractions=fractions)
     return {
         "group": folder.group,
         "note": state.note,
@@ -171,9 +187,8 @@ def status(
         **chosen.plain(whole),
         "counts": state.counts(),
         "running": [_running(run, progress[run.id], now) for run in running],
-        "eta_s": eta_s(state, training, now=now, fractions=fractions)
-        if training and state is whole
-        else None,
+        "eta_s": left_s,
+        "eta_range_s": eta_range_s(state, training, left_s),
         "wall_s": _wall_s(state, launch, now if alive else None) if launch else None,
         "launch": _launch(launch, alive) if launch else None,
         "launches": [_launch(item, seen.alive[item.writer]) for item in seen.open_launches],

@@ -49,7 +49,9 @@ def test_launch_prints_these_keys(launched: tuple[Bench, Any]) -> None:
     assert set(launched[1]) == documented("launch")
 
 
-@pytest.mark.parametrize("command", [name for name in SECTIONS if name not in ("launch", "doctor")])
+@pytest.mark.parametrize(
+    "command", [name for name in SECTIONS if name not in ("launch", "doctor", "stop")]
+)
 def test_a_command_prints_these_keys(launched: tuple[Bench, Any], command: str) -> None:
     bench, _ = launched
     one, other = sorted(bench.state("some").runs)[:2]

@@ -49,7 +49,7 @@ def test_every_file_is_in_the_tree() -> None:
     tree = PAGE[PAGE.index("runs/<group>/") : PAGE.index("**The journal decides.**")]
     group = GroupFolder(Path("runs"), "g")
     places = [group.sweep_file, group.plan_file, group.journal_dir, group.claims_dir]
-    folders = [group.results_dir, group.runs_folder, group.sources_dir]
+    folders = [group.results_dir, group.runs_folder, group.sources_dir, group.requests_dir]
     names = {path.name for path in (*places, *folders)}
 
     for name in names | RunFolder(Path("r")).own_names:

@@ -69,6 +69,8 @@ class Stage:
     datasets: tuple[str, ...] | None = None
     proven: Sequence[Mapping[str, Any]] = ()
     signals: Mapping[float, str] = field(default_factory=dict)
+    requests: Mapping[float, int] = field(default_factory=dict)
+    """How often it is asked to stop by then, from other shells."""
     events: list[Event] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
 
@@ -86,10 +88,15 @@ class Stage:
             journal=self,
             backend=self.backend,
             observe=lambda event: None,
+            stop_requests=self.requested,
             datasets=self.datasets,
             clock=self.backend.now,
             proven=self.proven,
         )
+
+    def requested(self) -> int:
+        due = (n for moment, n in self.requests.items() if moment <= self.backend.now())
+        return max(due, default=0)
 
     def append(self, *events: Event) -> None:
         """The journal: events with their simulated times."""
@@ -629,3 +636,25 @@ def test_whatever_happens_every_attempt_ends_once_and_no_slot_is_used_twice(
         elif isinstance(event, Ended):
             busy[places.pop(event.run)].discard(event.run)
     assert len(stage.of(WaveStarted)) == len(stage.of(WaveEnded))
+
+
+def test_a_request_from_elsewhere_stops_at_the_next_step(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, lambda task, wave, slot: Fate(100.0), requests={20.0: 1})
+    assert stage.run(wave_of(*names(3))) == End("stopped")
+    assert stage.outcomes() == {run: [Outcome.STOPPED] for run in names(2)}
+
+
+def test_a_request_from_elsewhere_to_stop_at_once_waits_for_no_step(tmp_path: Path) -> None:
+    deaf = Fate(1000.0, obeys=False)
+    stage = Stage(tmp_path, lambda task, wave, slot: deaf, requests={20.0: 2})
+    assert stage.run(wave_of(*names(2))) == End("stopped")
+    assert stage.backend.now() < 30.0
+
+
+def test_a_signal_and_a_polite_request_are_no_request_to_stop_at_once(tmp_path: Path) -> None:
+    slow = Fate(40.0, obeys=False)
+    stage = Stage(
+        tmp_path, lambda task, wave, slot: slow, signals={20.0: "SIGINT"}, requests={21.0: 1}
+    )
+    assert stage.run(wave_of(*names(2))) == End("stopped")
+    assert stage.outcomes() == {run: [Outcome.FINISHED] for run in names(2)}
