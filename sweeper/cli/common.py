@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
-from cyclopts import App, CycloptsError, Group, Parameter, Token
+from cyclopts import App, CycloptsError, Group, Parameter, Token, validators
 
 from sweeper.errors import SweeperError
 from sweeper.host.paths import expanded
@@ -36,6 +36,7 @@ __all__ = [
     "Again",
     "Brake",
     "Json",
+    "Limit",
     "RunsDir",
     "SetOption",
     "ShardOption",
@@ -135,6 +136,14 @@ Where = Annotated[
         negative=(),
         help="Only runs for which this holds: `alpha=0.1`, `head=[a,b]`, several with commas; "
         "given more than once, any of them.",
+    ),
+]
+Limit = Annotated[
+    int | None,
+    Parameter(
+        name="--limit",
+        validator=validators.Number(gte=1),
+        help="Only the first so many of these runs, in the order of the file.",
     ),
 ]
 SetOption = Annotated[

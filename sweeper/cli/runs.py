@@ -20,6 +20,7 @@ from sweeper.cli.common import (
     Again,
     Brake,
     Json,
+    Limit,
     RunsDir,
     SetOption,
     ShardOption,
@@ -66,6 +67,7 @@ def plan(
     *runs: AnyRun,
     set_: SetOption = (),
     where: Where = (),
+    first: Limit = None,
     again: Again = False,
     cpus: int | None = None,
     cpus_per_run: int | None = None,
@@ -99,7 +101,7 @@ def plan(
     options = replace(
         _options(cpus, cpus_per_run, runs_per_wave), shard=_shard(shard), overrides=set_
     )
-    prepared = prepare(file, runs_dir, options, runs=runs, where=where, again=again)
+    prepared = prepare(file, runs_dir, options, runs=runs, where=where, limit=first, again=again)
     _warn(prepared)
     problem = lacking(prepared.work.trainer)
     if problem is not None:
@@ -138,6 +140,7 @@ def launch(
     *runs: AnyRun,
     set_: SetOption = (),
     where: Where = (),
+    first: Limit = None,
     again: Again = False,
     cpus: int | None = None,
     cpus_per_run: int | None = None,
@@ -164,7 +167,7 @@ def launch(
     sweep launch my-sweep.yaml --cpus 64 --runs-dir /data/runs
     tmux new -s sweep 'sweep launch my-sweep.yaml'
     sweep launch my-sweep.yaml --shard 2/4
-    sweep launch my-sweep.yaml --set steps=100 --set group=trial
+    sweep launch my-sweep.yaml --set steps=100 --set group=trial --limit 4
     sweep launch my-sweep.yaml --again --where 'alpha=0.1'
     ```
 
@@ -191,7 +194,7 @@ def launch(
         take_over=take_over,
         overrides=set_,
     )
-    prepared = prepare(file, runs_dir, options, runs=runs, where=where, again=again)
+    prepared = prepare(file, runs_dir, options, runs=runs, where=where, limit=first, again=again)
     closed = closed_on_the_way(runs_dir) if shared else None
     if closed is not None:
         complain(f"--shared: others can't open {closed}; to allow it, run: chmod g+x {closed}")

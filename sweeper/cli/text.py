@@ -408,7 +408,8 @@ def ending_text(answer: Mapping[str, Any]) -> str:
         value = f"{headline} {run[headline]:.4g}"
         if place == 1:
             value += " (largest)" if answer["maximise"] else " (smallest)"
-        lines.append(f"  best {place}: {run['id']}  {value}  {words}".rstrip())
+        called = run_words(run["id"], run.get("name"))
+        lines.append(f"  best {place}: {called}  {value}  {words}".rstrip())
     lines += [f"saved {file}" for file in answer["files"]]
     lines += answer["code"]["messages"]
     if answer["message"]:

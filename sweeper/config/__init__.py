@@ -1,7 +1,8 @@
 """Sweep files: YAML text → typed sweep → runs, with every error reported at once.
 
-The stages, each a module: `yaml_text` (limits) → `yaml_nodes` (places) → `schema` (what fields
-accept) → `axes` (one value or several) → `filters`, `grid` (which points) → `expansion` (the runs).
+The stages, each a module: `yaml_text` (limits) → `yaml_nodes` (places) → `overrides` (`--set`) →
+`schema` (what fields accept) → `axes`, `ranges` (one value or several) → `when` (only where) →
+`filters`, `grid` (which points) → `expansion` (the runs).
 """
 
 from sweeper.config.diff import differing

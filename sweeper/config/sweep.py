@@ -137,7 +137,7 @@ def read_sweep(path: Path, *, search: Sequence[Path] = (), overrides: Sequence[s
     problems = [*report.errors(), *defaults.errors]
     if problems:
         raise ConfigError(problems)
-    selection = _select(grid, report, head.reserved)
+    selection, points = _select(grid, report, head.reserved)
     return Sweep(
         path=path,
         text=with_overrides(text, root, counting, head.group),
@@ -149,7 +149,7 @@ def read_sweep(path: Path, *, search: Sequence[Path] = (), overrides: Sequence[s
         warnings=(*report.warnings(), *defaults.warnings),
         wandb={key: value for key, value in head.wandb.items() if key != "group"},
         zipped=tuple(tuple(part.axes[axis].key for axis in own) for own in grid.zipped),
-        _points=_points(grid),
+        _points=points,
         _expansion=Expansion(
             trainer.name,
             grid.section,
@@ -268,13 +268,17 @@ def _read_grid(section: Section, part: ConfigPart, reserved: Mapping[str, Entry]
     return _Grid(section, tuple(grid), tuple(zipped), names, left_out, excludes or (), onlys)
 
 
-def _select(grid: _Grid, report: Report, reserved: Mapping[str, Entry]) -> Selection:
-    """The points that remain. Raises `ConfigError` if none do, or if they can't be counted."""
+def _select(grid: _Grid, report: Report, reserved: Mapping[str, Entry]) -> tuple[Selection, int]:
+    """The points that remain, and how many there are before `exclude` and `only`.
+
+    Raises `ConfigError` if none remain, or if they can't be counted.
+    """
     conditions = [reserved[key] for key in (WHEN, "exclude", "only") if key in reserved]
     mark = conditions[-1].mark if conditions else Mark()
     keys = " and ".join(f"`{entry.key}`" for entry in conditions)
     lengths = [len(dimension.rows) for dimension in grid.dimensions]
     try:
+        points = Selection(lengths, grid.whens).count()
         selection = Selection(lengths, [*grid.whens, *grid.excludes], grid.onlys)
     except EntangledError:
         report.error(mark, f"{keys}: the conditions overlap in too many ways: use fewer")
@@ -282,12 +286,7 @@ def _select(grid: _Grid, report: Report, reserved: Mapping[str, Entry]) -> Selec
     if not selection.count():
         report.error(mark, f"{keys}: no run is left")
         raise ConfigError(report.errors())
-    return selection
-
-
-def _points(grid: _Grid) -> int:
-    """How many points there are before `exclude` and `only`."""
-    return Selection([len(dimension.rows) for dimension in grid.dimensions], grid.whens).count()
+    return selection, points
 
 
 def _axes(part: ConfigPart, grid: Sequence[Dimension]) -> tuple[Axis, ...]:

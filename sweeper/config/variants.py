@@ -34,21 +34,27 @@ class Widened:
     def add(self, index: int, value: Any, variants: list[Any] | None, *, always: bool) -> None:
         """Add a value, or its variants; and the value itself unless they `always` replace it."""
         found = [value] if variants is None else list(variants)
-        if value not in found and not always:
+        word = self._word(value)
+        if word not in map(self._word, found) and not always:
             found.append(value)
             self.instead.add(len(self.values) + len(found) - 1)
         start = len(self.values)
         self.below.append(list(range(start, start + len(found))))
         if variants is not None:
             self.touched = True
-            self.made |= {start + place for place, one in enumerate(found) if one != value}
+            self.made |= {
+                start + place for place, one in enumerate(found) if self._word(one) != word
+            }
         self.values += found
         self.nodes += [self.axis.nodes[index]] * len(found)
 
+    def _word(self, value: Any) -> str:
+        """The value as it goes into an id: the user's dataclasses may compare as they like."""
+        return canonical_json(self.axis.field_type.plain(value))
+
     def repeated(self) -> bool:
         """Whether a variant is a value of the file, or of another variant."""
-        plain = self.axis.field_type.plain
-        words = [canonical_json(plain(value)) for value in self.values]
+        words = [self._word(value) for value in self.values]
         return any(words.count(words[made]) > 1 for made in self.made)
 
     def renumbered(

@@ -231,6 +231,8 @@ def _word(value: Any) -> str:
     """A value as a sweep file has it; a dash for runs without the parameter."""
     if value is ABSENT:
         return "–"
+    if isinstance(value, float):
+        return f"{value:.12g}"
     if isinstance(value, str) and _PLAIN_WORD.fullmatch(value) and value not in _WORDS_OF_YAML:
         return value
     return json.dumps(value, ensure_ascii=False, default=str)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import islice
 
 from sweeper.config import Sweep
 from sweeper.errors import RecordError
@@ -18,15 +19,18 @@ def chosen_runs(
     runs: Sequence[str],
     where: Sequence[str],
     shard: Shard,
+    *,
+    limit: int | None = None,
 ) -> frozenset[str] | None:
     """The ids of the runs that are meant; None where nothing is said, which means all.
 
     `runs` are ids or their first characters, also as ``GROUP/ID``; any of them is meant. Any of the
-    `where` may hold (see `sweeper.config.where`). With both, both must be true. Raises
+    `where` may hold (see `sweeper.config.where`). With both, both must be true. Of what is left,
+    `limit` keeps the first so many in the order of the sweep, finished ones counted. Raises
     `RecordError` for an id that the sweep doesn't have and where nothing is left, `ConfigError` for
     a bad condition.
     """
-    if not runs and not where:
+    if not runs and not where and limit is None:
         return None
     matching = {spec.id for spec in (sweep.matching(where) if where else sweep)}
     if where and not matching:
@@ -40,7 +44,12 @@ def chosen_runs(
     own = frozenset(filter(shard.holds, chosen))
     if not own:
         raise RecordError(f"none of these runs is in shard {shard}")
-    return own
+    return own if limit is None else _first(own, sweep, limit)
+
+
+def _first(own: frozenset[str], sweep: Sweep, limit: int) -> frozenset[str]:
+    """The first `limit` runs of these, in the order of the sweep."""
+    return frozenset(islice((spec.id for spec in sweep if spec.id in own), limit))
 
 
 def _found(word: str, known: Collection[str], folder: GroupFolder) -> str:

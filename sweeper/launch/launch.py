@@ -40,6 +40,7 @@ from sweeper.records import (
 from sweeper.records.events import Event, Launched, LaunchEnded
 from sweeper.records.permissions import readable_as
 from sweeper.records.queries import corrected, who_lives
+from sweeper.records.summaries import keep_summary
 from sweeper.suggest import counted
 
 __all__ = ["ClaimedLog", "announce", "careful", "compare", "launch", "prepare", "recovered"]
@@ -52,17 +53,18 @@ def prepare(
     *,
     runs: Sequence[str] = (),
     where: Sequence[str] = (),
+    limit: int | None = None,
     again: bool = False,
 ) -> Prepared:
     """Read the sweep file, the records and the host.
 
-    `runs` and `where` choose runs, see `chosen_runs`; `again` trains those that finished or
-    diverged too. Raises `ConfigError`, `RecordError`, `HostError`.
+    `runs`, `where` and `limit` choose runs, see `chosen_runs`; `again` trains those that finished
+    or diverged too. Raises `ConfigError`, `RecordError`, `HostError`.
     """
     sweep = read_sweep(file, search=search_folders(file), overrides=options.overrides)
     sweep = replace(sweep, resources=options.upon(sweep.resources))
     folder = GroupFolder(runs_dir, sweep.group)
-    chosen = chosen_runs(sweep, folder, runs, where, options.shard)
+    chosen = chosen_runs(sweep, folder, runs, where, options.shard, limit=limit)
     return compare(SweepFile(sweep, folder, options.shard, chosen, again), options)
 
 
@@ -126,7 +128,9 @@ def launch(
                 stack.callback(careful(view.close))
                 end = _supervise(prepared, log, view, options)
                 ending.append(end)
-        return LaunchEnd(launch_id, folder, prepared.records.state(), end)
+        done = LaunchEnd(launch_id, folder, prepared.records.state(), end)
+    keep_summary(folder)
+    return done
 
 
 class ClaimedLog:

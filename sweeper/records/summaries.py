@@ -2,8 +2,9 @@
 
 Folding the journal of 6,000 runs takes a quarter of a second, and a runs directory has a hundred
 groups. So what a group comes to is kept in its ``summary.json`` once none of its launches can add
-to it any more, together with the sizes of the journal's files, which only ever grow. The file says
-nothing that the journal doesn't: it may be deleted, and is made again.
+to it any more, by the launch or by the next listing, together with the sizes of the journal's
+files, which only ever grow. The file says nothing that the journal doesn't: it may be deleted, and
+is made again.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from sweeper.records.occupants import Occupant, occupants
 from sweeper.records.queries import snapshot
 from sweeper.records.state import STANDINGS
 
-__all__ = ["GroupSummary", "Listing", "Totals", "list_groups"]
+__all__ = ["GroupSummary", "Listing", "Totals", "keep_summary", "list_groups"]
 
 # Rises with whatever changes what a summary says.
 _FORMAT = 1
@@ -91,6 +92,12 @@ def list_groups(runs_dir: Path, here: Host | None = None, *, sizes: bool = False
     found = [_summary(GroupFolder(runs_dir, group), here, exact=sizes) for group in known]
     found.sort(key=lambda it: (-(it.totals.last_time or 0.0), it.group))
     return Listing(tuple(found), _others(runs_dir, set(known)))
+
+
+def keep_summary(folder: GroupFolder) -> None:
+    """Keep what the group comes to at the end of a launch, so that listing it is fast at once."""
+    with contextlib.suppress(OSError, RecordError):
+        _totals(folder, this_host())
 
 
 def _others(runs_dir: Path, known: set[str]) -> tuple[str, ...]:

@@ -161,6 +161,6 @@ def _best(state: GroupState) -> list[dict[str, Any]]:
     ]
     finished.sort(key=lambda item: item[0], reverse=state.maximise)
     return [
-        {"id": run.id, "axis_values": dict(run.axis_values), headline: value}
+        {"id": run.id, "name": run.name, "axis_values": dict(run.axis_values), headline: value}
         for value, run in finished[:_BEST]
     ]

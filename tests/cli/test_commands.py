@@ -126,6 +126,13 @@ def test_diff_tells_only_what_differs(folder: Path) -> None:
     assert "seed" not in keys
 
 
+def test_a_launch_leaves_what_a_listing_needs(folder: Path) -> None:
+    kept = json.loads((folder / "runs" / "hill" / "summary.json").read_text())
+    assert kept["counts"] == {"finished": 6, "diverged": 2}
+    [listed] = answer(folder, "list")["groups"]
+    assert (listed["group"], listed["counts"]) == ("hill", kept["counts"])
+
+
 def test_rerun_gives_the_same_end_without_touching_the_records(folder: Path) -> None:
     bad = answer(folder, "crashed")["runs"][0]["id"]
     before = (folder / "runs" / "hill" / "runs" / bad / "result.json").read_bytes()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sweeper.cli.text import diff_text, show_text, status_text
+from sweeper.cli.text import diff_text, ending_text, evaluation_text, show_text
 from sweeper.report.format import axis_words
 from sweeper.suggest import counted
 
@@ -46,11 +46,16 @@ def test_a_shown_config_is_spelled_as_in_yaml_and_what_is_missing_is_left_out() 
     assert lines[-3:] == [["config:"], ["clip", "null"], ["on", "true"]]
 
 
-def test_one_slot_is_no_slots() -> None:
-    launch = {"id": "L", "host": "h", "pid": 1, "job": None, "shard": None, "slots": 1, "alive": 1}
-    status = {
-        "group": "g", "total": 1, "counts": {"waiting": 1}, "earlier": 0, "running": [],
-        "launches": [launch, launch], "in_doubt": [], "code": {"messages": []},
-        "without_folder": [],
+def test_one_run_on_one_slot() -> None:
+    plan = {"group": "g", "to_evaluate": 1, "datasets": ["d"], "slots": 1}
+    assert evaluation_text(plan) == "g: 1 run to evaluate on d, on 1 slot\n"
+
+
+def test_the_best_runs_are_shown_with_their_names() -> None:
+    best = [{"id": "k3f", "name": "tanh-8", "axis_values": {"width": 8}, "loss": 0.5}]
+    answer = {
+        "group": "g", "headline": "loss", "maximise": False, "table": "", "total": 1, "earlier": 0,
+        "counts": {"finished": 1}, "best": best, "files": [], "message": None, "reason": "done",
+        "all_finished": True, "code": {"messages": []},
     }  # fmt: skip
-    assert "1 slot" in [part.strip() for part in status_text(status).split("  ")]
+    assert "  best 1: k3f (tanh-8)  loss 0.5 (smallest)  width=8" in ending_text(answer).split("\n")

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from sweeper.config import read_sweep
+from sweeper.config.ranges import RANGES
 from sweeper.config.resources import Resources
-from sweeper.config.sweep_keys import RESERVED, Wandb
+from sweeper.config.sweep_keys import RESERVED, WHEN, Wandb
 from sweeper.errors import ConfigError
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sweep-files.md").read_text(encoding="utf-8")
@@ -48,8 +49,10 @@ def test_errors_are_reported_in_these_words(
 
 def test_every_key_is_on_the_page() -> None:
     names = [name.removesuffix("_s") for name in Resources.__dataclass_fields__]
-    for name in (*RESERVED, *names, *Wandb.__dataclass_fields__):
+    for name in (*RESERVED, WHEN, *names, *Wandb.__dataclass_fields__):
         assert f"`{name}`" in PAGE, name
+    for name in RANGES:
+        assert f"`{{{name}: " in PAGE, name
 
 
 ROWS = re.findall(r"^\| `((?:segment_)?length_strategy: .*?)` \| (one value|an axis)", PAGE, re.M)

@@ -211,7 +211,7 @@ def test_scratch_and_records_are_for_their_user_alone(watched: Watched) -> None:
 
 # Where code of the user's may be named: the sweep file that the user has given.
 # The fork server imports what the trainer says to preload.
-IMPORTERS = {"sweeper/trainer.py", "sweeper/engine/fork_server.py"}
+IMPORTERS = {"sweeper/imports.py", "sweeper/engine/fork_server.py"}
 FORBIDDEN_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 FORBIDDEN_CALLS = {"eval", "exec", "__import__", "unsafe_load", "full_load", "load_all"}
 

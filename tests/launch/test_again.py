@@ -166,3 +166,19 @@ def test_runs_of_other_code_are_counted_and_those_without_a_folder_named(scene: 
         f"trains it again",
     )
     assert notes_on(replace(after, sources=old)).other_code == ()
+
+
+def test_a_limit_keeps_the_first_of_the_chosen_runs_in_the_order_of_the_sweep(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path)
+
+    def chosen(runs: Sequence[str], where: Sequence[str], limit: int) -> list[str]:
+        found = chosen_runs(scene.file.sweep, scene.file.folder, runs, where, WHOLE, limit=limit)
+        return sorted(found or ())
+
+    first, second, third, *_ = scene.ids
+    assert chosen((), (), 2) == sorted([first, second])
+    assert chosen((third, second), (), 1) == [second]
+    assert chosen((), ("seed=[1,2,3]",), 2) == sorted([second, third])
+    assert chosen((), (), 100) == sorted(scene.ids)
