@@ -106,6 +106,26 @@ class Run(Protocol):
     def should_stop(self) -> bool:
         """Whether this run should end at its next step."""
 
+    @property
+    def restored(self) -> Path | None:
+        """The folder that an earlier attempt's last `checkpoint` filled; None without one.
+
+        Ask for it once, before the first step: a training that does goes on from there, and the
+        rows that were logged up to the checkpoint are already in the metrics. If it can't use what
+        it finds, it begins at its first step again; the run's log says so.
+        """
+
+    def checkpoint(self, step: int, writer: Callable[[Path], object]) -> bool:
+        """Keep what the run needs in order to go on after `step`, if that is due.
+
+        Call it after every step, when everything up to `step` is logged: it costs a microsecond
+        unless the last checkpoint (or the start) is `checkpoint_every` ago (`resources` of the
+        sweep file, default 5 min) or the run was asked to stop. Then `writer` gets an empty folder,
+        which replaces the last checkpoint once it is complete. The last one is kept until the run
+        has finished or diverged. Returns whether it was written. Raises ValueError for a step
+        before the last one logged, and what `writer` raises.
+        """
+
     def progress(self, fraction: float) -> None:
         """Report how much is done, in [0, 1], for `sweep status`."""
 

@@ -16,9 +16,9 @@ from models.latent_ode.model import LatentOde
 from models.latent_ode.series import Scales
 from models.training import checkpoints
 
-__all__ = ["Trained", "build", "load", "write"]
+__all__ = ["FAMILY", "Trained", "build", "load", "write"]
 
-_FAMILY = "latent_ode"
+FAMILY = "latent_ode"
 _NAME = "final"
 
 
@@ -42,7 +42,7 @@ def write(trained: Trained, path: Path) -> None:
         "config": dataclasses.asdict(trained.config),
         "scales": trained.scales.plain(),
     }
-    checkpoints.write(path, _FAMILY, header, {_NAME: trained.model})
+    checkpoints.write(path, FAMILY, header, {_NAME: trained.model})
 
 
 def load(run_folder: Path | str) -> Trained:
@@ -50,7 +50,7 @@ def load(run_folder: Path | str) -> Trained:
     path = Path(run_folder) / checkpoints.FILE
     (config, scales), models = checkpoints.read(
         path,
-        _FAMILY,
+        FAMILY,
         header_of=_header,
         blank_of=lambda header: eqx.filter_eval_shape(build, header[0]),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -21,7 +22,8 @@ from models.latent_ode.evaluation import evaluate_series, figures, named
 from models.latent_ode.model import LatentOde, SolverSettings
 from models.latent_ode.objective import elbo
 from models.latent_ode.series import Scales, Series, observe, windows
-from models.latent_ode.storage import Trained, build, write
+from models.latent_ode.storage import FAMILY, Trained, build, write
+from models.training import resume
 from models.training.checkpoints import FILE
 from models.training.config import Adam
 from models.training.device import on
@@ -199,7 +201,7 @@ def _train(config: Config, run: Run) -> dict[str, float]:
     rates = rates_of(config)
     noise, clip = jnp.asarray(parameters.noise), jnp.asarray(parameters.gradient_clip)
 
-    step = 0
+    step, state = _restored(run, state, parameters.steps)
     while step < parameters.steps and not run.should_stop():
         end = min(step + _CHUNK, parameters.steps, _next(step, parameters.validation_every))
         rows = _rows(rates, step, end)
@@ -210,6 +212,7 @@ def _train(config: Config, run: Run) -> dict[str, float]:
             trained = Trained(config, scales, state.model)
             _log_validation(run, step, evaluate_series(trained, validation))
         run.progress(step / parameters.steps)
+        resume.checkpoint(run, step, FAMILY, {"step": step}, state)
 
     trained = Trained(config, scales, state.model)
     run.save(FILE, lambda path: write(trained, path))
@@ -222,6 +225,19 @@ def _train(config: Config, run: Run) -> dict[str, float]:
     for name in data.test_datasets:
         result |= named(name, figures(trained, load(name, seed=data.data_seed)))
     return result
+
+
+def _restored(run: Run, fresh: State, steps: int) -> tuple[int, State]:
+    """The step after which the training goes on, and its state; 0 and the fresh one without."""
+
+    def step_of(header: Mapping[str, Any]) -> int:
+        step = int(header["step"])
+        if not 0 < step <= steps:
+            raise ValueError(f"step {step} of {steps}")
+        return step
+
+    found = resume.restored(run, FAMILY, header_of=step_of, blank_of=lambda _: fresh)
+    return found or (0, fresh)
 
 
 def split_series(series: Series, share: float) -> tuple[Series, Series]:

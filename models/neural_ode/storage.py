@@ -15,9 +15,9 @@ from models.training import checkpoints
 from models.training.checkpoints import ModelFileError
 from models.two_body import Units
 
-__all__ = ["Bundle", "Header", "read", "write"]
+__all__ = ["FAMILY", "Bundle", "Header", "read", "write"]
 
-_FAMILY = "neural_ode"
+FAMILY = "neural_ode"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Bundle:
 def write(path: Path, bundle: Bundle) -> None:
     """Write the models of a run."""
     header = asdict(bundle.header) | {"units": bundle.header.units.plain()}
-    checkpoints.write(path, _FAMILY, header, bundle.models)
+    checkpoints.write(path, FAMILY, header, bundle.models)
 
 
 def read(path: Path, expected: Architecture | None = None) -> Bundle:
@@ -75,7 +75,7 @@ def read(path: Path, expected: Architecture | None = None) -> Bundle:
             _compare(path, header.architecture, expected)
         return header
 
-    header, models = checkpoints.read(path, _FAMILY, header_of=header_of, blank_of=_blank)
+    header, models = checkpoints.read(path, FAMILY, header_of=header_of, blank_of=_blank)
     return Bundle(header, models)
 
 

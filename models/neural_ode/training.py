@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from dataclasses import dataclass, field
 
 import jax
 import numpy as np
@@ -17,8 +16,16 @@ from models.neural_ode.curriculum import draw
 from models.neural_ode.evaluation import Solver, measure
 from models.neural_ode.model import NeuralODE
 from models.neural_ode.phases import segment_ratio
+from models.neural_ode.position import (
+    Best,
+    Position,
+    Progress,
+    begin_phase,
+    checkpoint,
+    restored,
+)
 from models.neural_ode.solve import Workspace
-from models.neural_ode.step import Orders, Rows, State, fresh_state, too_many_unsolved
+from models.neural_ode.step import Orders, Rows, too_many_unsolved
 from models.training import checkpoints
 from models.training.device import choose
 from models.training.split import split
@@ -34,30 +41,6 @@ _SECONDS_PER_CHUNK = 0.5
 def say(text: str) -> None:
     """A line for the run's log."""
     print(text, flush=True)
-
-
-@dataclass
-class _Progress:
-    """The progress of a training so far; `last` holds the metrics of the last step.
-
-    `unsolved` counts the segments that were left out of steps.
-    """
-
-    total: int
-    step: int = 0
-    seconds: float = 0.0
-    per_step_s: float = math.inf
-    last: dict[str, float] = field(default_factory=dict)
-    unsolved: int = 0
-    stopped: bool = False
-
-
-@dataclass(frozen=True)
-class _Best:
-    """The model of a phase with the lowest validation loss."""
-
-    model: NeuralODE
-    loss: float
 
 
 def train_one(config: Config, run: Run) -> dict[str, float]:
@@ -82,13 +65,17 @@ def train_one(config: Config, run: Run) -> dict[str, float]:
         size = sum(leaf.size for leaf in jax.tree.leaves(model))
         say(f"{size} parameters on {device}, {len(stages)} phases ready in {compile_s:.1f} s")
 
-        progress = _Progress(sum(stage.phase.steps for stage in stages))
-        bests: list[_Best] = []
-        for stage in stages:
-            model, best = _run_phase(stage, model, run, progress)
-            bests.append(best)
-            if progress.stopped:
+        at = restored(run, stages, model)
+        if at is None:
+            total = sum(stage.phase.steps for stage in stages)
+            at = begin_phase(stages[0], model, Progress(total), [])
+        progress, bests = at.progress, at.bests
+        while True:
+            model = _run_phase(stages[len(bests)], at, run)
+            bests.append(at.best)
+            if progress.stopped or len(bests) == len(stages):
                 break
+            at = begin_phase(stages[len(bests)], model, progress, bests)
         bundle, best_loss = _bundle(units, model, bests, stages[len(bests) - 1])
         run.save(checkpoints.FILE, lambda path: storage.write(path, bundle))
 
@@ -133,67 +120,58 @@ def _split(dataset: Dataset, fraction: float) -> tuple[Dataset, Dataset]:
     return first, second
 
 
-def _run_phase(
-    stage: Stage, model: NeuralODE, run: Run, progress: _Progress
-) -> tuple[NeuralODE, _Best]:
-    """Train one phase from a fresh optimiser; the model at its end and the best of it."""
-    p = stage.config.parameters
-    window, phase = list(stage.phase.window), stage.phase
+def _run_phase(stage: Stage, at: Position, run: Run) -> NeuralODE:
+    """Train one phase from `at` on, which moves along; the model at its end."""
+    p, phase, progress = stage.config.parameters, stage.phase, at.progress
+    window = list(phase.window)
     say(
         f"phase {stage.number}: {phase.steps} steps at lr {phase.lr:g}, {len(stage.training)} "
         f"segments of {phase.segment} samples in {window}"
+        + (f", {at.done} of them done" if at.done else "")
     )
-    rng = np.random.default_rng([stage.config.seed, stage.number])
-    state = fresh_state(model, stage.chunk.program.optimiser)
     workspace = stage.chunk.workspace()
-    best = _Best(model, math.inf)
-    done = 0
-    while done < phase.steps and not progress.stopped:
-        steps = min(_chunk_length(stage, progress), p.validation_every - done % p.validation_every)
-        steps = min(steps, phase.steps - done)
-        state, workspace = _run_chunk(
-            stage, state, workspace, span=(done, steps), rng=rng, run=run, progress=progress
-        )
-        done += steps
+    while at.done < phase.steps and not progress.stopped:
+        left = p.validation_every - at.done % p.validation_every
+        steps = min(_chunk_length(stage, progress), left, phase.steps - at.done)
+        workspace = _run_chunk(stage, at, workspace, steps=steps, run=run)
+        due = steps == left or at.done == phase.steps
+        if due:
+            workspace = _validate(stage, at, workspace, run)
+        # Before what only a stopped run does: an undisturbed one would not have done it.
+        checkpoint(run, at)
         progress.stopped = run.should_stop()
-        if done % p.validation_every == 0 or done == phase.steps or progress.stopped:
-            found, workspace = validate(stage, state.model, workspace)
-            run.log(
-                progress.step,
-                val_loss=found.loss,
-                val_percent=found.percent,
-                val_rms=found.rms,
-            )
-            if found.loss < best.loss or not math.isfinite(best.loss):
-                best = _Best(state.model, found.loss)
+        if progress.stopped and not due:
+            workspace = _validate(stage, at, workspace, run)
         run.progress(progress.step / progress.total)
-    return state.model, best
+    return at.state.model
 
 
-def _chunk_length(stage: Stage, progress: _Progress) -> int:
+def _validate(stage: Stage, at: Position, workspace: Workspace, run: Run) -> Workspace:
+    """Validate and log the model, and keep it if it is the best of its phase."""
+    found, workspace = validate(stage, at.state.model, workspace)
+    run.log(at.progress.step, val_loss=found.loss, val_percent=found.percent, val_rms=found.rms)
+    if found.loss < at.best.loss or not math.isfinite(at.best.loss):
+        at.best = Best(at.state.model, found.loss)
+    return workspace
+
+
+def _chunk_length(stage: Stage, progress: Progress) -> int:
     """Steps of the next call, so that it takes about half a second."""
     wanted = _SECONDS_PER_CHUNK / progress.per_step_s
     return max(1, min(stage.chunk.program.length, int(wanted)))
 
 
 def _run_chunk(
-    stage: Stage,
-    state: State,
-    workspace: Workspace,
-    *,
-    span: tuple[int, int],
-    rng: np.random.Generator,
-    run: Run,
-    progress: _Progress,
-) -> tuple[State, Workspace]:
-    """Run some steps of a phase and log each. `span`: the phase's steps done, and those to do."""
-    program, (start, steps) = stage.chunk.program, span
+    stage: Stage, at: Position, workspace: Workspace, *, steps: int, run: Run
+) -> Workspace:
+    """Run the next steps of a phase and log each."""
+    program, start, progress = stage.chunk.program, at.done, at.progress
     began = time.perf_counter()
-    batches = draw(stage.training, program.places, steps, rng).padded(program.length)
+    batches = draw(stage.training, program.places, steps, at.rng).padded(program.length)
     lr = np.zeros(program.length, np.float32)
     lr[:steps] = stage.lr[start : start + steps]
-    state, workspace, rows, done = stage.chunk.run(
-        state, workspace, batches, Orders(lr, np.int32(steps), True), stage.knobs
+    at.state, workspace, rows, done = stage.chunk.run(
+        at.state, workspace, batches, Orders(lr, np.int32(steps), True), stage.knobs
     )
     finished = int(done)
     seconds = time.perf_counter() - began
@@ -209,7 +187,8 @@ def _run_chunk(
             _diverge(rows, k, stage, run, progress)
         progress.unsolved += int(rows.unsolved[k])
         run.log(progress.step, **progress.last)
-    return state, workspace
+    at.done += steps
+    return workspace
 
 
 def _metrics(rows: Rows, k: int, lr: float) -> dict[str, float]:
@@ -225,7 +204,7 @@ def _metrics(rows: Rows, k: int, lr: float) -> dict[str, float]:
     }
 
 
-def _diverge(rows: Rows, k: int, stage: Stage, run: Run, progress: _Progress) -> None:
+def _diverge(rows: Rows, k: int, stage: Stage, run: Run, progress: Progress) -> None:
     """Log the step that wasn't finite, and raise."""
     with contextlib.suppress(Diverged):
         run.log(progress.step, **progress.last)
@@ -246,7 +225,7 @@ def _diverge(rows: Rows, k: int, stage: Stage, run: Run, progress: _Progress) ->
 
 
 def _bundle(
-    units: Units, final: NeuralODE, bests: list[_Best], stage: Stage
+    units: Units, final: NeuralODE, bests: list[Best], stage: Stage
 ) -> tuple[storage.Bundle, float]:
     """All models of the run, and the validation loss of the best.
 

@@ -16,7 +16,7 @@ from typing import IO, Any, TypeVar
 import jax
 import numpy as np
 
-__all__ = ["FILE", "ModelFileError", "read", "write"]
+__all__ = ["FILE", "ModelFileError", "is_array", "read", "write"]
 
 FILE = "model.eqx"
 _FORMAT = "sweeper model 1"
@@ -40,7 +40,7 @@ def write(path: Path, family: str, header: Mapping[str, Any], models: Mapping[st
         file.write(json.dumps(line).encode() + b"\n")
         for model in models.values():
             for leaf in jax.tree.leaves(model):
-                if _is_array(leaf):
+                if is_array(leaf):
                     np.save(file, np.asarray(leaf), allow_pickle=False)
 
 
@@ -119,7 +119,7 @@ def _read_header(
 def _filled(path: Path, file: IO[bytes], blank: Model) -> Model:
     """The blank model with the next arrays of the file."""
     leaves, structure = jax.tree.flatten(blank)
-    filled = [_next(path, file, leaf) if _is_array(leaf) else leaf for leaf in leaves]
+    filled = [_next(path, file, leaf) if is_array(leaf) else leaf for leaf in leaves]
     model: Model = jax.tree.unflatten(structure, filled)
     return model
 
@@ -137,5 +137,6 @@ def _next(path: Path, file: IO[bytes], expected: Any) -> Any:
     return array
 
 
-def _is_array(leaf: Any) -> bool:
+def is_array(leaf: Any) -> bool:
+    """Whether a leaf of a tree is written to the file."""
     return isinstance(leaf, jax.Array | np.ndarray | jax.ShapeDtypeStruct)

@@ -213,7 +213,7 @@ def status_text(status: Mapping[str, Any]) -> str:
                     (
                         run_words(run["id"], run.get("name")),
                         "" if run.get("fraction") is None else f"{run['fraction']:.0%}",
-                        "" if run.get("step") is None else f"step {run['step']}",
+                        _step_words(run),
                         axis_words(run["axis_values"]),
                     )
                     for run in running
@@ -329,12 +329,29 @@ def _explanation(cause: Mapping[str, Any]) -> str:
     return f"{counts} ({cause['note']})" if cause["note"] else counts
 
 
+def _step_words(run: Mapping[str, Any]) -> str:
+    step, restored = run.get("step"), run.get("restored_step")
+    words = "" if step is None else f"step {step}"
+    return words if restored is None else f"{words} (went on from {restored})".lstrip()
+
+
+def _restored_words(attempts: Sequence[Mapping[str, Any]]) -> str | None:
+    """``step 500 (attempt 2)``, for each attempt that went on from a checkpoint."""
+    words = [
+        f"step {attempt['restored_step']} (attempt {attempt['attempt']})"
+        for attempt in attempts
+        if attempt["restored_step"] is not None
+    ]
+    return ", ".join(words) or None
+
+
 def show_text(run: Mapping[str, Any]) -> str:
     """The answer of `sweep show`."""
     keys = ("id", "name", "note", "group", "outcome", "last_step", "wall_s")
     facts = [(key, run.get(key)) for key in keys]
     facts += [(key, _moment(run[key])) for key in ("started", "ended")]
     facts += [("attempts", len(run["attempts"]))]
+    facts += [("went on from", _restored_words(run["attempts"]))]
     facts += [("code", code_words(run["sources"]) or None)]
     parts: list[Table | str] = [_grid([fact for fact in facts if fact[1] is not None])]
     parts += run["code"]

@@ -17,6 +17,9 @@ from sweeper.units import duration_s, size_bytes
 
 __all__ = ["Resources", "Written", "read_resources"]
 
+# What a run may lose: little beside hours, and a checkpoint takes a second or so.
+CHECKPOINT_EVERY_S = 300.0
+
 
 @dataclass(frozen=True)
 class Resources:
@@ -26,7 +29,8 @@ class Resources:
     in bytes that all temporary files of a launch may fill; None takes a share of what is free.
     `runs_per_wave` None lets the planner choose. `retries` counts attempts after a crash of the
     run's own. `isolation` is ``process`` where each pack gets a process of its own, else ``slot``:
-    the runs of a slot share one as long as none spoils it.
+    the runs of a slot share one as long as none spoils it. `checkpoint_every_s` is the shortest
+    time between two checkpoints of a run, and for how long it trains before the first; None: never.
     """
 
     cpus_per_run: int = 1
@@ -36,6 +40,7 @@ class Resources:
     retries: int = 0
     scratch: int | None = None
     isolation: Literal["slot", "process"] = "slot"
+    checkpoint_every_s: float | None = CHECKPOINT_EVERY_S
 
 
 _Duration = Annotated[float, Amount(duration_s, "a duration (`10 min`, or a number of seconds)")]
@@ -53,6 +58,7 @@ class Written:
     retries: Annotated[int, Ge(0)] = 0
     scratch: _Size | None = None
     isolation: Literal["slot", "process"] = "slot"
+    checkpoint_every: _Duration | None = CHECKPOINT_EVERY_S
 
     def resources(self) -> Resources:
         return Resources(
@@ -63,6 +69,7 @@ class Written:
             retries=self.retries,
             scratch=self.scratch,
             isolation=self.isolation,
+            checkpoint_every_s=self.checkpoint_every,
         )
 
 

@@ -20,11 +20,12 @@ __all__ = ["clear", "set_aside"]
 def set_aside(folder: RunFolder, attempt: int) -> None:
     """Move what the attempt before `attempt` has left to `attempts/<its number>/`, by renaming.
 
-    The config stays, as the run has but one, and so does the progress, whose number says whose
-    files these are: if this is cut short, the next attempt goes on with it. Raises OSError or
-    `RecordError`, with nothing lost.
+    The config and the checkpoint stay, as the run has but one, and so does the progress, whose
+    number says whose files these are: if this is cut short, the next attempt goes on with it.
+    Raises OSError or `RecordError`, with nothing lost.
     """
-    stay = {folder.config_file.name, folder.progress_file.name, folder.attempts.name}
+    own = (folder.config_file, folder.progress_file, folder.attempts, folder.checkpoints)
+    stay = {path.name for path in own}
     names = sorted(entry.name for entry in os.scandir(folder.path) if entry.name not in stay)
     if not names:
         return

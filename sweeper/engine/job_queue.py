@@ -16,12 +16,16 @@ __all__ = ["Job", "JobQueue", "WaveJobs"]
 
 @dataclass(frozen=True)
 class Job:
-    """A run that waits for its next attempt."""
+    """A run that waits for its next attempt.
+
+    It may go on from a checkpoint of attempt `restore_since` or of a later one.
+    """
 
     run: str
     attempt: int
     config: dict[str, Any]
     axis_values: Mapping[str, Any] = field(default_factory=dict)
+    restore_since: int = 0
 
 
 WaveJobs = Sequence[tuple[str, tuple[Job, ...]]]

@@ -57,6 +57,8 @@ class Policy:
     """Pause when a run is lost as often as it is tried while none finishes."""
     fresh_processes: bool = False
     """Give each pack a process of its own."""
+    checkpoint_every_s: float | None = None
+    """Shortest time between two checkpoints of a run; None: none are written or used."""
     overlap: bool = True
     """Start the next wave's Ray while the last one drains."""
 

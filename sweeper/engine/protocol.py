@@ -65,6 +65,12 @@ class Task:
     row: int
     """Its row of the wave's status table."""
     datasets: tuple[str, ...] | None = None
+    checkpoint_every_s: float | None = None
+    """Shortest time between two checkpoints; None: none are written or used."""
+    restore_since: int = 0
+    """The first attempt whose checkpoint it may go on from."""
+    sources: str | None = None
+    """The digest of the trainer's source files."""
 
 
 @dataclass(frozen=True)

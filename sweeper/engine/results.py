@@ -21,7 +21,9 @@ __all__ = ["Result", "died_result", "ended_event", "evaluated_event", "own_resul
 class Result:
     """How an attempt ended, and what it took; times in seconds, `started` and `ended` since 1970.
 
-    `spoilt` says that the process must not be used again; it isn't written to any record.
+    `restored_step` is the step of the checkpoint that it went on from, `restored_sources` are the
+    digests of the code that trained up to there. `spoilt` says that the process must not be used
+    again; it isn't written to any record.
     """
 
     id: str
@@ -35,6 +37,8 @@ class Result:
     ended: float | None = None
     cpu_s: float | None = None
     rss_peak_bytes: int | None = None
+    restored_step: int | None = None
+    restored_sources: tuple[str, ...] = ()
     spoilt: bool = False
 
     def plain(self) -> dict[str, Any]:
@@ -72,6 +76,8 @@ class Result:
             ended=read.real(data, "ended"),
             cpu_s=read.real(data, "cpu_s"),
             rss_peak_bytes=read.integer(data, "rss_peak_bytes"),
+            restored_step=read.integer(data, "restored_step"),
+            restored_sources=read.texts(data, "restored_sources") or (),
             spoilt=bool(data.get("spoilt")),
         )
 
@@ -121,13 +127,31 @@ def died_result(
         wall_s=round(wall_s, 4),
         started=ended - wall_s,
         ended=ended,
+        **_restored(folder, attempt),
         **(usage or {}),
     )
 
 
+def _restored(folder: RunFolder, attempt: int) -> dict[str, Any]:
+    """From where this attempt went on, as it has said itself."""
+    said = read_json(folder.progress_file) or {}
+    if said.get("attempt") != attempt:
+        return {}
+    return {
+        "restored_step": read.integer(said, "restored_step"),
+        "restored_sources": read.texts(said, "restored_sources") or (),
+    }
+
+
 def ended_event(result: Result, *, wave: int | None = None, of: str | None = None) -> Ended:
     """What the journal says of a training's end; `of` names the writer whose attempt it closes."""
-    return Ended(**_journalled(result), wave=wave, of=of)
+    return Ended(
+        **_journalled(result),
+        wave=wave,
+        of=of,
+        restored_step=result.restored_step,
+        restored_sources=result.restored_sources,
+    )
 
 
 def evaluated_event(result: Result, *, wave: int | None = None) -> Evaluated:

@@ -22,6 +22,7 @@ from typing import Any, Literal, Protocol
 from sweeper.engine.active_wave import ActiveWave
 from sweeper.engine.backend import Backend, WaveProcess
 from sweeper.engine.budgets import DiskBudget, cap_log, runs_that_fit
+from sweeper.engine.checkpoints import delete_settled
 from sweeper.engine.job_queue import Job, JobQueue, WaveJobs
 from sweeper.engine.policy import (
     Policy,
@@ -103,7 +104,7 @@ class Supervisor:
     signals. With `datasets`, trained runs are evaluated on them instead of trained; the journal
     then gets `EvaluationStarted` and `Evaluated`, which change no run's outcome.
     `clock` counts seconds from any moment. `proven` are the axis values of runs that finished in
-    earlier launches.
+    earlier launches, `sources` is the digest of the trainer's files.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class Supervisor:
         datasets: tuple[str, ...] | None = None,
         clock: Callable[[], float] = time.monotonic,
         proven: Sequence[Mapping[str, Any]] = (),
+        sources: str | None = None,
     ) -> None:
         self._group = group
         self._trainer = trainer
@@ -136,6 +138,7 @@ class Supervisor:
         self._datasets = datasets
         self._clock = clock
         self._proven = proven
+        self._sources = sources
         self._queue = JobQueue([], policy, len(slots))
         self._waves: list[ActiveWave] = []
         self._free = set(self._slots)
@@ -251,7 +254,17 @@ class Supervisor:
 
     def _task(self, job: Job, row: int) -> Task:
         folder = str(self._folder(job.run).path.absolute())
-        return Task(job.run, job.attempt, job.config, folder, row, self._datasets)
+        return Task(
+            job.run,
+            job.attempt,
+            job.config,
+            folder,
+            row,
+            self._datasets,
+            checkpoint_every_s=self._policy.checkpoint_every_s,
+            restore_since=job.restore_since,
+            sources=self._sources,
+        )
 
     def _folder(self, run: str) -> RunFolder:
         """Where attempts at `run` write: the run's folder, or for evaluations one in it."""
@@ -503,6 +516,7 @@ class Supervisor:
         if self._events:
             self._journal.append(*self._events)  # raises with nothing appended
             events, self._events = self._events, []
+            delete_settled(self._group, events)
             for event in events:
                 self._observe(event)
 

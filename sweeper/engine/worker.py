@@ -21,6 +21,7 @@ from typing import Any
 
 from sweeper.config import from_plain, to_yaml
 from sweeper.engine.budgets import cap_log, free_bytes
+from sweeper.engine.checkpoints import usable
 from sweeper.engine.earlier_attempts import clear, set_aside
 from sweeper.engine.endings import Results, ends_of
 from sweeper.engine.failures import cause_of_exception, full_disk_named
@@ -123,7 +124,10 @@ class Worker:
     def _open(self, attempt: Task, folder: RunFolder) -> RunContext:
         """Set aside what an earlier attempt left and write the config."""
         folder.make()
+        checkpoint = None
         if attempt.datasets is None:
+            if attempt.checkpoint_every_s is not None:
+                checkpoint = usable(folder, since=attempt.restore_since)
             set_aside(folder, attempt.attempt)
         else:
             clear(folder)
@@ -135,6 +139,9 @@ class Worker:
             attempt=attempt.attempt,
             note_step=functools.partial(self._status_table.note_step, attempt.row),
             at_first_step=give_back_memory,
+            checkpoint=checkpoint,
+            checkpoint_every_s=attempt.checkpoint_every_s,
+            sources=attempt.sources,
         )
         run.begin()
         return run
@@ -216,6 +223,8 @@ def _result(
         cause=cause,
         metrics=dict(run.metrics) if run else {},
         last_step=run.last_step if run else None,
+        restored_step=run.restored_step if run else None,
+        restored_sources=run.restored_sources if run else (),
         wall_s=round(ended - began, 4),
         started=began,
         ended=ended,

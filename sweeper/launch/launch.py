@@ -11,9 +11,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from sweeper.config import plain, read_sweep
+from sweeper.config import RunSpec, plain, read_sweep
 from sweeper.engine.bad_values import PROVEN
 from sweeper.engine.budgets import available_memory, disk_budget, thread_shortage
+from sweeper.engine.checkpoints import delete_settled
 from sweeper.engine.job_queue import Job, WaveJobs
 from sweeper.engine.recovery import interrupted_ends
 from sweeper.engine.scratch import Scratch, reap_dead_launches
@@ -169,6 +170,7 @@ def recovered(prepared: Prepared, log: ClaimedLog, here: Host, options: Options)
     )
     if lost:
         log.append(*lost)
+        delete_settled(work.folder, lost)
     state = corrected(records.state(), alive)
     if state is prepared.state:
         return prepared
@@ -261,6 +263,7 @@ def _supervise(prepared: Prepared, log: ClaimedLog, view: View, options: Options
             stop_requests=requests.look,
             proven=[r.axis_values for r in state.runs.values() if r.outcome in PROVEN],
             datasets=work.datasets,
+            sources=prepared.sources.digest,
         ).run(_jobs(prepared))
     finally:
         requests.forget()
@@ -297,14 +300,17 @@ def _jobs(prepared: Prepared) -> list[WaveJobs]:
             return 1
         return max((attempt.number for attempt in runs[run].attempts), default=0) + 1
 
+    def job(spec: RunSpec) -> Job:
+        number = attempt(spec.id)
+        # What is trained again begins from the beginning.
+        since = number if prepared.work.again else 0
+        return Job(spec.id, number, plain(spec.config), spec.axis_values, since)
+
     return [
         [
             (
                 pack.program,
-                tuple(
-                    Job(spec.id, attempt(spec.id), plain(spec.config), spec.axis_values)
-                    for spec in (planned.spec for planned in pack.runs)
-                ),
+                tuple(job(planned.spec) for planned in pack.runs),
             )
             for pack in wave.packs
         ]

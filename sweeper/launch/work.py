@@ -136,6 +136,7 @@ def training_policy(resources: Resources, state: GroupState, options: Options) -
         hold_after=BRAKE_AFTER if options.brake else 0,
         pause_when_sick=options.brake,
         fresh_processes=resources.isolation == "process",
+        checkpoint_every_s=resources.checkpoint_every_s,
     )
 
 

@@ -309,7 +309,9 @@ def _finished(
     finished = []
     read: dict[int, Mapping[str, Any]] = {}  # thousands of runs share one mapping
     for run in state.runs.values():
-        if run.outcome is Outcome.FINISHED and run.wall_s is not None:
+        # The last attempt of a run that went on from a checkpoint took only a part of its time.
+        restored = run.deciding is not None and run.deciding.restored_step is not None
+        if run.outcome is Outcome.FINISHED and run.wall_s is not None and not restored:
             spec = specs.get(run.id)
             known = spec is not None and not spec.invalid
             program = _program(spec, trainer, programs)[0] if spec and known else None

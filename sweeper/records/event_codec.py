@@ -52,14 +52,6 @@ def _flag(line: Mapping[str, Any], key: str) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
-def _names(line: Mapping[str, Any], key: str) -> tuple[str, ...] | None:
-    value = line.get(key)
-    if not isinstance(value, list):
-        return None
-    texts = (read.text({key: item}, key) for item in value)
-    return tuple(text for text in texts if text is not None)
-
-
 # How a field is read, by its type.
 _READERS: Mapping[Any, _Reader] = {
     str: read.text,
@@ -68,7 +60,7 @@ _READERS: Mapping[Any, _Reader] = {
     int: read.integer,
     int | None: read.integer,
     float | None: read.real,
-    tuple[str, ...]: _names,
+    tuple[str, ...]: read.texts,
     Outcome: lambda line, _: read.outcome(line),
     Cause | None: lambda line, _: read.cause(line),
     Mapping[str, float]: lambda line, _: read.metrics(line),

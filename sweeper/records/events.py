@@ -127,7 +127,8 @@ class Started:
 class Ended:
     """An attempt has ended. `of` is the writer that started it, where that is another one.
 
-    `metrics` are the final ones.
+    `metrics` are the final ones. `restored_step` is the step of the checkpoint that it went on
+    from, `restored_sources` are the digests of the code that trained up to there.
     """
 
     run: str
@@ -141,6 +142,8 @@ class Ended:
     cpu_s: float | None = None
     rss_peak_bytes: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    restored_step: int | None = None
+    restored_sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

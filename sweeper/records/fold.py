@@ -307,6 +307,7 @@ def _attempt(writer: str, number: int, mark: _Marks, running: bool, origins: Ori
     # Of several ends of one attempt a good one wins, then the latest; `ends` are in that order.
     finished = [item for item in mark.ends if item[0].outcome is Outcome.FINISHED]
     end, recorded = (finished or mark.ends)[-1]
+    own = origins.sources(began, recorded.time) if began else ()
     ended = replace(
         attempt,
         wave=attempt.wave if end.wave is None else end.wave,
@@ -318,7 +319,8 @@ def _attempt(writer: str, number: int, mark: _Marks, running: bool, origins: Ori
         cpu_s=end.cpu_s,
         rss_peak_bytes=end.rss_peak_bytes,
         metrics=end.metrics,
-        sources=origins.sources(began, recorded.time) if began else (),
+        sources=tuple(dict.fromkeys((*end.restored_sources, *own))),
+        restored_step=end.restored_step,
     )
     return _Placed(ended, began_at, _position(recorded))
 

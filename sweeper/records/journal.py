@@ -13,7 +13,7 @@ fields of its dataclass in `sweeper.records.events`, those left out that are unk
 - ``wave_started``: wave, runs, slots
 - ``started``: run, attempt, wave, slot
 - ``ended``: run, attempt, outcome, cause, wave, of, last_step, wall_s, cpu_s, rss_peak_bytes,
-  metrics
+  metrics, restored_step, restored_sources
 - ``evaluation_started``: run, attempt, wave, slot
 - ``evaluated``: run, attempt, outcome, cause, wave, last_step, wall_s, cpu_s, rss_peak_bytes,
   metrics

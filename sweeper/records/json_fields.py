@@ -21,6 +21,7 @@ __all__ = [
     "real",
     "sequence_of",
     "text",
+    "texts",
     "time_of",
     "writer_of",
 ]
@@ -32,6 +33,15 @@ def text(record: Mapping[str, Any], key: str) -> str | None:
     if not isinstance(value, str):
         return None
     return value if value.isascii() else value.encode("utf-8", "replace").decode()
+
+
+def texts(record: Mapping[str, Any], key: str) -> tuple[str, ...] | None:
+    """A list of strings, each as `text`; what is none is left out."""
+    value = record.get(key)
+    if not isinstance(value, list):
+        return None
+    found = (text({key: item}, key) for item in value)
+    return tuple(item for item in found if item is not None)
 
 
 def real(record: Mapping[str, Any], key: str) -> float | None:

@@ -12,6 +12,7 @@
         results/            tables and figures
         runs/<id>/          what a person opens: config, metrics, result, log
             attempts/<n>/   what earlier attempts have left, see `sweeper.engine.earlier_attempts`
+            .checkpoint/    from where an open run goes on, see `sweeper.engine.checkpoints`
 
 Folders are made with mode 0700 and files with 0600, see `modes`: a workstation is shared.
 """
@@ -46,6 +47,7 @@ __all__ = [
     "is_run_id",
     "make_folder",
     "read_json",
+    "sync_folder",
     "write_atomically",
 ]
 
@@ -167,6 +169,7 @@ class RunFolder:
             self.stack_file,
             self.evaluation.path,
             self.attempts,
+            self.checkpoints,
         )
         return frozenset(path.name for path in own)
 
@@ -179,6 +182,14 @@ class RunFolder:
     def attempts(self) -> Path:
         """Where files of earlier attempts are kept, each in a folder with its number."""
         return self.path / "attempts"
+
+    @property
+    def checkpoints(self) -> Path:
+        """From where the next attempt goes on, while the run is open.
+
+        Hidden, because trainings have folders called `checkpoint` of their own.
+        """
+        return self.path / ".checkpoint"
 
     def kept_attempts(self) -> list[RunFolder]:
         """The folders of the earlier attempts that are kept, the last one first."""

@@ -113,11 +113,15 @@ def first_bad_loss(path: Path) -> Row | None:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: `fraction` in [0, 1], `step`, and when it said so (unix time)."""
+    """How far a run is: `fraction` in [0, 1], `step`, and when it said so (unix time).
+
+    `restored_step` is that of the checkpoint that it went on from.
+    """
 
     fraction: float | None
     step: int | None
     time: float | None
+    restored_step: int | None = None
 
 
 def read_progress(path: Path) -> Progress:
@@ -128,6 +132,7 @@ def read_progress(path: Path) -> Progress:
         None if fraction is None else min(max(fraction, 0.0), 1.0),
         read.integer(data, "step"),
         read.real(data, "time"),
+        read.integer(data, "restored_step"),
     )
 
 

@@ -334,6 +334,7 @@ def _running(run: RunState, progress: Progress, now: float) -> dict[str, Any]:
         "slot": attempt.slot,
         "fraction": progress.fraction,
         "step": progress.step,
+        "restored_step": progress.restored_step,
         "since_s": since,
     }
 

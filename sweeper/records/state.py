@@ -60,6 +60,7 @@ class Attempt:
     running: bool = False  # started, not ended, and its launch has not ended
     again: bool = False  # of a launch that trains runs again whatever their outcome
     sources: tuple[str, ...] = ()  # digest of the code that trained it; several: one of these
+    restored_step: int | None = None  # of the checkpoint that it went on from, once it has ended
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "cpu_s": attempt.cpu_s,
         "rss_peak_bytes": attempt.rss_peak_bytes,
         "metrics": dict(attempt.metrics),
+        "restored_step": attempt.restored_step,
     }
 
 

@@ -6,6 +6,8 @@ from train import Config, check, train
 class SilentRun:
     """Stands in for the run that a sweep hands to `train`."""
 
+    restored = None
+
     def log(self, step, **metrics):
         pass
 
@@ -17,6 +19,9 @@ class SilentRun:
 
     def save(self, name, writer):
         pass
+
+    def checkpoint(self, step, writer):
+        return False
 
 
 def slope_error(config):

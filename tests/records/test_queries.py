@@ -64,7 +64,8 @@ class Recorder:
         )
 
     def progress(self, run: str, fraction: float, step: int, moment: float) -> None:
-        text = json.dumps({"fraction": fraction, "step": step, "time": moment})
+        said = {"fraction": fraction, "step": step, "time": moment, "restored_step": 20}
+        text = json.dumps(said)
         write_atomically(self.folder.run(run).make().progress_file, text)
 
 
@@ -102,6 +103,7 @@ def test_status_of_a_launch_that_works(recorder: Recorder) -> None:
             "slot": 1,
             "fraction": 0.5,
             "step": 40,
+            "restored_step": 20,
             "since_s": 15.0,
         },
         {
@@ -113,6 +115,7 @@ def test_status_of_a_launch_that_works(recorder: Recorder) -> None:
             "slot": 0,
             "fraction": None,
             "step": None,
+            "restored_step": None,
             "since_s": 5.0,
         },
     ]

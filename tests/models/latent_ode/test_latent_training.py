@@ -38,6 +38,7 @@ class RunContext:
     """Keeps what a training tells it, in memory and in one folder."""
 
     id = "tiny"
+    restored = None
 
     def __init__(self, folder: Path, stop_after: int | None = None) -> None:
         self.folder = folder
@@ -56,6 +57,9 @@ class RunContext:
 
     def should_stop(self) -> bool:
         return self._stop_after is not None and len(self.rows) >= self._stop_after
+
+    def checkpoint(self, step: int, writer: Callable[[Path], object]) -> bool:
+        return False
 
     def progress(self, fraction: float) -> None:
         self.told.append(fraction)
