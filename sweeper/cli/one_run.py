@@ -8,11 +8,22 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweeper.cli.common import ALL_FINISHED, NOT_FINISHED, RUN, STOPPED, Json, app, print_json, say
+from sweeper.cli.common import (
+    ALL_FINISHED,
+    DEFAULT_RUNS,
+    NOT_FINISHED,
+    RUN,
+    STOPPED,
+    Json,
+    SetOption,
+    Where,
+    app,
+    print_json,
+    say,
+)
 from sweeper.errors import SweeperError
 
 if TYPE_CHECKING:
@@ -23,36 +34,51 @@ _DRAW_S = 0.2
 
 
 @app.command(group=RUN)
-def run(file: Path, /, *, pdb: bool = False, folder: Path | None = None, json: Json = False) -> int:
+def run(
+    file: Path,
+    /,
+    *runs: str,
+    where: Where = (),
+    set_: SetOption = (),
+    pdb: bool = False,
+    folder: Path | None = None,
+    json: Json = False,
+) -> int:
     """Train one run of a sweep file here and now, with its output on the terminal.
 
-    It is the first run of the file. Nothing is recorded, and Ray isn't started: this is for trying
-    a training. Press Ctrl-C once to stop it at its next step, twice to end it at once. Exit status:
-    0 it finished, 1 it didn't, 2 an error in your input, 130 stopped.
+    It is the first run of the file, or the first that an id or --where choose. Nothing is recorded,
+    and Ray isn't started: this is for trying a training. Press Ctrl-C once to stop it at its next
+    step, twice to end it at once. Exit status: 0 it finished, 1 it didn't, 2 an error in your
+    input, 130 stopped.
 
     For example:
 
     ```text
     sweep run my-sweep.yaml
-    sweep run my-sweep.yaml --pdb
+    sweep run my-sweep.yaml --set steps=10 --pdb
+    sweep run my-sweep.yaml --where 'activation=tanh'
     sweep run my-sweep.yaml --folder /tmp/first
     ```
 
     Args:
         file: The sweep file.
+        runs: The run, by id or its first characters.
         pdb: Open the debugger where it crashes.
         folder: Keep the run's files in this folder, which must be new or empty (default: a
             temporary one, which is deleted).
     """
     from sweeper.config import read_sweep
+    from sweeper.launch.chosen import RunChoice, chosen_runs
     from sweeper.launch.known_trainers import search_folders
     from sweeper.launch.one_run import run_here
-    from sweeper.records import Outcome
+    from sweeper.records import GroupFolder, Outcome
     from sweeper.report.format import axis_words, run_words
 
-    sweep = read_sweep(file, search=search_folders(file))
-    [spec] = islice(sweep, 1)
-    count = sweep.count()
+    sweep = read_sweep(file, search=search_folders(file), overrides=set_)
+    group = GroupFolder(DEFAULT_RUNS, sweep.group)
+    chosen = chosen_runs(sweep, group, RunChoice(tuple(runs), tuple(where)))
+    spec = next(spec for spec in sweep if chosen is None or spec.id == chosen[0])
+    count = sweep.count() if chosen is None else len(chosen)
     if not json:
         first = f", the first of {count} runs" if count > 1 else ""
         called = run_words(spec.id, sweep.names.of(spec.axis_values) if sweep.names else None)

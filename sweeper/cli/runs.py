@@ -8,7 +8,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+from cyclopts import Parameter
 
 from sweeper.cli.common import (
     ALL_FINISHED,
@@ -405,6 +407,8 @@ def rerun(
     /,
     *,
     pdb: bool = False,
+    set_: SetOption = (),
+    as_new: Annotated[bool, Parameter(negative=())] = False,
     trainer: TrainerName = None,
     runs_dir: RunsDir = DEFAULT_RUNS,
 ) -> int:
@@ -412,17 +416,30 @@ def rerun(
 
     The records don't change. A crash shows its full traceback, and the exit status is then 1.
 
+    With --set some of its values are others. With --as-new too, the result is a run of its own: it
+    is launched as a sweep of one run and recorded in a new group, GROUP-ID, and the exit status is
+    that of a launch.
+
     For example:
 
     ```text
     sweep rerun k3f9x2qa7m
     sweep rerun k3f9x2qa7m --pdb
+    sweep rerun k3f9x2qa7m --set steps=5000 --as-new
     ```
 
     Args:
         run: A run: its id, the first characters of it, or its name.
         pdb: Open the debugger where it crashes.
+        as_new: Record it as a run of its own.
     """
+    if as_new:
+        from sweeper.cli.text import plan_text
+        from sweeper.launch.new_run import prepare_new_run
+
+        options = _options(None)
+        prepared = prepare_new_run(runs_dir, run, set_, options, trainer=trainer)
+        return _train(prepared, options, plan_text, json=False)
     from sweeper.launch.rerun import rerun_here
 
-    return rerun_here(runs_dir, run, trainer=trainer, debugger=pdb)
+    return rerun_here(runs_dir, run, overrides=set_, trainer=trainer, debugger=pdb)

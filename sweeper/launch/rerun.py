@@ -7,12 +7,12 @@ import pdb
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from sweeper.config import Resources
+from sweeper.config import Resources, override_config
 from sweeper.engine.endings import Results, ends_of
 from sweeper.engine.environment import is_dropped, run_environment
 from sweeper.engine.run_context import RunContext
@@ -30,14 +30,19 @@ __all__ = ["rerun_here"]
 
 
 def rerun_here(
-    runs_dir: Path, prefix: str, *, trainer: str | None = None, debugger: bool = False
+    runs_dir: Path,
+    prefix: str,
+    *,
+    overrides: Sequence[str] = (),
+    trainer: str | None = None,
+    debugger: bool = False,
 ) -> int:
     """Train the run once more, showing its output; 0 if it finishes, else 1.
 
-    With the same config and so the same seed, CPUs and memory as at the last launch, and judged as
-    a launch judges it: in a process of its own, so that its death has a cause too. With `debugger`
-    it is this process, and what the training raises opens the debugger. Records and run folder stay
-    as they are: files go to a temporary folder, which is deleted.
+    With the same config but for the `overrides`, and so the same seed, CPUs and memory as at the
+    last launch, and judged as a launch judges it: in a process of its own, so that its death has a
+    cause too. With `debugger` it is this process, and what the training raises opens the debugger.
+    Records and run folder stay as they are: files go to a temporary folder, which is deleted.
 
     `trainer` is the name of the run's trainer if this user hasn't launched it. Raises
     `SweeperError` for a run that isn't there or whose config no longer fits its trainer.
@@ -53,7 +58,7 @@ def rerun_here(
     os.environ.update(run_environment(os.environ, cpus_per_run=resources.cpus_per_run))
     with tempfile.TemporaryDirectory(prefix="sweeper-rerun-") as temporary:
         table = StatusTable.create(Path(temporary) / "status", 1)
-        again = _Rerun(run, state, resources, trainer, Path(temporary), debugger=debugger)
+        again = _Rerun(run, state, resources, trainer, Path(temporary), tuple(overrides), debugger)
         if debugger:
             return again.train(table)
         return run_in_child(again.train, table, Path(temporary) / "stack")
@@ -68,7 +73,8 @@ class _Rerun:
     resources: Resources
     trainer: str | None
     temporary: Path
-    debugger: bool = False
+    overrides: tuple[str, ...]
+    debugger: bool
 
     def train(self, table: StatusTable) -> int:
         """Train in this process, and print how it ends; the exit status."""
@@ -76,6 +82,8 @@ class _Rerun:
         loaded = trainer_of(self.run.group, self.state, self.trainer)
         check_installed(loaded)
         config = fitting_config(self.run.config_file, loaded)
+        if self.overrides:
+            config = override_config(config, self.overrides)
         # A training may close or replace its own stdout.
         with os.fdopen(os.dup(sys.stdout.fileno()), "w", errors="backslashreplace") as out:
             with watched_exits(table, [0]), memory_limit(self.resources.memory_per_run):

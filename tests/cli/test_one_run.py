@@ -31,6 +31,19 @@ def test_it_trains_the_first_run_and_records_nothing(bench: Bench) -> None:
     assert not (bench.path / "runs").exists()
 
 
+def test_values_and_conditions_choose_the_run(bench: Bench) -> None:
+    file = sabotage(bench, seeds=3)
+
+    done = bench.sweep("run", file, "--set", "steps=1", "--where", "seed=[1,2]")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[0].endswith(", the first of 2 runs  seed=1")
+    assert "  loss  0.5\n" in done.stdout  # of step 0: 1 / (0 + 1 + 1)
+    unknown = bench.sweep("run", file, "--where", "sed=1")
+    assert (unknown.returncode, unknown.stdout) == (2, "")
+    assert "did you mean `seed`?" in unknown.stderr
+
+
 def test_its_files_can_be_kept(bench: Bench) -> None:
     file = sabotage(bench, steps=1)
 
