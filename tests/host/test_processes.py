@@ -195,8 +195,16 @@ def test_this_process_lives() -> None:
 def test_shared_memory_of_a_killed_process_is_removed() -> None:
     """By the tracker that multiprocessing keeps for it, where that isn't killed too."""
     code = (
-        "from multiprocessing.shared_memory import SharedMemory as S; import time\n"
-        "print(S(create=True, size=64).name, flush=True); time.sleep(60)"
+        "from multiprocessing.resource_tracker import _resource_tracker as tracker\n"
+        "from multiprocessing.shared_memory import SharedMemory\n"
+        "from pathlib import Path\n"
+        "import time\n"
+        "memory = SharedMemory(create=True, size=64)\n"
+        # Between fork and exec nothing tells it from any other child.
+        "while b'resource_tracker' not in Path(f'/proc/{tracker._pid}/cmdline').read_bytes():\n"
+        "    time.sleep(0.001)\n"
+        "print(memory.name, flush=True)\n"
+        "time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as died:
         assert died.stdout is not None
