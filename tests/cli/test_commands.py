@@ -176,7 +176,7 @@ def test_tables_in_every_format(folder: Path, kind: str) -> None:
         (["show", "zzzz"], "no run `zzzz`"),
         (["diff", "one"], "two or more"),
         (["lunch", "hill-sweep.yaml"], "did you mean `launch`?"),
-        (["launch", "hill-sweep.yaml", "--cpus", "0"], "`--cpus >= 1` must hold"),
+        (["launch", "hill-sweep.yaml", "--cpus", "0"], "--cpus: expected at least 1, but got 0"),
         (["launch", "hill-sweep.yaml", "--cpus", "9999"], "--cpus 9999: this process may use"),
         (["table", "hill", "--by", "step_siz"], "step_size"),
         (["launch"], "sweep launch needs a sweep file"),

@@ -153,8 +153,8 @@ def test_a_pipe_in_a_journal_blocks_nobody(bench: Bench) -> None:
     folder = foreign(bench)
     os.mkfifo(folder.journal_dir / "zz.jsonl")
     said = bench.sweep("status", "foreign", timeout=4)
-    assert said.returncode == 2
-    assert "zz.jsonl can't be read: is not a regular file" in said.stderr
+    assert (said.returncode, said.stderr) == (0, "")
+    assert said.stdout.startswith("foreign: ")
 
 
 @pytest.mark.faults
