@@ -12,6 +12,7 @@ import pytest
 from support import Bench
 
 from sweeper.cli import common
+from sweeper.cli.reference import reference
 
 PAGE = (Path(__file__).parents[2] / "docs" / "programs.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", PAGE, re.M | re.S))
@@ -24,6 +25,13 @@ def test_exit_codes_are_those_of_the_commands() -> None:
     assert {name: getattr(common, name) for _, name in rows} == {
         name: int(status) for status, name in rows
     }
+
+
+def test_every_command_with_json_has_a_section() -> None:
+    commands = re.findall(r"^## sweep (\w+)\n(.*?)(?=^## |\Z)", reference(), re.M | re.S)
+    with_json = {name for name, text in commands if "`--json`" in text}
+
+    assert with_json - {"retry"} == set(SECTIONS)  # which answers as `launch` does
 
 
 def documented(command: str) -> set[str]:
@@ -49,13 +57,21 @@ def test_launch_prints_these_keys(launched: tuple[Bench, Any]) -> None:
     assert set(launched[1]) == documented("launch")
 
 
-@pytest.mark.parametrize(
-    "command", [name for name in SECTIONS if name not in ("launch", "doctor", "stop")]
-)
+# `tests/cli` and `tests/launch` look at the answers of these.
+ELSEWHERE = ("launch", "doctor", "stop", "evaluate")
+
+
+@pytest.mark.parametrize("command", [name for name in SECTIONS if name not in ELSEWHERE])
 def test_a_command_prints_these_keys(launched: tuple[Bench, Any], command: str) -> None:
     bench, _ = launched
     one, other = sorted(bench.state("some").runs)[:2]
-    arguments = {"plan": ["some.yaml"], "run": ["some.yaml"], "show": [one], "diff": [one, other]}
+    arguments = {
+        "plan": ["some.yaml"],
+        "run": ["some.yaml"],
+        "show": [one],
+        "diff": [one, other],
+        "merge": ["some", "joined", "--dry-run"],
+    }
 
     answer = json.loads(bench.sweep(command, *arguments.get(command, []), "--json").stdout)
 
