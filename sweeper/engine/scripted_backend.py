@@ -116,7 +116,8 @@ class ScriptedBackend:
         return found
 
     def _readable(self) -> list[ScriptedWave]:
-        return [wave for wave in self.waves if wave.inbox or (wave.closed and not wave.removed)]
+        present = [wave for wave in self.waves if not wave.removed]
+        return [wave for wave in present if wave.inbox or wave.closed]
 
     def kill_strays(self) -> int:
         found, self.strays = self.strays, 0

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sweeper.engine.budgets import DiskBudget
@@ -597,8 +597,16 @@ def sweeps(draw: st.DrawFn) -> tuple[list[WaveJobs], dict[str, Sequence[Fate]]]:
     return waves, fates
 
 
+# Stopped while the next wave's Ray starts, which says that it is ready after its end.
+STOPPED_AT_THE_START = (
+    [[("a", (Job("one", 1, {}),))], [("a", (Job("two", 1, {}),))]],
+    {"one": [Fate(1.0)] * 4, "two": [Fate(1.0)] * 4},
+)
+
+
 @settings(max_examples=150, deadline=None)
 @given(sweeps(), st.integers(1, 4), st.integers(0, 1), st.lists(st.floats(1.0, 200.0), max_size=2))
+@example(STOPPED_AT_THE_START, 1, 0, [6.0])
 def test_whatever_happens_every_attempt_ends_once_and_no_slot_is_used_twice(
     tmp_path_factory: pytest.TempPathFactory,
     sweep: tuple[list[WaveJobs], dict[str, Sequence[Fate]]],
