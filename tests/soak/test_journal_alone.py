@@ -96,7 +96,7 @@ def test_a_hundred_thousand_runs(tmp_path: Path, timed: Timed, say: Say) -> None
     assert counts["waiting"] + counts["running"] + counts["interrupted"] == RUNS - len(ends)
 
     with timed("plan what is left"):
-        plan = remaining(sweep, state)
+        plan = remaining(sweep, state.without_writers({"host-big"}))  # known to be dead
     left = {run.spec.id for wave in plan.waves for pack in wave.packs for run in pack.runs}
     assert left == {run for run in ids if ends.get(run) != "finished"}
 

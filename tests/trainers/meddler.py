@@ -96,8 +96,8 @@ def found(home: Path) -> list[str]:
     jax = sys.modules.get("jax")
     signs = {
         "64 bit": jax is not None and jax.config.jax_enable_x64,
-        "handlers": signal.getsignal(signal.SIGUSR1) is signal.SIG_IGN
-        or signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        # Not those that workers or a background job have ignored from the start.
+        "handlers": signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
         or signal.getitimer(signal.ITIMER_VIRTUAL)[0] > 0,
         "umask and folder": umask == 0 or Path.cwd() != home,
         "environment": MARK in os.environ,
