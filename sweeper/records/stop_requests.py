@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sweeper.errors import RecordError
 from sweeper.records.layout import GroupFolder, make_folder, read_json, write_atomically
-from sweeper.records.permissions import folder_mode
+from sweeper.records.permissions import folder_mode, readable_as
 
 __all__ = ["StopRequests", "request_stop", "requested"]
 
@@ -29,8 +29,9 @@ def request_stop(folder: GroupFolder, launch: str, *, now: bool = False) -> None
     file = folder.stop_request(launch)
     data = {"launch": launch, "now": now or requested(folder, launch) > 1}
     try:
-        make_folder(file.parent, folder_mode(folder.path))
-        write_atomically(file, json.dumps(data) + "\n")
+        with readable_as(folder.path):  # another user of a shared group may have launched
+            make_folder(file.parent, folder_mode(folder.path))
+            write_atomically(file, json.dumps(data) + "\n")
     except OSError as error:
         raise RecordError(
             f"launch {launch} can't be asked to stop: {file}: {error.strerror}"

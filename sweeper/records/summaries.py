@@ -25,6 +25,7 @@ from sweeper.records.folder_sizes import Size, group_size
 from sweeper.records.journal import journal_files
 from sweeper.records.layout import GroupFolder, group_name, groups, read_json, write_atomically
 from sweeper.records.occupants import Occupant, occupants
+from sweeper.records.permissions import readable_as
 from sweeper.records.queries import snapshot
 from sweeper.records.state import STANDINGS
 
@@ -163,7 +164,8 @@ def _keep(folder: GroupFolder, sizes: Mapping[str, int], totals: Totals) -> None
     data = {"format": _FORMAT, "journal": sizes, **asdict(totals)}
     with contextlib.suppress(OSError):
         if folder.path.stat().st_uid == os.geteuid():
-            write_atomically(folder.summary_file, json.dumps(data) + "\n", durable=False)
+            with readable_as(folder.path):
+                write_atomically(folder.summary_file, json.dumps(data) + "\n", durable=False)
 
 
 def _owner(path: Path) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,21 @@ def test_a_request_to_stop_at_once_stands(group: GroupFolder) -> None:
     request_stop(group, "5c1d09af")
 
     assert requested(group, "5c1d09af") == 2
+
+
+def test_in_a_shared_group_others_can_read_a_request_whatever_the_umask(tmp_path: Path) -> None:
+    shared = GroupFolder(tmp_path, "s").make(shared=True)
+    umask = os.umask(0o077)
+    try:
+        request_stop(shared, "5c1d09af")
+    finally:
+        os.umask(umask)
+
+    file = shared.stop_request("5c1d09af")
+    assert (oct(file.stat().st_mode & 0o777), oct(file.parent.stat().st_mode & 0o777)) == (
+        "0o640",
+        "0o750",
+    )
 
 
 @pytest.mark.parametrize("text", ["", "[1]", '{"now": true}', '{"launch": "other", "now": true}'])
