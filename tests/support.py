@@ -21,6 +21,16 @@ TRAINERS = Path(__file__).parent / "trainers"
 SWEEP = Path(sys.executable).with_name("sweep")
 
 
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @dataclass(frozen=True)
 class Bench:
     """A place for sweeps of one test: its runs folder, scratch and environment."""

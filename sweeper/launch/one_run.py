@@ -10,18 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from sweeper.config import RunSpec, from_plain, plain, to_yaml
+from sweeper.config import RunSpec, to_yaml
 from sweeper.engine.endings import Results, ends_of
-from sweeper.engine.environment import run_environment
+from sweeper.engine.environment import is_dropped, run_environment
 from sweeper.engine.run_context import RunContext
 from sweeper.engine.signals import SignalWatch
 from sweeper.errors import SweeperError
 from sweeper.launch.recorded_trainer import check_installed
+from sweeper.plan.preflight import reasons_against
 from sweeper.records import RunFolder
 from sweeper.records.outcomes import Cause, Outcome
 from sweeper.trainer import Trainer
 
-__all__ = ["OneRun", "ProgressView", "run_here", "train_once"]
+__all__ = ["OneRun", "ProgressView", "run_here", "train_once", "use_run_environment"]
 
 
 class ProgressView(Protocol):
@@ -75,15 +76,13 @@ def run_here(
     `debugger`, what the training raises opens it. Raises `SweeperError` for a combination that
     can't work, `TrainerError` if a package that it imports isn't installed.
     """
-    problems = spec.invalid or tuple(trainer.check(spec.config))
+    problems = reasons_against(spec, trainer)
     if problems:
         raise SweeperError(f"this combination can't be trained: {'; '.join(problems)}")
     check_installed(trainer)
-    # Thread limits and caches as in a worker, so that the compiled program is found in the cache.
-    os.environ.update(run_environment(os.environ, cpus_per_run=1))
+    use_run_environment(cpus_per_run=1)
     files = RunFolder(folder)
-    config = plain(spec.config)
-    files.config_file.write_text(to_yaml(config))
+    files.config_file.write_text(to_yaml(spec.config))
     stop_flag = folder / ".stop"
     run = _WatchedRun(spec.id, files, stop_flag, progress)
 
@@ -95,7 +94,7 @@ def run_here(
     try:
         with SignalWatch(stop):
             outcome, cause = train_once(
-                run, trainer, config, before_debugger=progress.close if debugger else None
+                run, trainer, spec.config, before_debugger=progress.close if debugger else None
             )
             run.flush()
     finally:
@@ -104,10 +103,17 @@ def run_here(
     return OneRun(outcome, cause, run.metrics, folder)
 
 
+def use_run_environment(*, cpus_per_run: int) -> None:
+    """Give this process a worker's environment: compiled programs are then found in the cache."""
+    for name in filter(is_dropped, list(os.environ)):
+        del os.environ[name]
+    os.environ.update(run_environment(os.environ, cpus_per_run=cpus_per_run))
+
+
 def train_once(
     run: RunContext,
     trainer: Trainer,
-    config: Mapping[str, Any],
+    config: Any,
     *,
     before_debugger: Callable[[], None] | None = None,
 ) -> tuple[Outcome, Cause | None]:
@@ -118,7 +124,7 @@ def train_once(
 
     def train() -> Results:
         try:
-            return trainer.train([from_plain(trainer.Config, config)], [run])
+            return trainer.train([config], [run])
         except BaseException as error:
             if before_debugger is not None and error.__traceback__ is not None:
                 before_debugger()

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import os
-import pdb
 import sys
 import tempfile
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from sweeper.config import Resources, override_config
-from sweeper.engine.endings import Results, ends_of
-from sweeper.engine.environment import is_dropped, run_environment
 from sweeper.engine.run_context import RunContext
 from sweeper.engine.sandbox import memory_limit, pin_process, watched_exits
 from sweeper.engine.status_table import StatusTable
 from sweeper.errors import RecordError
 from sweeper.launch.child import run_in_child
+from sweeper.launch.one_run import train_once, use_run_environment
 from sweeper.launch.recorded_runs import fitting_config, recorded_resources
 from sweeper.launch.recorded_trainer import check_installed, trainer_of
 from sweeper.records import GroupState, RunFolder, find_run, fold, read_events
@@ -52,10 +49,7 @@ def rerun_here(
         raise RecordError(f"run `{run.id}` never started, so its folder holds no config")
     state = fold(read_events(run.group.journal_dir))
     resources = recorded_resources(state, run.group)
-    # As in a worker, so that the compiled program is found in the cache.
-    for name in filter(is_dropped, list(os.environ)):
-        del os.environ[name]
-    os.environ.update(run_environment(os.environ, cpus_per_run=resources.cpus_per_run))
+    use_run_environment(cpus_per_run=resources.cpus_per_run)
     with tempfile.TemporaryDirectory(prefix="sweeper-rerun-") as temporary:
         table = StatusTable.create(Path(temporary) / "status", 1)
         again = _Rerun(run, state, resources, trainer, Path(temporary), tuple(overrides), debugger)
@@ -95,17 +89,8 @@ class _Rerun:
     ) -> tuple[Outcome, Cause | None, dict[str, float]]:
         folder = RunFolder(self.temporary / self.run.id).make()
         run = RunContext(self.run.id, folder, self.temporary / "never")
-
-        def train() -> Results:
-            try:
-                return trainer.train([config], [run])
-            except BaseException as error:
-                if self.debugger and error.__traceback__ is not None:
-                    traceback.print_exc()
-                    pdb.post_mortem(error.__traceback__)
-                raise
-
-        [(outcome, cause)] = ends_of(train, [run])
+        before = (lambda: None) if self.debugger else None
+        outcome, cause = train_once(run, trainer, config, before_debugger=before)
         return outcome, cause, run.metrics
 
 

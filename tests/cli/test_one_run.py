@@ -75,6 +75,29 @@ def test_a_combination_that_cant_work_isnt_trained(bench: Bench) -> None:
     assert done.stderr == "this combination can't be trained: steps must be positive\n"
 
 
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ("object.__setattr__(config, 'width', 9)", 0, "  loss  1\n"),
+        ("raise ValueError('odd')", 2, "check failed with ValueError: odd"),
+    ],
+)
+def test_a_check_neither_changes_what_is_trained_nor_ends_in_a_traceback(
+    bench: Bench, body: str, status: int, said: str
+) -> None:
+    (bench.path / "checked.py").write_text(
+        "from dataclasses import dataclass\n\n\n@dataclass(frozen=True)\nclass Config:\n"
+        f"    width: int = 1\n\n\ndef check(config):\n    {body}\n\n\n"
+        "def train(configs, runs):\n    return [{'loss': configs[0].width}]\n"
+    )
+
+    done = bench.sweep("run", bench.write("checked", "trainer: checked\n"))
+
+    assert done.returncode == status
+    assert said in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_ctrl_c_stops_at_the_next_step(bench: Bench) -> None:
     file = sabotage(bench, steps=1000, step_s=0.05)
     with subprocess.Popen(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import Clock
 
 from sweeper.engine.checkpoints import delete_settled, last_of, usable
 from sweeper.engine.earlier_attempts import set_aside
@@ -16,14 +17,6 @@ from sweeper.engine.run_context import RunContext
 from sweeper.records import GroupFolder, RunFolder, read_rows
 from sweeper.records.events import Ended
 from sweeper.records.outcomes import Cause, CauseKind, Outcome
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

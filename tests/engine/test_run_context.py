@@ -9,18 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import Clock
 
 from sweeper.engine.run_context import RunContext
 from sweeper.errors import Diverged
 from sweeper.records import RunFolder, read_rows
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
