@@ -33,7 +33,6 @@ __all__ = [
     "kill_tree",
     "marked_processes",
     "pid_namespace",
-    "process_lives",
     "process_start",
     "reap_adopted",
     "removes_shared_memory",
@@ -286,9 +285,3 @@ def process_start(pid: int) -> str | None:
         return None if ticks is None else f"{boot_id()[:8]}-{ticks}"
     except OSError:
         return None
-
-
-def process_lives(pid: int, start: str | None) -> bool:
-    """Whether the process of this host that started at `start` (None: any time) still lives."""
-    now = process_start(pid)
-    return now is not None and (start is None or now == start)
